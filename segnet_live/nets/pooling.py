@@ -1,0 +1,134 @@
+"""2x2 max-pooling that remembers where the maximum was, and unpooling from that memory.
+
+One contract, several implementations (arXiv:1511.00561, section 3):
+
+    values, memory = pool(x)                  x: (N, C, H, W) -> values: (N, C, ceil(H/2), ceil(W/2))
+    z = unpool(values, memory, (H, W))        z: (N, C, H, W), each value at its remembered place, zero elsewhere
+
+Sizes are rounded up, as in the paper's released Caffe network (45 rows pool to 23 and come back as 45). The first
+maximum in row-major order wins a tie. `memory` is opaque: only the unpooling of the same implementation reads it.
+
+    torch    F.max_pool2d(return_indices=True) / F.max_unpool2d: int64 indices, for training and as the reference
+    slices   strided slices, comparisons and selects: a window code 0..3 in the activation's own dtype
+    resize   native pooling, nearest resize and selects: never changes the rank, so channels-last layouts survive
+    mask     SegNet-Fast's own, cheaper semantics: *every* maximum of a window receives the value
+
+The first three are equal bit for bit, including ties, infinities and odd sizes. `slices` and `resize` use only
+operations that TensorRT, Inductor and OpenVINO convert; PyTorch's own pair has no TensorRT conversion. The type of the code
+follows TensorRT's rules (ElementWise EQUAL takes no uint8, int8 or bool).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """A named pair of pooling and unpooling functions that keep the module's contract."""
+
+    name: str
+    pool: Callable[[Tensor], tuple[Tensor, Tensor]]
+    unpool: Callable[[Tensor, Tensor, Size], Tensor]
+
+
+def even(x: Tensor) -> Tensor:
+    """x with its last row and column repeated where H or W is odd: a copy never wins a tie against its original.
+
+    cat, not F.pad: Torch-TensorRT 2.13 turns constant_pad_nd into run-time shape arithmetic.
+    """
+    height, width = x.shape[-2:]
+    if height % 2:
+        x = torch.cat((x, x[..., height - 1 :, :]), -2)
+    if width % 2:
+        x = torch.cat((x, x[..., width - 1 :]), -1)
+    return x
+
+
+def _crop(z: Tensor, size: Size) -> Tensor:
+    height, width = size
+    if z.shape[-2] != height:
+        z = z[..., :height, :]
+    if z.shape[-1] != width:
+        z = z[..., :width]
+    return z
+
+
+def _pool_torch(x: Tensor) -> tuple[Tensor, Tensor]:
+    return F.max_pool2d(x, 2, 2, ceil_mode=True, return_indices=True)
+
+
+def _unpool_torch(values: Tensor, memory: Tensor, size: Size) -> Tensor:
+    return F.max_unpool2d(values, memory, 2, 2, output_size=size)
+
+
+def _constant(x: Tensor, values: list[float], shape: tuple[int, ...]) -> Tensor:
+    """A small constant in x's dtype whose rank matches its partner: TensorRT then broadcasts it without extra layers."""
+    return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(shape)
+
+
+def _pool_slices(x: Tensor) -> tuple[Tensor, Tensor]:
+    x = even(x)
+    upper, lower = x[..., 0::2, :], x[..., 1::2, :]
+    a, b, c, d = upper[..., 0::2], upper[..., 1::2], lower[..., 0::2], lower[..., 1::2]
+    top, bottom = torch.maximum(a, b), torch.maximum(c, d)
+    k0, k1, k2, k3 = (_constant(x, [float(k)], (1, 1, 1, 1)) for k in range(4))
+    # a strict > keeps the first maximum of a tie
+    code = torch.where(bottom > top, torch.where(d > c, k3, k2), torch.where(b > a, k1, k0))
+    return torch.maximum(top, bottom), code
+
+
+def _unpool_slices(values: Tensor, memory: Tensor, size: Size) -> Tensor:
+    n, c, h, w = values.shape
+    place = _constant(values, [0.0, 1.0, 2.0, 3.0], (1, 1, 1, 2, 1, 2))
+    zero = _constant(values, [0.0], (1, 1, 1, 1, 1, 1))
+    hit = memory.reshape(n, c, h, 1, w, 1) == place
+    z = torch.where(hit, values.reshape(n, c, h, 1, w, 1), zero)
+    return _crop(z.reshape(n, c, 2 * h, 2 * w), size)
+
+
+def _priority(x: Tensor, height: int, width: int) -> Tensor:
+    """(1, 1, height, width): 4 3 / 2 1 in every window, so that the largest priority is the first place."""
+    return _constant(x, [4.0, 3.0, 2.0, 1.0], (1, 1, 2, 2)).repeat(1, 1, height // 2, width // 2)
+
+
+def _pool_resize(x: Tensor) -> tuple[Tensor, Tensor]:
+    x = even(x)
+    values = F.max_pool2d(x, 2, 2)
+    hit = x == F.interpolate(values, scale_factor=2, mode="nearest")
+    code = torch.where(hit, _priority(x, *x.shape[-2:]), _constant(x, [0.0], (1, 1, 1, 1)))
+    return values, F.max_pool2d(code, 2, 2)
+
+
+def _unpool_resize(values: Tensor, memory: Tensor, size: Size) -> Tensor:
+    up = F.interpolate(values, scale_factor=2, mode="nearest")
+    code = F.interpolate(memory, scale_factor=2, mode="nearest")
+    z = torch.where(code == _priority(up, *up.shape[-2:]), up, _constant(up, [0.0], (1, 1, 1, 1)))
+    return _crop(z, size)
+
+
+def _pool_mask(x: Tensor) -> tuple[Tensor, Tensor]:
+    x = even(x)
+    values = F.max_pool2d(x, 2, 2)
+    return values, x >= F.interpolate(values, scale_factor=2, mode="nearest")
+
+
+def _unpool_mask(values: Tensor, memory: Tensor, size: Size) -> Tensor:
+    up = F.interpolate(values, scale_factor=2, mode="nearest")
+    return _crop(torch.where(memory, up, _constant(up, [0.0], (1, 1, 1, 1))), size)
+
+
+TORCH = Pooling("torch", _pool_torch, _unpool_torch)
+SLICES = Pooling("slices", _pool_slices, _unpool_slices)
+RESIZE = Pooling("resize", _pool_resize, _unpool_resize)
+MASK = Pooling("mask", _pool_mask, _unpool_mask)
+
+EXACT = {p.name: p for p in (TORCH, SLICES, RESIZE)}
+"""The implementations with the paper's semantics: interchangeable, bit for bit."""

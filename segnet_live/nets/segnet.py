@@ -1,0 +1,261 @@
+"""SegNet, SegNet-Basic and SegNet-Fast: encoder-decoders whose decoders unpool with the encoders' pooling indices.
+
+Source: Badrinarayanan, Kendall, Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image
+Segmentation", arXiv:1511.00561, sections 3 and 3.1. All three take normalised images (N, 3, H, W) of any size in a
+floating dtype and return logits (N, K, H, W) of the same size and dtype.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segnet_live.nets.pooling import EXACT, MASK, Pooling
+
+VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Output channels of VGG16's 13 convolutions, by pooling stage."""
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int = 3, *, relu: bool = True, dilation: int = 1) -> nn.Sequential:
+    """Convolution without bias ("same" size), batch norm and, unless told otherwise, ReLU."""
+    padding = dilation * (kernel // 2)
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    if relu:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def he_initialise(network: nn.Module) -> None:
+    """Fill all convolutions as the paper does: He et al. (arXiv:1502.01852), batch norm as the identity."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class Network(nn.Module):
+    """What every network here is: images to logits, and a label map from the same weights.
+
+    Attributes:
+        pooling: the pooling implementation in use; engines replace it with an exportable one of equal semantics.
+    """
+
+    pooling: Pooling
+
+    def label_ids(self, x: Tensor) -> Tensor:
+        """Class ids (N, H, W) int64 of normalised images (N, 3, H, W): the arg max of the logits."""
+        return self(x).argmax(1)
+
+
+class SegNet(Network):
+    """The paper's network: VGG16's 13 convolutions, and 13 mirrored ones of which the last is the classifier.
+
+    Section 3: each convolution is followed by batch norm and ReLU; 2x2 max-pooling keeps its indices; each decoder unpools
+    with the indices of its mirrored encoder. The 13th decoder convolution yields K channels (3x3, with bias) and goes
+    straight to the soft-max classifier.
+
+    Args:
+        classes: K.
+        dropout: probability of dropout after the deeper stages (3 to 5 and their decoders), 0 for none; the paper's
+            Bayesian variant (arXiv:1511.02680) and its recipe use 0.5.
+    """
+
+    def __init__(self, classes: int = 11, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.pooling = EXACT["torch"]
+        encoders: list[nn.Module] = []
+        decoders: list[nn.Module] = []
+        channels = 3
+        for stage in VGG16:
+            layers: list[nn.Module] = []
+            for outputs in stage:
+                layers.append(conv_bn(channels, outputs))
+                channels = outputs
+            encoders.append(nn.Sequential(*layers))
+        for index in reversed(range(len(VGG16))):
+            stage = VGG16[index]
+            last = VGG16[index - 1][-1] if index else 0
+            outs = (*stage[:-1], last) if index else stage[:-1]
+            layers = []
+            for outputs in outs:
+                layers.append(conv_bn(channels, outputs))
+                channels = outputs
+            decoders.append(nn.Sequential(*layers))
+        self.encoders = nn.ModuleList(encoders)
+        self.decoders = nn.ModuleList(decoders)
+        self.classifier = nn.Conv2d(channels, classes, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        he_initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stages = []
+        for depth, encoder in enumerate(self.encoders):
+            x = encoder(x)
+            size = x.shape[-2:]
+            x, memory = self.pooling.pool(x)
+            stages.append((memory, size))
+            if depth >= 2:
+                x = self.dropout(x)
+        for depth, decoder in enumerate(self.decoders):
+            memory, size = stages.pop()
+            x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
+            if depth < 3:
+                x = self.dropout(x)
+        return self.classifier(x)
+
+    def load_vgg16_bn(self, state: dict[str, Tensor]) -> None:
+        """Take a torchvision `vgg16_bn` state dict into the encoder: its outputs are then VGG16's, exactly.
+
+        VGG16's convolutions have biases, ours none: batch norm absorbs b exactly by `running_mean -= b`.
+
+        Raises:
+            ValueError: a VGG16-BN tensor is missing or has another shape.
+        """
+        units = [unit for encoder in self.encoders for unit in encoder]
+        index = 0
+        with torch.no_grad():
+            for stage in VGG16:
+                for _ in stage:
+                    conv, norm = units.pop(0)[:2]
+                    prefix, norm_prefix = f"features.{index}.", f"features.{index + 1}."
+                    try:
+                        conv.weight.copy_(state[prefix + "weight"])
+                        for name in ("weight", "bias", "running_mean", "running_var"):
+                            getattr(norm, name).copy_(state[norm_prefix + name])
+                        norm.running_mean -= state[prefix + "bias"]
+                    except (KeyError, RuntimeError) as error:
+                        raise ValueError(
+                            f"not a VGG16-BN state dict: {error}; pass torchvision's vgg16_bn().state_dict()"
+                        ) from error
+                    index += 3
+                index += 1  # the pooling layer
+
+
+class SegNetBasic(Network):
+    """The paper's small network: 4 encoders and 4 decoders of 64 maps with 7x7 kernels.
+
+    Section 3.1: no biases after convolutions, no ReLU in the decoder, and a wide 7x7 context so that a pixel of the
+    smallest layer sees 106x106 pixels; a 1x1 classifier (here with bias) ends it.
+
+    Args:
+        classes: K.
+        dropout: probability of dropout after the two deepest encoders and decoders, 0 for none.
+    """
+
+    def __init__(self, classes: int = 11, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.pooling = EXACT["torch"]
+        self.encoders = nn.ModuleList([conv_bn(3 if i == 0 else 64, 64, 7) for i in range(4)])
+        self.decoders = nn.ModuleList([conv_bn(64, 64, 7, relu=False) for _ in range(4)])
+        self.classifier = nn.Conv2d(64, classes, 1)
+        self.dropout = nn.Dropout(dropout)
+        he_initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stages = []
+        for depth, encoder in enumerate(self.encoders):
+            x = encoder(x)
+            size = x.shape[-2:]
+            x, memory = self.pooling.pool(x)
+            stages.append((memory, size))
+            if depth >= 2:
+                x = self.dropout(x)
+        for depth, decoder in enumerate(self.decoders):
+            memory, size = stages.pop()
+            x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
+            if depth < 2:
+                x = self.dropout(x)
+        return self.classifier(x)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around an identity (He et al., arXiv:1512.03385); the second one dilated."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.inner = conv_bn(channels, channels)
+        self.outer = conv_bn(channels, channels, relu=False, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.outer(self.inner(x)))
+
+
+class SegNetFast(Network):
+    """SegNet's idea for two CPU cores: a pooling-index encoder-decoder of 6.5 GFLOP at 352x480.
+
+    Departures from the paper, each for speed at equal or better accuracy:
+        * A stride-2 stem: nothing but the input and the label map lives at full size.
+        * Three pooling stages instead of five, of *pre-activations*: max and ReLU commute, so values stay the same, a quarter of
+          the ReLUs remain, and windows that are negative throughout keep a distinct maximum.
+        * Unpooling gives the value to every maximum of a window (`pooling.MASK`): one comparison, no index arithmetic.
+        * Dilated residual blocks at 1/16 size give every pixel the whole image as context.
+        * The unpooled map is added to the encoder's own (the paper's "EncoderAddition" variant, Table 1).
+        * The classifier yields the K logits of four sub-pixels at half size (Shi et al., arXiv:1609.05158), so that the arg max
+          runs before, not after, the step to full size.
+
+    Args:
+        classes: K.
+        widths: channels at 1/2, 1/4 and 1/8 size; the last also serves 1/16. Multiples of 16, the vector width.
+        dilations: one residual block at 1/16 size for each.
+    """
+
+    def __init__(
+        self,
+        classes: int = 11,
+        *,
+        widths: tuple[int, int, int] = (32, 64, 128),
+        dilations: tuple[int, ...] = (1, 2, 4, 8, 4),
+    ) -> None:
+        super().__init__()
+        half, quarter, eighth = widths
+        self.pooling = MASK
+        self.classes = classes
+        self.encoders = nn.ModuleList(
+            [
+                nn.Sequential(nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(half)),
+                nn.Sequential(conv_bn(half, quarter), conv_bn(quarter, quarter, relu=False)),
+                nn.Sequential(conv_bn(quarter, eighth), conv_bn(eighth, eighth, relu=False)),
+            ]
+        )
+        self.context = nn.Sequential(*(Residual(eighth, dilation) for dilation in dilations))
+        self.decoders = nn.ModuleList([conv_bn(eighth, quarter), conv_bn(quarter, half), conv_bn(half, half)])
+        self.classifier = nn.Conv2d(half, classes * 4, 1)
+        he_initialise(self)
+        with torch.no_grad():  # the four sub-pixels of a class start equal
+            weight = self.classifier.weight
+            weight.copy_(weight[::4].repeat_interleave(4, 0))
+
+    def sub_pixels(self, x: Tensor) -> Tensor:
+        """Logits (N, 4 K, ceil(H/2), ceil(W/2)); channel 4 k + 2 i + j is class k at sub-pixel (i, j)."""
+        stages = []
+        for encoder in self.encoders:
+            full = encoder(x)
+            x, memory = self.pooling.pool(full)
+            x = F.relu(x)
+            stages.append((full, memory))
+        x = self.context(x)
+        for decoder in self.decoders:
+            full, memory = stages.pop()
+            size = (int(full.shape[-2]), int(full.shape[-1]))
+            x = decoder(F.relu(full) + self.pooling.unpool(x, memory, size))
+        return self.classifier(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.sub_pixels(x), 2)[..., : x.shape[-2], : x.shape[-1]]
+
+    def label_ids(self, x: Tensor) -> Tensor:
+        """Class ids (N, H, W): the arg max over each sub-pixel's logits, then the step to full size."""
+        logits = self.sub_pixels(x)
+        n, _, h, w = logits.shape
+        ids = logits.reshape(n, self.classes, 4, h, w).argmax(1)
+        ids = F.pixel_shuffle(ids.to(logits.dtype), 2)  # exact in every floating dtype: ids stay below 256
+        return ids.reshape(n, 2 * h, 2 * w)[..., : x.shape[-2], : x.shape[-1]]
+
+
+NETWORKS: dict[str, type[Network]] = {"segnet": SegNet, "segnet-basic": SegNetBasic, "segnet-fast": SegNetFast}
+"""Architecture names as cards and commands use them."""
