@@ -1,0 +1,154 @@
+"""Model cards: what weights are, and loading them with every check; safetensors only, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+
+from segnet_live.classes import ClassSet
+from segnet_live.errors import CardError, UsageError
+from segnet_live.paths import models_dir
+
+DEFAULT_MODEL_CPU = "segnet-fast"
+DEFAULT_MODEL_GPU = "segnet"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a folder `models/<name>/` says of its weights.
+
+    Attributes:
+        folder: holds `card.json` and `weights.safetensors`.
+        architecture: a name in `segnet_live.nets.segnet.NETWORKS`.
+        arguments: keyword arguments of that network besides the number of classes.
+        input_size: (height, width) the weights were trained for and are measured at; others work too.
+        mean, std: per RGB channel, of values 0..1: the network sees (rgb / 255 - mean) / std.
+        sha256: of `weights.safetensors`, hexadecimal.
+        training: data, licence of the data, recipe, command.
+        metrics: measured figures, each with the command that made them.
+    """
+
+    folder: Path
+    name: str
+    architecture: str
+    arguments: dict[str, Any]
+    classes: ClassSet
+    input_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    sha256: str
+    licence: str
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+
+def read_card(folder: Path) -> Card:
+    """The card in `folder`; the weights themselves are not touched.
+
+    Raises:
+        CardError: `card.json` is missing, no JSON, or lacks or contradicts a field.
+    """
+    path = folder / "card.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CardError(f"{path} cannot be read ({error.strerror}); a model folder holds card.json and weights.safetensors") from error
+    try:
+        raw = json.loads(text)
+        classes = ClassSet(
+            names=tuple(str(c["name"]) for c in raw["classes"]),
+            colours=tuple(_rgb(c["colour"]) for c in raw["classes"]),
+            void_id=int(raw["void_id"]),
+        )
+        height, width = (int(v) for v in raw["input_size"])
+        return Card(
+            folder=folder,
+            name=str(raw["name"]),
+            architecture=str(raw["architecture"]),
+            arguments=dict(raw.get("arguments", {})),
+            classes=classes,
+            input_size=(height, width),
+            mean=_triple(raw["normalisation"]["mean"]),
+            std=_triple(raw["normalisation"]["std"]),
+            sha256=str(raw["sha256"]),
+            licence=str(raw["licence"]),
+            training=dict(raw.get("training", {})),
+            metrics=dict(raw.get("metrics", {})),
+        )
+    except KeyError as error:
+        raise CardError(f"{path} has no field {error}; write it again with `python -m train package`") from error
+    except (ValueError, TypeError) as error:
+        raise CardError(f"{path} is damaged ({error}); write it again with `python -m train package`") from error
+
+
+def _rgb(values: list[int]) -> tuple[int, int, int]:
+    r, g, b = (int(v) for v in values)
+    return r, g, b
+
+
+def _triple(values: list[float]) -> tuple[float, float, float]:
+    a, b, c = (float(v) for v in values)
+    return a, b, c
+
+
+def installed_cards() -> list[Card]:
+    """Cards of all models that ship with this installation, by name.
+
+    Raises:
+        CardError: a shipped card is damaged.
+    """
+    return [read_card(path.parent) for path in sorted(models_dir().glob("*/card.json"))]
+
+
+def find_card(model: str) -> Card:
+    """The card of an installed model's name, or of a model folder's path.
+
+    Raises:
+        UsageError: neither an installed name nor a folder.
+        CardError: the folder's card is missing or damaged.
+    """
+    for folder in (models_dir() / model, Path(model)):
+        if (folder / "card.json").is_file():
+            return read_card(folder)
+    if Path(model).is_dir():
+        return read_card(Path(model))
+    names = ", ".join(sorted(p.parent.name for p in models_dir().glob("*/card.json"))) or "none"
+    raise UsageError(f"unknown model {model!r}; installed: {names}; or pass a folder with card.json and weights.safetensors")
+
+
+def load_weights(card: Card) -> dict[str, NDArray[Any]]:
+    """The card's tensors by name, as stored (float16 or float32), checked.
+
+    Raises:
+        CardError: the file is missing, its sha256 is not the card's, it is no safetensors file, or a value is NaN or infinite.
+    """
+    try:
+        data = card.weights_path.read_bytes()
+    except OSError as error:
+        raise CardError(f"{card.weights_path} cannot be read ({error.strerror}); reinstall, or pass another --model") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.sha256:
+        raise CardError(
+            f"{card.weights_path} has sha256 {found[:12]}..., its card says {card.sha256[:12]}...; "
+            "the file is damaged or belongs to another card: copy the model folder again"
+        )
+    try:
+        tensors = load_safetensors(data)
+    except SafetensorError as error:
+        raise CardError(f"{card.weights_path} is no safetensors file ({error}); copy the model folder again") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise CardError(f"{card.weights_path}: tensor {name} holds NaN or infinity; train or package it again")
+    return tensors

@@ -1,0 +1,108 @@
+"""The engine contract, and the host steps that all engines share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.frame import LabelMap
+
+Size = tuple[int, int]
+
+DEFAULT_PIXELS = 480 * 360
+STRIDE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What runs, and why it was chosen: the words the HUD, the log and the benchmark show.
+
+    Attributes:
+        backend: "torch", "openvino", "inductor" or "tensorrt".
+        device: as a person knows it, e.g. "AMD EPYC (2 threads)" or "NVIDIA H100".
+        precision: "fp32", "bf16", "fp16" or "int8".
+        model: the card's name.
+        input_size: (height, width) the network runs at.
+        reason: why this backend, one clause.
+    """
+
+    backend: str
+    device: str
+    precision: str
+    model: str
+    input_size: Size
+    reason: str = ""
+
+
+class Engine(Protocol):
+    """A network ready to run. Owned by one thread at a time; `segment` blocks until the label map is on the host."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        """(H, W, 3) uint8 RGB of any size -> (h, w) uint8 class ids at `info.input_size`, owned by the caller."""
+        ...
+
+    def close(self) -> None:
+        """Give device memory back; the engine is not used afterwards."""
+        ...
+
+
+def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
+    """(height, width) near `pixels` in multiples of 32 whose aspect ratio is closest to the source's.
+
+    4:3 gives 352x480 (height x width), 16:9 gives 320x576.
+    """
+    height, width = source
+    ideal = math.sqrt(pixels * height / width)
+    best: tuple[float, Size] | None = None
+    for rows in {max(1, math.floor(ideal / STRIDE)), max(1, math.ceil(ideal / STRIDE))}:
+        for columns in {max(1, f(pixels / (rows * STRIDE) / STRIDE)) for f in (math.floor, math.ceil)}:
+            candidate = (rows * STRIDE, columns * STRIDE)
+            squeeze = abs(math.log(candidate[1] / candidate[0] * height / width))
+            excess = abs(math.log(candidate[0] * candidate[1] / pixels))
+            score = squeeze + 0.5 * excess
+            if best is None or score < best[0]:
+                best = (score, candidate)
+    assert best is not None
+    return best[1]
+
+
+def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (h, w, 3) uint8: the area filter when shrinking, bilinear when enlarging; the same array if it fits."""
+    height, width = size
+    if rgb.shape[:2] == size:
+        return rgb
+    shrink = rgb.shape[0] * rgb.shape[1] > height * width
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def labels_at(labels: LabelMap, size: Size) -> LabelMap:
+    """A label map brought to `size` with smooth edges instead of stair-steps: the host step all outputs share.
+
+    Each class's membership is interpolated linearly and the largest wins, so that a boundary becomes a line between
+    pixel centres and no class appears that was not there. Shrinking takes the class that covers most of each pixel.
+    """
+    height, width = size
+    if labels.shape == size:
+        return labels
+    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    if len(ids) == 1:
+        return np.full(size, ids[0], np.uint8)
+    shrink = labels.shape[0] * labels.shape[1] > height * width
+    interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    best = np.zeros(size, np.uint8)
+    out = np.full(size, ids[0], np.uint8)
+    for class_id in ids:
+        member = cv2.compare(labels, float(class_id), cv2.CMP_EQ)
+        member = cv2.resize(member, (width, height), interpolation=interpolation)
+        wins = cv2.compare(member, best, cv2.CMP_GT)
+        cv2.max(member, best, best)
+        out[wins != 0] = class_id
+    return out

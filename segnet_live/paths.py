@@ -1,0 +1,45 @@
+"""Where things lie: the only module that knows checkout, wheel, cache and settings locations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+_PACKAGE = Path(__file__).resolve().parent
+_APP = "segnet-live"
+
+
+def _shipped(name: str) -> Path:
+    """`name` beside the package in a checkout (also an editable install), else inside the wheel."""
+    checkout = _PACKAGE.parent / name
+    if (_PACKAGE.parent / "pyproject.toml").is_file() and checkout.is_dir():
+        return checkout
+    return _PACKAGE / "_shipped" / name
+
+
+def models_dir() -> Path:
+    """The folder of released weights: one `<name>/card.json` each."""
+    return _shipped("models")
+
+
+def assets_dir() -> Path:
+    """The folder of palettes, icons and the rendered drive clip."""
+    return _shipped("assets")
+
+
+def cache_dir(*parts: str) -> Path:
+    """A private per-user folder for compiled engines, made if missing (mode 700 where the system has modes)."""
+    path = Path(platformdirs.user_cache_dir(_APP, appauthor=False)).joinpath(*parts)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def settings_path() -> Path:
+    """The settings file of the window; its folder may not exist yet."""
+    return Path(platformdirs.user_config_dir(_APP, appauthor=False)) / "settings.json"
+
+
+def recordings_dir() -> Path:
+    """Where recordings and snapshots go unless the settings say otherwise; may not exist yet."""
+    return Path(platformdirs.user_videos_dir()) / _APP

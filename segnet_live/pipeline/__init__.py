@@ -1,0 +1,1 @@
+"""Threads between source, engine, overlay and outputs; hand-over, stop, error and clock."""

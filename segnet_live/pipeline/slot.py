@@ -1,0 +1,103 @@
+"""Hand-over between threads: `LatestSlot` keeps the newest and counts what it dropped, `BoundedQueue` blocks and drops nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The hand-over was closed: its other side stopped."""
+
+
+class LatestSlot(Generic[T]):
+    """Room for one value; a newer one overwrites it. Any threads; `put` never blocks.
+
+    Attributes:
+        dropped: values overwritten before anybody took them.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._value: T | None = None
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, value: T) -> None:
+        """Make `value` the newest; raises Closed after `close`."""
+        with self._condition:
+            if self._closed:
+                raise Closed
+            if self._value is not None:
+                self.dropped += 1
+            self._value = value
+            self._condition.notify_all()
+
+    def take(self, timeout_s: float | None = None) -> T | None:
+        """Wait for a value and remove it; None after `timeout_s`. Raises Closed once closed and empty."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._value is not None or self._closed, timeout_s)
+            value, self._value = self._value, None
+            if value is None and self._closed:
+                raise Closed
+            return value
+
+    def clear(self) -> None:
+        """Forget a waiting value without counting it as dropped (after a seek)."""
+        with self._condition:
+            self._value = None
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+
+class BoundedQueue(Generic[T]):
+    """First in, first out, at most `size` waiting. Any threads; both sides block."""
+
+    def __init__(self, size: int) -> None:
+        self._condition = threading.Condition()
+        self._items: deque[T] = deque()
+        self._size = size
+        self._closed = False
+        self._aborted = False
+
+    def put(self, item: T) -> None:
+        """Append, waiting for room; raises Closed if the queue is closed or aborted."""
+        with self._condition:
+            self._condition.wait_for(lambda: len(self._items) < self._size or self._closed)
+            if self._closed:
+                raise Closed
+            self._items.append(item)
+            self._condition.notify_all()
+
+    def get(self) -> T:
+        """Remove the oldest, waiting for one; raises Closed once closed and drained, or aborted."""
+        with self._condition:
+            self._condition.wait_for(lambda: bool(self._items) or self._closed)
+            if self._aborted or not self._items:
+                raise Closed
+            item = self._items.popleft()
+            self._condition.notify_all()
+            return item
+
+    def close(self) -> None:
+        """No more items come; what waits can still be taken."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def abort(self) -> None:
+        """Stop both sides now; what waits is lost."""
+        with self._condition:
+            self._closed = self._aborted = True
+            self._items.clear()
+            self._condition.notify_all()
+
+    def __len__(self) -> int:
+        with self._condition:
+            return len(self._items)
