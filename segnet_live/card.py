@@ -64,7 +64,9 @@ def read_card(folder: Path) -> Card:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise CardError(f"{path} cannot be read ({error.strerror}); a model folder holds card.json and weights.safetensors") from error
+        raise CardError(
+            f"{path} cannot be read ({error.strerror}); a model folder holds card.json and weights.safetensors"
+        ) from error
     try:
         raw = json.loads(text)
         classes = ClassSet(
@@ -125,7 +127,9 @@ def find_card(model: str) -> Card:
     if Path(model).is_dir():
         return read_card(Path(model))
     names = ", ".join(sorted(p.parent.name for p in models_dir().glob("*/card.json"))) or "none"
-    raise UsageError(f"unknown model {model!r}; installed: {names}; or pass a folder with card.json and weights.safetensors")
+    raise UsageError(
+        f"unknown model {model!r}; installed: {names}; or pass a folder with card.json and weights.safetensors"
+    )
 
 
 def load_weights(card: Card) -> dict[str, NDArray[Any]]:
@@ -137,7 +141,9 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
     try:
         data = card.weights_path.read_bytes()
     except OSError as error:
-        raise CardError(f"{card.weights_path} cannot be read ({error.strerror}); reinstall, or pass another --model") from error
+        raise CardError(
+            f"{card.weights_path} cannot be read ({error.strerror}); reinstall, or pass another --model"
+        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
         raise CardError(

@@ -25,7 +25,9 @@ class ClassSet:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.colours):
-            raise ValueError(f"got {len(self.names)} class names and {len(self.colours)} colours; give one colour a class")
+            raise ValueError(
+                f"got {len(self.names)} class names and {len(self.colours)} colours; give one colour a class"
+            )
         if not 0 < len(self.names) < 256:
             raise ValueError(f"got {len(self.names)} classes; a uint8 label map holds 1 to 255")
 

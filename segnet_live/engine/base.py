@@ -80,7 +80,9 @@ def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     if rgb.shape[:2] == size:
         return rgb
     shrink = rgb.shape[0] * rgb.shape[1] > height * width
-    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR).astype(
+        np.uint8, copy=False
+    )
 
 
 def labels_at(labels: LabelMap, size: Size) -> LabelMap:

@@ -1,0 +1,69 @@
+"""Chooses and opens an engine, and says why it is this one."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from segnet_live.card import Card
+from segnet_live.engine.base import Engine, Size, network_size
+from segnet_live.errors import EngineError
+
+BACKENDS = ("auto", "openvino", "torch", "inductor", "tensorrt")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+
+
+def _has_nvidia_gpu() -> bool:
+    """True if the driver lists a GPU; asks NVML, because importing torch costs seconds."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            return bool(pynvml.nvmlDeviceGetCount() > 0)
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return False
+
+
+def open_engine(
+    card: Card,
+    *,
+    backend: str = "auto",
+    size: Size | None = None,
+    source_size: Size | None = None,
+    precision: str = "auto",
+) -> Engine:
+    """An engine for `card`, ready to run.
+
+    Args:
+        backend: one of BACKENDS; "auto" takes the best one that this machine has.
+        size: network input (height, width); None derives it from `source_size`, or takes the card's.
+        source_size: (height, width) of the frames to come.
+        precision: one of PRECISIONS; "auto" is the backend's fast default.
+
+    Raises:
+        EngineError: unknown or missing backend, unknown precision, or the network cannot be run.
+        CardError: the weights are damaged or do not fit.
+    """
+    if backend not in BACKENDS:
+        raise EngineError(f"unknown backend {backend!r}; choose from {', '.join(BACKENDS)}")
+    if size is None:
+        size = network_size(source_size) if source_size else card.input_size
+    reason = "asked for"
+    if backend == "auto":
+        if _has_nvidia_gpu():
+            backend, reason = "torch", "an NVIDIA GPU is present"
+        elif importlib.util.find_spec("openvino"):
+            backend, reason = "openvino", "no NVIDIA GPU; fastest on a CPU"
+        else:
+            backend, reason = "torch", "no NVIDIA GPU and OpenVINO is not installed (pip install openvino)"
+    if backend == "openvino":
+        from segnet_live.engine.openvino import OpenVINOEngine
+
+        return OpenVINOEngine(card, size, precision=precision, reason=reason)
+    if backend == "torch":
+        from segnet_live.engine.eager import EagerEngine
+
+        return EagerEngine(card, size, precision=precision, reason=reason)
+    raise EngineError(f"backend {backend} needs an NVIDIA GPU, and none was found; use --backend openvino")

@@ -1,0 +1,58 @@
+"""Backend `torch`: PyTorch eager on any device, the oracle that every other engine is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segnet_live.card import Card
+from segnet_live.engine.base import EngineInfo, Size, fit_input
+from segnet_live.engine.load import load_network
+from segnet_live.errors import EngineError
+from segnet_live.frame import LabelMap
+from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.pooling import MASK, RESIZE
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class EagerEngine:
+    """Runs the deployed network operation by operation.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N"; None takes the first CUDA device, else the CPU.
+        precision: "fp32" (also for "auto": this engine is the reference), "fp16" or "bf16".
+
+    Raises:
+        EngineError: the precision is unknown.
+        CardError: see `load_network`.
+    """
+
+    def __init__(
+        self, card: Card, size: Size, *, device: str | None = None, precision: str = "auto", reason: str = ""
+    ) -> None:
+        precision = "fp32" if precision == "auto" else precision
+        if precision not in DTYPES:
+            raise EngineError(f"backend torch has no precision {precision!r}; choose from {', '.join(DTYPES)}")
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        network = load_network(card)
+        # on CUDA, max_unpool2d makes its inputs contiguous and would break channels-last; the equal resize form does not
+        exact = RESIZE if self._device.type == "cuda" else network.pooling
+        pooling = MASK if network.pooling is MASK else exact
+        deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])
+        self._run = deploy.to(self._device, memory_format=torch.channels_last)
+        if self._device.type == "cuda":
+            name = torch.cuda.get_device_name(self._device)
+        else:
+            name = f"CPU ({torch.get_num_threads()} threads)"
+        self.info = EngineInfo("torch", name, precision, card.name, size, reason)
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        fitted = np.ascontiguousarray(fit_input(rgb, self.info.input_size))
+        with torch.inference_mode():
+            ids = self._run(torch.from_numpy(fitted)[None].to(self._device))
+            return ids[0].cpu().numpy()
+
+    def close(self) -> None:
+        self._run.to("meta")

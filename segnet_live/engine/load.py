@@ -1,0 +1,44 @@
+"""A card's network with its weights in it; the one place where cards meet torch."""
+
+from __future__ import annotations
+
+import torch
+
+from segnet_live.card import Card, load_weights
+from segnet_live.errors import CardError
+from segnet_live.nets.segnet import NETWORKS, Network
+
+
+def load_network(card: Card) -> Network:
+    """The card's network, float32, on the CPU, in evaluation mode.
+
+    Raises:
+        CardError: unknown architecture or arguments, damaged weights, or tensors that do not fit the network.
+    """
+    if card.architecture not in NETWORKS:
+        raise CardError(f"{card.folder}: unknown architecture {card.architecture!r}; known: {', '.join(NETWORKS)}")
+    state = {name: torch.from_numpy(tensor) for name, tensor in load_weights(card).items()}
+    try:
+        network = NETWORKS[card.architecture](len(card.classes), **card.arguments)
+    except (TypeError, ValueError) as error:
+        raise CardError(
+            f"{card.folder}: arguments {card.arguments} do not fit {card.architecture} ({error})"
+        ) from error
+    wanted = network.state_dict()
+    for name, tensor in wanted.items():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, tensor)
+        elif name not in state:
+            raise CardError(f"{card.weights_path} has no tensor {name}; it does not belong to {card.architecture}")
+        elif state[name].shape != tensor.shape:
+            raise CardError(
+                f"{card.weights_path}: {name} is {tuple(state[name].shape)}, {card.architecture} with "
+                f"{len(card.classes)} classes needs {tuple(tensor.shape)}; card and weights do not belong together"
+            )
+    extra = sorted(set(state) - set(wanted))
+    if extra:
+        raise CardError(
+            f"{card.weights_path} holds {extra[0]}, which {card.architecture} has not; wrong card or weights"
+        )
+    network.load_state_dict(state)
+    return network.eval()
