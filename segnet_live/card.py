@@ -136,7 +136,8 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
     """The card's tensors by name, as stored (float16 or float32), checked.
 
     Raises:
-        CardError: the file is missing, its sha256 is not the card's, it is no safetensors file, or a value is NaN or infinite.
+        CardError: the file is missing, its sha256 is not the card's, it is no safetensors file, or a value is NaN or
+            infinite.
     """
     try:
         data = card.weights_path.read_bytes()

@@ -75,7 +75,7 @@ def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
 
 
 def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """(H, W, 3) -> (h, w, 3) uint8: the area filter when shrinking, bilinear when enlarging; the same array if it fits."""
+    """(H, W, 3) -> (h, w, 3) uint8: area filter when shrinking, bilinear when enlarging; the same array if it fits."""
     height, width = size
     if rgb.shape[:2] == size:
         return rgb

@@ -37,7 +37,7 @@ class EagerEngine:
             raise EngineError(f"backend torch has no precision {precision!r}; choose from {', '.join(DTYPES)}")
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         network = load_network(card)
-        # on CUDA, max_unpool2d makes its inputs contiguous and would break channels-last; the equal resize form does not
+        # on CUDA, max_unpool2d makes its inputs contiguous, which breaks channels-last; the equal resize form does not
         exact = RESIZE if self._device.type == "cuda" else network.pooling
         pooling = MASK if network.pooling is MASK else exact
         deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])

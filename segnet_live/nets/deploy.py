@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -24,7 +25,7 @@ def fold_batch_norm(network: Network) -> Network:
     folded = copy.deepcopy(network).eval()
     for block in [m for m in folded.modules() if isinstance(m, nn.Sequential)]:
         layers = list(block.named_children())
-        for (name, conv), (norm_name, norm) in zip(layers, layers[1:], strict=False):
+        for (name, conv), (norm_name, norm) in itertools.pairwise(layers):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(block, name, fuse_conv_bn_eval(conv, norm))
                 setattr(block, norm_name, nn.Identity())

@@ -14,8 +14,8 @@ maximum in row-major order wins a tie. `memory` is opaque: only the unpooling of
     mask     SegNet-Fast's own, cheaper semantics: *every* maximum of a window receives the value
 
 The first three are equal bit for bit, including ties, infinities and odd sizes. `slices` and `resize` use only
-operations that TensorRT, Inductor and OpenVINO convert; PyTorch's own pair has no TensorRT conversion. The type of the code
-follows TensorRT's rules (ElementWise EQUAL takes no uint8, int8 or bool).
+operations that TensorRT, Inductor and OpenVINO convert; PyTorch's own pair has no TensorRT conversion. The type of
+the code follows TensorRT's rules (ElementWise EQUAL takes no uint8, int8 or bool).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _unpool_torch(values: Tensor, memory: Tensor, size: Size) -> Tensor:
 
 
 def _constant(x: Tensor, values: list[float], shape: tuple[int, ...]) -> Tensor:
-    """A small constant in x's dtype whose rank matches its partner: TensorRT then broadcasts it without extra layers."""
+    """A small constant in x's dtype; its rank matches its partner's, so TensorRT broadcasts without extra layers."""
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(shape)
 
 

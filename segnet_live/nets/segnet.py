@@ -55,9 +55,9 @@ class Network(nn.Module):
 class SegNet(Network):
     """The paper's network: VGG16's 13 convolutions, and 13 mirrored ones of which the last is the classifier.
 
-    Section 3: each convolution is followed by batch norm and ReLU; 2x2 max-pooling keeps its indices; each decoder unpools
-    with the indices of its mirrored encoder. The 13th decoder convolution yields K channels (3x3, with bias) and goes
-    straight to the soft-max classifier.
+    Section 3: each convolution is followed by batch norm and ReLU; 2x2 max-pooling keeps its indices; each decoder
+    unpools with the indices of its mirrored encoder. The 13th decoder convolution yields K channels (3x3, with bias)
+    and goes straight to the soft-max classifier.
 
     Args:
         classes: K.
@@ -190,13 +190,13 @@ class SegNetFast(Network):
 
     Departures from the paper, each for speed at equal or better accuracy:
         * A stride-2 stem: nothing but the input and the label map lives at full size.
-        * Three pooling stages instead of five, of *pre-activations*: max and ReLU commute, so values stay the same, a quarter of
-          the ReLUs remain, and windows that are negative throughout keep a distinct maximum.
+        * Three pooling stages instead of five, of *pre-activations*: max and ReLU commute, so values stay the same, a
+          quarter of the ReLUs remain, and windows that are negative throughout keep a distinct maximum.
         * Unpooling gives the value to every maximum of a window (`pooling.MASK`): one comparison, no index arithmetic.
         * Dilated residual blocks at 1/16 size give every pixel the whole image as context.
         * The unpooled map is added to the encoder's own (the paper's "EncoderAddition" variant, Table 1).
-        * The classifier yields the K logits of four sub-pixels at half size (Shi et al., arXiv:1609.05158), so that the arg max
-          runs before, not after, the step to full size.
+        * The classifier yields the K logits of four sub-pixels at half size (Shi et al., arXiv:1609.05158), so that the
+          arg max runs before, not after, the step to full size.
 
     Args:
         classes: K.

@@ -1,4 +1,4 @@
-"""The pipeline's own clock: stage times, latency, rates and drops, kept as they happen and read as one frozen snapshot."""
+"""The pipeline's own clock: stage times, latency, rates and drops, read as one frozen snapshot."""
 
 from __future__ import annotations
 

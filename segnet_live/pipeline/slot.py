@@ -1,4 +1,4 @@
-"""Hand-over between threads: `LatestSlot` keeps the newest and counts what it dropped, `BoundedQueue` blocks and drops nothing."""
+"""Hand-over between threads: `LatestSlot` keeps the newest and counts its drops, `BoundedQueue` drops nothing."""
 
 from __future__ import annotations
 
