@@ -1,0 +1,114 @@
+"""What one run is asked to do: frozen values, valid once built. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from segnet_live.errors import UsageError
+
+SourceKind: TypeAlias = Literal["video", "camera", "images", "synthetic"]
+View: TypeAlias = Literal["overlay", "labels", "side-by-side"]
+
+BACKENDS = ("auto", "openvino", "torch", "inductor", "tensorrt")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+VIEWS: tuple[View, ...] = get_args(View)
+SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """What the user named as input; `segnet_live.video.source.open_source` opens it.
+
+    Attributes:
+        value: file or URL; a camera's number; folder or glob; "" for the rendered drive.
+        start_s: skip to this source time, seconds from the beginning.
+        duration_s: stop after this many seconds, None for all of it. Source time for files, clock time for cameras and streams.
+
+    Raises:
+        UsageError: a negative or non-finite number, or an empty name.
+    """
+
+    kind: SourceKind
+    value: str = ""
+    start_s: float = 0.0
+    duration_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind in ("video", "images") and not self.value:
+            raise UsageError(
+                f"--{self.kind} got an empty name; name a {'file or URL' if self.kind == 'video' else 'folder or glob'}"
+            )
+        if self.kind == "camera" and not self.value.isdecimal():
+            raise UsageError(f"--camera got {self.value!r}; give the camera's number: 0 is the first one")
+        if not (math.isfinite(self.start_s) and self.start_s >= 0):
+            raise UsageError(f"--start got {self.start_s:g}; give seconds from the beginning, 0 or more")
+        if self.duration_s is not None and not (math.isfinite(self.duration_s) and self.duration_s > 0):
+            raise UsageError(f"--duration got {self.duration_s:g}; give seconds, more than 0")
+        if self.kind == "camera" and self.start_s:
+            raise UsageError("--start cannot be used with --camera: a camera has no beginning; leave it out")
+
+    @property
+    def is_url(self) -> bool:
+        return self.kind == "video" and "://" in self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """One run of the app, in the window or headless.
+
+    Attributes:
+        source: None lets the window choose (headless needs one).
+        model: an installed model's name or a model folder; None takes the default.
+        size: (height, width) of the network input; None follows the source's aspect ratio.
+        opacity: 0 shows the picture alone, 1 the class colours alone.
+        classes: names of the classes to show in colour, None for all; checked against the model when it is known.
+        overwrite: existing outputs may be replaced.
+        debug: errors show their traceback.
+
+    Raises:
+        UsageError: a value that cannot be carried out, or options that contradict each other.
+    """
+
+    source: SourceSpec | None = None
+    record: Path | None = None
+    masks: Path | None = None
+    stats: Path | None = None
+    headless: bool = False
+    model: str | None = None
+    backend: str = "auto"
+    precision: str = "auto"
+    size: tuple[int, int] | None = None
+    view: View = "overlay"
+    opacity: float = 0.5
+    classes: tuple[str, ...] | None = None
+    burn_hud: bool = False
+    overwrite: bool = False
+    debug: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value, choices in (
+            ("--backend", self.backend, BACKENDS),
+            ("--precision", self.precision, PRECISIONS),
+            ("--view", self.view, VIEWS),
+        ):
+            if value not in choices:
+                raise UsageError(f"unknown {option} {value!r}; choose from {', '.join(choices)}")
+        if self.size is not None and min(self.size) < SMALLEST_SIDE:
+            raise UsageError(f"--size got {self.size[0]}x{self.size[1]}; both sides must be {SMALLEST_SIDE} or more")
+        if not 0 <= self.opacity <= 1:
+            raise UsageError(f"--opacity got {self.opacity:g}; give a number from 0 (picture) to 1 (class colours)")
+        if self.classes is not None and not all(name.strip() for name in self.classes or ("",)):
+            raise UsageError("--classes got an empty name; give names with commas between them, such as Road,Car")
+        if self.record is not None and self.record.suffix.lower() != ".mp4":
+            raise UsageError(f"--record got {self.record}; recordings are H.264 in mp4: name a file that ends in .mp4")
+        if self.stats is not None and self.stats.suffix.lower() != ".csv":
+            raise UsageError(f"--stats got {self.stats}; name a file that ends in .csv")
+        if self.headless and self.source is None:
+            raise UsageError("--headless needs an input: add --video, --camera, --images or --synthetic")
+        if not self.headless and (self.masks or self.stats):
+            raise UsageError("--masks and --stats process every frame without a window; add --headless")
+        if self.burn_hud and self.headless and self.record is None:
+            raise UsageError("--burn-hud writes the figures into the recording; add --record OUT.mp4 or leave it out")
