@@ -25,7 +25,8 @@ class SourceSpec:
     Attributes:
         value: file or URL; a camera's number; folder or glob; "" for the rendered drive.
         start_s: skip to this source time, seconds from the beginning.
-        duration_s: stop after this many seconds, None for all of it. Source time for files, clock time for cameras and streams.
+        duration_s: stop after this many seconds, None for all of it; source time for files, clock time for cameras
+            and streams.
 
     Raises:
         UsageError: a negative or non-finite number, or an empty name.

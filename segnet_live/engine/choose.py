@@ -5,11 +5,9 @@ from __future__ import annotations
 import importlib.util
 
 from segnet_live.card import Card
+from segnet_live.config import BACKENDS
 from segnet_live.engine.base import Engine, Size, network_size
 from segnet_live.errors import EngineError
-
-BACKENDS = ("auto", "openvino", "torch", "inductor", "tensorrt")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 def _has_nvidia_gpu() -> bool:
@@ -37,10 +35,10 @@ def open_engine(
     """An engine for `card`, ready to run.
 
     Args:
-        backend: one of BACKENDS; "auto" takes the best one that this machine has.
+        backend: one of `config.BACKENDS`; "auto" takes the best one that this machine has.
         size: network input (height, width); None derives it from `source_size`, or takes the card's.
         source_size: (height, width) of the frames to come.
-        precision: one of PRECISIONS; "auto" is the backend's fast default.
+        precision: one of `config.PRECISIONS`; "auto" is the backend's fast default.
 
     Raises:
         EngineError: unknown or missing backend, unknown precision, or the network cannot be run.
