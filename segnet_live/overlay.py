@@ -1,0 +1,106 @@
+"""Label maps made visible: class colours, the blend over the picture, the views, and burnt-in text. No torch, no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.classes import ClassSet
+from segnet_live.config import View
+from segnet_live.errors import UsageError
+from segnet_live.frame import LabelMap
+
+RGB = NDArray[np.uint8]
+
+
+class Overlay:
+    """How label maps are shown. Immutable: to change anything make a new one (three small tables) and swap it.
+
+    Blending is two table look-ups, one multiplication and one addition per pixel, all in uint8: about 1 ms for 960x540
+    on one core, where indexing a palette with NumPy alone takes 5 ms.
+
+    Args:
+        classes: names, colours and void id of the label maps to come.
+        opacity: 0 (picture alone) to 1 (class colours alone).
+        shown: class ids to show in colour, None for all. Others, and void, leave the picture as it is (black in
+            `colourise`).
+
+    Raises:
+        UsageError: `opacity` is not in 0..1.
+        ValueError: `shown` holds an id the class set has not.
+    """
+
+    def __init__(self, classes: ClassSet, *, opacity: float = 0.5, shown: Collection[int] | None = None) -> None:
+        if not 0 <= opacity <= 1:
+            raise UsageError(f"opacity got {opacity:g}; give a number from 0 (picture) to 1 (class colours)")
+        ids = np.array(sorted(range(len(classes)) if shown is None else set(shown)), np.intp)
+        if len(ids) and not 0 <= ids[0] <= ids[-1] < len(classes):
+            raise ValueError(f"got class ids {ids.tolist()}; this class set has 0 to {len(classes) - 1}")
+        self.classes = classes
+        self.opacity = opacity
+        self.shown = frozenset(ids.tolist())
+        palette = np.zeros((256, 1, 3), np.uint8)
+        palette[ids] = classes.palette[ids, None]
+        self._palette = palette
+        self._tint = np.rint(palette * opacity).astype(np.uint8)
+        self._keep = np.full((256, 1, 3), 255, np.uint8)
+        self._keep[ids] = round(255 * (1 - opacity))
+
+    def colourise(self, labels: LabelMap) -> RGB:
+        """(H, W) label map -> (H, W, 3) uint8 RGB class colours; classes not shown, and void, are black."""
+        return _look_up(labels, self._palette)
+
+    def blend(self, rgb: RGB, labels: LabelMap) -> RGB:
+        """(H, W, 3) uint8 RGB with the colours of its (H, W) label map laid over it; `rgb` itself is not written to.
+
+        Raises:
+            ValueError: picture and label map differ in size.
+        """
+        if rgb.shape[:2] != labels.shape:
+            raise ValueError(
+                f"got a picture of {rgb.shape[:2]} and a label map of {labels.shape}; bring them to one size"
+            )
+        if self.opacity == 0 or not self.shown:
+            return rgb.copy()
+        out = _look_up(labels, self._keep)
+        cv2.multiply(rgb, out, dst=out, scale=1 / 255)
+        cv2.add(out, _look_up(labels, self._tint), dst=out)
+        return out
+
+    def render(self, rgb: RGB, labels: LabelMap, view: View) -> RGB:
+        """A new (H, W, 3) uint8 RGB picture; "side-by-side" is (H, 2W, 3), the picture left of its overlay."""
+        if view == "labels":
+            return self.colourise(labels)
+        blended = self.blend(rgb, labels)
+        return blended if view == "overlay" else np.hstack((rgb, blended))
+
+
+def _look_up(labels: LabelMap, table: NDArray[np.uint8]) -> RGB:
+    """(H, W) ids through a (256, 1, 3) table, whose channel order stays (OpenCV calls it BGR, and need not know)."""
+    return cv2.applyColorMap(labels, table).astype(np.uint8, copy=False)
+
+
+def class_shares(labels: LabelMap, classes: int) -> NDArray[np.float32]:
+    """(classes,) float32: each class's share of all pixels, 0..1; less than 1 in sum where pixels are void."""
+    counts = cv2.calcHist([labels], [0], None, [256], [0, 256])
+    return (counts.ravel()[:classes] / labels.size).astype(np.float32, copy=False)
+
+
+def burn_text(rgb: RGB, lines: Sequence[str]) -> None:
+    """Write ASCII `lines` into the top left corner of a (H, W, 3) uint8 RGB picture, in place, on a darkened ground.
+
+    The text's height follows the picture's: 1/36 of it, 12 px at least.
+    """
+    line_px = max(12, rgb.shape[0] // 36)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    thickness = max(1, line_px // 14)
+    scale = cv2.getFontScaleFromHeight(font, max(6, round(line_px * 0.62)), thickness)
+    width = max((cv2.getTextSize(line, font, scale, thickness)[0][0] for line in lines), default=0)
+    box = rgb[: line_px * (len(lines) + 1), : width + line_px]
+    np.floor_divide(box, 3, out=box)
+    for number, line in enumerate(lines, start=1):
+        at = (line_px // 2, line_px * number + line_px // 4)
+        cv2.putText(rgb, line, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
