@@ -1,28 +1,207 @@
-"""`python -m train`."""
+"""`python -m train`: fit, evaluate, package, weights."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from train.data import load_camvid
-from train.fit import FitConfig, fit
+from segnet_live.card import Card, find_card
+from segnet_live.errors import SegnetLiveError, UsageError
+from train.checkpoint import read_checkpoint
+from train.data import LabelledSet, Sample
+from train.sets import SETS
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m train")
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("fit")
-    command.add_argument("--data", type=Path, required=True)
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 after an error a person can mend, 130 after Ctrl-C."""
+    args = _parser().parse_args(arguments)
+    args.command_line = sys.argv[1:] if arguments is None else arguments
+    try:
+        args.run(args)
+    except SegnetLiveError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train", description="Train, measure and package the networks.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the labelled set")
+    data.add_argument("--set", choices=SETS, default="camvid", help="layout and classes of --data (default camvid)")
+
+    engine = argparse.ArgumentParser(add_help=False)
+    engine.add_argument("--backend", default="auto", help="auto, openvino, torch, inductor, tensorrt")
+    engine.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16, int8")
+    engine.add_argument(
+        "--size", type=_size, metavar="WxH", help="network size; default as in the app, from the images"
+    )
+
+    command = commands.add_parser("fit", help="train a network", parents=[data])
+    _fit_options(command)
+
+    command = commands.add_parser("evaluate", help="G, C, mIoU, BF, IoU and flicker", parents=[data, engine])
+    subject = command.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--model", help="installed model or model folder")
+    subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
+    command.add_argument("--architecture", help="network of a checkpoint that does not say")
+    command.add_argument("--split", default="val")
+    command.add_argument("--drives", nargs="+", metavar="PREFIX", help="only images whose names begin so")
+    command.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="write image, labels and errors of every image here"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("package", help="checkpoint -> model folder with card", parents=[engine])
+    command.add_argument("--checkpoint", type=Path, required=True)
+    command.add_argument("--model", help="architecture, if the checkpoint does not say")
+    command.add_argument("--name", help="name of the model; default its architecture")
+    command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="measure on this set and write the figures on the card"
+    )
+    command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")
+    command.set_defaults(run=_package)
+
+    command = commands.add_parser("weights", help="class frequencies and balancing weights", parents=[data])
+    command.add_argument("--split", default="train")
+    command.set_defaults(run=_weights)
+    return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write width x height, for example 480x352")
+    return int(height), int(width)
+
+
+def _fit_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default="segnet-fast")
     command.add_argument("--epochs", type=int, default=200)
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--init", type=Path)
     command.add_argument("--lr", type=float, default=2e-3)
-    args = parser.parse_args()
+    command.set_defaults(run=_fit)
+
+
+def _fit(args: argparse.Namespace) -> None:
+    from train.fit import FitConfig, fit
+
     config = FitConfig(model=args.model, epochs=args.epochs, lr=args.lr)
-    fit(config, load_camvid(args.data, "train"), load_camvid(args.data, "val"), args.out, args.init)
+    labelled = SETS[args.set]
+    fit(config, labelled.load(args.data, "train"), labelled.load(args.data, "val"), args.out, args.init)
+
+
+def _measured(
+    card: Card, samples: list[Sample], args: argparse.Namespace, pictures: Path | None = None
+) -> dict[str, Any]:
+    """The figures of `card` on `samples` through the engine the options ask for, printed and returned."""
+    from segnet_live.engine.choose import open_engine
+    from train.evaluate import evaluate, print_evaluation, through
+
+    source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
+    engine = open_engine(card, backend=args.backend, precision=args.precision, size=args.size, source_size=source)
+    with closing(engine):
+        result = evaluate(through(engine), samples, card.classes, pictures)
+        info = engine.info
+    height, width = info.input_size
+    at = f"{info.backend} {info.precision}, network at {width}x{height}, images {source[1]}x{source[0]}"
+    print_evaluation(result, f"{card.name}: {at}")
+    return result.as_json() | {"measured_with": at}
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from train.evaluate import write_json
+
+    labelled = SETS[args.set]
+    samples = labelled.load(args.data, args.split, args.drives)
+    with tempfile.TemporaryDirectory() as scratch:
+        if args.checkpoint is not None:
+            card = _packaged(args.checkpoint, args.architecture, labelled, Path(scratch) / args.checkpoint.stem)
+        else:
+            card = find_card(args.model)
+        if len(card.classes) != len(labelled.classes):
+            raise UsageError(
+                f"{card.name} has {len(card.classes)} classes, set {args.set} has {len(labelled.classes)}; "
+                "pass the --set it was trained on"
+            )
+        figures = _measured(card, samples, args, args.pictures)
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _packaged(
+    checkpoint: Path, model: str | None, labelled: LabelledSet, folder: Path, name: str | None = None
+) -> Card:
+    from segnet_live.nets.segnet import NETWORKS
+    from train.package import card_fields, write_model
+
+    read = read_checkpoint(checkpoint)
+    model = model or read.config.get("model")
+    if model not in NETWORKS:
+        raise UsageError(f"{checkpoint} is for {model or 'an unnamed network'}; name one of {', '.join(NETWORKS)}")
+    return write_model(folder, read.weights, card_fields(read, labelled, model, name or model))
+
+
+def _package(args: argparse.Namespace) -> None:
+    from train.evaluate import write_json
+    from train.package import install, read_fields, scratch_folder, shown_command
+
+    config = read_checkpoint(args.checkpoint).config
+    labelled = SETS[config.get("set", "camvid")]
+    with scratch_folder(args.out) as scratch:
+        card = _packaged(args.checkpoint, args.model, labelled, Path(scratch), args.name)
+        if args.data is not None:
+            fields = read_fields(card)
+            for split in args.split:
+                figures = _measured(card, labelled.load(args.data, split), args)
+                parts = [
+                    "evaluate",
+                    "--model",
+                    card.name,
+                    "--set",
+                    labelled.name,
+                    "--data",
+                    str(args.data),
+                    "--split",
+                    split,
+                ]
+                parts += ["--backend", figures["measured_with"].split()[0]]
+                fields["metrics"][f"{labelled.name} {split}"] = figures | {"command": shown_command(parts)}
+            write_json(card.folder / "card.json", fields)
+        install(card.folder, args.out / card.name)
+    print(f"{args.out / card.name}: card.json and weights.safetensors")
+
+
+def _weights(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from train.data import class_frequencies, median_frequency_weights
+
+    labelled = SETS[args.set]
+    frequencies = class_frequencies(labelled.load(args.data, args.split), labelled.classes)
+    weights = median_frequency_weights(frequencies)
+    table = Table(
+        title=f"{labelled.name} {args.split}: frequency where present, median-frequency weight", title_justify="left"
+    )
+    for heading in ("class", "frequency", "weight"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, frequency, weight in zip(labelled.classes.names, frequencies, weights, strict=True):
+        table.add_row(name, f"{frequency:.5f}", f"{weight:.4f}")
+    Console().print(table)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

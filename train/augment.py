@@ -1,7 +1,7 @@
 """Random changes of labelled images: geometry, light, weather-like haze, blur, noise and compression.
 
-CamVid was filmed with one camera in one town. The changes stand for what users' cameras add: other focal lengths and mountings,
-white balance, exposure, dusk and night, haze, defocus, motion blur, sensor noise and compression.
+CamVid was filmed with one camera in one town. The changes stand for what users' cameras add: other focal lengths and
+mountings, white balance, exposure, dusk and night, haze, defocus, motion blur, sensor noise and compression.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def random_geometry(
     angle = float(np.deg2rad(rng.normal(0, 1.8)))
     sx, sy = scale * aspect, scale / aspect
     flip = -1.0 if rng.random() < 0.5 else 1.0
+
     # the crop's centre in the source: anywhere that keeps the crop inside, or the middle if it is larger
     def centre(full: int, crop: float) -> float:
         slack = max(full - crop, 0.0)
@@ -61,7 +62,11 @@ def _light(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float
     gamma = float(np.exp(rng.normal(0, 0.25)))
     if rng.random() < 0.1:  # night-like: dark, steep, tinted
         gamma *= rng.uniform(1.3, 2.2)
-        x = x * np.float32(rng.uniform(0.45, 0.9)) * np.array([1.0, rng.uniform(0.85, 1), rng.uniform(0.6, 1.1)], np.float32)
+        x = (
+            x
+            * np.float32(rng.uniform(0.45, 0.9))
+            * np.array([1.0, rng.uniform(0.85, 1), rng.uniform(0.6, 1.1)], np.float32)
+        )
     return np.power(x, np.float32(gamma), dtype=np.float32)
 
 

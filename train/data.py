@@ -1,10 +1,12 @@
-"""Labelled images: CamVid's folder layout, checked pair by pair, held in memory."""
+"""Labelled images, checked pair by pair and held in memory; CamVid's layout is built in, `train/sets.py` has others."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -33,72 +35,124 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
         raise DataError(f"{path} is missing or no image; every image needs a readable file")
-    return np.ascontiguousarray(bgr[..., ::-1])
+    return np.ascontiguousarray(bgr[..., ::-1], np.uint8)
 
 
-def read_labels(path: Path, classes: ClassSet) -> LabelMap:
-    """(H, W) uint8 class ids.
+class LabelledSet:
+    """Where a set's pairs lie and what their numbers mean; subclass it for another set.
 
-    Raises:
-        DataError: the file is missing, not single-channel 8-bit, or holds an id that is neither a class nor void.
+    A subclass names its `classes` and overrides `pairs`; if the label files hold other ids than 0..K-1 and void, also
+    `decode`. This class itself is the layout of CamVid: `root/split/*.png` and `root/{split}annot/*.png`.
+
+    Attributes:
+        licence: what the data's owners allow; weights trained on it say so on their card.
+        mean, std: of the training split, per RGB channel of values 0..1; they travel with the weights.
+        drives: prefixes of the recordings that make up the set, for leaving one out.
     """
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None:
-        raise DataError(f"{path} is missing or no image; every image needs a label PNG of the same name")
-    if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise DataError(f"{path} is {labels.dtype} of shape {labels.shape}; labels are single-channel 8-bit PNGs")
-    seen = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-    strange = [int(i) for i in seen if i >= len(classes) and i != classes.void_id]
-    if strange:
-        raise DataError(
-            f"{path} holds class id {strange[0]}; expected 0..{len(classes) - 1} or void {classes.void_id}"
-        )
-    return labels.astype(np.uint8, copy=False)
 
+    name: ClassVar[str] = "camvid"
+    classes: ClassVar[ClassSet] = CAMVID
+    licence: ClassVar[str] = "research use"
+    mean: ClassVar[tuple[float, float, float]] = (0.412, 0.425, 0.433)
+    std: ClassVar[tuple[float, float, float]] = (0.307, 0.312, 0.307)
+    drives: ClassVar[tuple[str, ...]] = ("0001TP", "0006R0", "0016E5")
 
-def load_camvid(root: Path, split: str, *, drives: Sequence[str] | None = None, classes: ClassSet = CAMVID) -> list[Sample]:
-    """All pairs `root/split/*.png` and `root/{split}annot/*.png`, by name.
+    def pairs(self, root: Path, split: str) -> list[tuple[str, Path, Path]]:
+        """(name, image file, label file) of a split, by name.
 
-    Args:
-        drives: keep only the names that begin with one of these ("0001TP", ...).
+        Raises:
+            DataError: a folder is missing, or a file has no partner.
+        """
+        images, annotations = root / split, root / f"{split}annot"
+        for folder in (images, annotations):
+            if not folder.is_dir():
+                raise DataError(f"{folder} is no folder; {self.name} has {split}/ and {split}annot/ side by side")
+        return matched(files_by_stem(images, "*.png"), files_by_stem(annotations, "*.png"), images, annotations)
 
-    Raises:
-        DataError: a folder is missing or empty, a pair is incomplete, sizes differ, or a label id is unexpected.
-    """
-    images, annotations = root / split, root / f"{split}annot"
-    for folder in (images, annotations):
-        if not folder.is_dir():
-            raise DataError(f"{folder} is no folder; CamVid's layout has {split}/ and {split}annot/ side by side")
-    names = sorted(p.stem for p in images.glob("*.png"))
-    unpaired = sorted({p.stem for p in annotations.glob("*.png")} ^ set(names))
-    if unpaired:
-        raise DataError(f"{unpaired[0]}.png is in only one of {images} and {annotations}; every image needs its labels")
-    if drives is not None:
-        names = [n for n in names if n.startswith(tuple(drives))]
-    if not names:
-        raise DataError(f"{images} holds no PNG{' of ' + ', '.join(drives) if drives else ''}")
-    samples = []
-    for name in names:
-        sample = Sample(name, read_rgb(images / f"{name}.png"), read_labels(annotations / f"{name}.png", classes))
-        if sample.rgb.shape[:2] != sample.labels.shape:
+    def decode(self, labels: LabelMap) -> LabelMap:
+        """(H, W) uint8 as stored in a label file -> class ids 0..K-1 or void; the identity here."""
+        return labels
+
+    def read_labels(self, path: Path) -> LabelMap:
+        """(H, W) uint8 class ids.
+
+        Raises:
+            DataError: the file is missing, not single-channel 8-bit, or holds an id that is neither a class nor void.
+        """
+        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if stored is None:
+            raise DataError(f"{path} is missing or no image; every image needs a label PNG of the same name")
+        if stored.ndim != 2 or stored.dtype != np.uint8:
+            raise DataError(f"{path} is {stored.dtype} of shape {stored.shape}; labels are single-channel 8-bit PNGs")
+        labels = self.decode(stored.astype(np.uint8, copy=False))
+        void_id = self.classes.void_id
+        seen = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+        strange = [int(i) for i in seen if i >= len(self.classes) and i != void_id]
+        if strange:
             raise DataError(
-                f"{annotations / name}.png is {sample.labels.shape[1]}x{sample.labels.shape[0]} but its image is "
-                f"{sample.rgb.shape[1]}x{sample.rgb.shape[0]}; sizes must agree"
+                f"{path} holds class id {strange[0]}; expected 0..{len(self.classes) - 1} or void {void_id}"
             )
-        samples.append(sample)
-    return samples
+        return labels
+
+    def load(self, root: Path, split: str, drives: Sequence[str] | None = None) -> list[Sample]:
+        """All pairs of a split, checked.
+
+        Args:
+            drives: keep only the names that begin with one of these.
+
+        Raises:
+            DataError: a folder is missing or empty, a pair is incomplete, sizes differ, or a label id is unexpected.
+        """
+        samples = []
+        for name, image, annotation in self.pairs(root, split):
+            if drives is not None and not name.startswith(tuple(drives)):
+                continue
+            sample = Sample(name, read_rgb(image), self.read_labels(annotation))
+            if sample.rgb.shape[:2] != sample.labels.shape:
+                got, wanted = sample.labels.shape, sample.rgb.shape
+                raise DataError(
+                    f"{annotation} is {got[1]}x{got[0]} but its image is {wanted[1]}x{wanted[0]}; sizes must agree"
+                )
+            samples.append(sample)
+        if not samples:
+            raise DataError(f"{root}: split {split} holds no image{' of ' + ', '.join(drives) if drives else ''}")
+        return samples
+
+
+def files_by_stem(folder: Path, pattern: str) -> dict[str, Path]:
+    """The folder's files that match, by name without extension, sorted."""
+    return {path.stem: path for path in sorted(folder.glob(pattern))}
+
+
+def matched(
+    images: dict[str, Path], annotations: dict[str, Path], image_folder: Path, annotation_folder: Path
+) -> list[tuple[str, Path, Path]]:
+    """Images and label files of equal keys.
+
+    Raises:
+        DataError: a key has only one of the two.
+    """
+    lone = sorted(images.keys() ^ annotations.keys())
+    if lone:
+        has, lacks = (images, annotation_folder) if lone[0] in images else (annotations, image_folder)
+        raise DataError(f"{has[lone[0]]} has no partner in {lacks}; every image needs its labels")
+    return [(key, images[key], annotations[key]) for key in images]
+
+
+def consecutive(earlier: str, later: str, frames: int = 3) -> bool:
+    """True if two names are of one recording, at most `frames` of its frames apart (CamVid's val: 2 at 30 Hz)."""
+    a, b = re.fullmatch(r"(.*?)(\d+)", earlier), re.fullmatch(r"(.*?)(\d+)", later)
+    return bool(a and b and a[1] == b[1] and 0 < int(b[2]) - int(a[2]) <= frames)
 
 
 def class_frequencies(samples: Sequence[Sample], classes: ClassSet) -> NDArray[np.float64]:
-    """(K,) share of each class's pixels among all pixels of the images where it is present (section 3.2's count)."""
+    """(K,) share of each class's pixels among all labelled pixels of the images where it is present (section 3.2)."""
     count = np.zeros(len(classes))
     present = np.zeros(len(classes))
     for sample in samples:
-        histogram = np.bincount(sample.labels.ravel(), minlength=256)
-        labelled = histogram.sum() - histogram[classes.void_id]
-        here = histogram[: len(classes)]
+        here = np.bincount(sample.labels.ravel(), minlength=256)[: len(classes)]
         count += here
-        present += np.where(here > 0, labelled, 0)
+        present += np.where(here > 0, here.sum(), 0)
     return count / np.maximum(present, 1)
 
 
