@@ -102,9 +102,10 @@ def labels_at(labels: LabelMap, size: Size) -> LabelMap:
     best = np.zeros(size, np.uint8)
     out = np.full(size, ids[0], np.uint8)
     for class_id in ids:
-        member = cv2.compare(labels, float(class_id), cv2.CMP_EQ)
+        member = cv2.inRange(labels, int(class_id), int(class_id))
         member = cv2.resize(member, (width, height), interpolation=interpolation)
         wins = cv2.compare(member, best, cv2.CMP_GT)
         cv2.max(member, best, best)
-        out[wins != 0] = class_id
+        # ids ascend, so the newest winner's is the largest: a maximum writes it without a masked copy
+        np.maximum(out, np.bitwise_and(wins, class_id), out=out)
     return out

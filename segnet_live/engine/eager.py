@@ -41,7 +41,8 @@ class EagerEngine:
         exact = RESIZE if self._device.type == "cuda" else network.pooling
         pooling = MASK if network.pooling is MASK else exact
         deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])
-        self._run = deploy.to(self._device, memory_format=torch.channels_last)
+        self._run = deploy.to(self._device)
+        self._run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self._device.type == "cuda":
             name = torch.cuda.get_device_name(self._device)
         else:
@@ -52,7 +53,8 @@ class EagerEngine:
         fitted = np.ascontiguousarray(fit_input(rgb, self.info.input_size))
         with torch.inference_mode():
             ids = self._run(torch.from_numpy(fitted)[None].to(self._device))
-            return ids[0].cpu().numpy()
+            labels: LabelMap = ids[0].cpu().numpy()
+        return labels
 
     def close(self) -> None:
         self._run.to("meta")

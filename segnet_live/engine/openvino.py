@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def _convert(card: Card, size: Size, manifest: Path) -> None:
     pooling = MASK if network.pooling is MASK else SLICES
     deploy = Deploy(network, card.mean, card.std, pooling=pooling)
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
         model = ov.convert_model(torch.export.export(deploy, (example,), strict=False))
     with tempfile.TemporaryDirectory(dir=manifest.parent) as folder:
         partial = Path(folder) / "model.xml"

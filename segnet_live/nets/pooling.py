@@ -66,7 +66,7 @@ def _pool_torch(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unpool_torch(values: Tensor, memory: Tensor, size: Size) -> Tensor:
-    return F.max_unpool2d(values, memory, 2, 2, output_size=size)
+    return F.max_unpool2d(values, memory, (2, 2), (2, 2), output_size=size)
 
 
 def _constant(x: Tensor, values: list[float], shape: tuple[int, ...]) -> Tensor:

@@ -49,7 +49,8 @@ class Network(nn.Module):
 
     def label_ids(self, x: Tensor) -> Tensor:
         """Class ids (N, H, W) int64 of normalised images (N, 3, H, W): the arg max of the logits."""
-        return self(x).argmax(1)
+        logits: Tensor = self(x)
+        return logits.argmax(1)
 
 
 class SegNet(Network):
@@ -106,7 +107,8 @@ class SegNet(Network):
             x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
             if depth < 3:
                 x = self.dropout(x)
-        return self.classifier(x)
+        logits: Tensor = self.classifier(x)
+        return logits
 
     def load_vgg16_bn(self, state: dict[str, Tensor]) -> None:
         """Take a torchvision `vgg16_bn` state dict into the encoder: its outputs are then VGG16's, exactly.
@@ -116,17 +118,20 @@ class SegNet(Network):
         Raises:
             ValueError: a VGG16-BN tensor is missing or has another shape.
         """
-        units = [unit for encoder in self.encoders for unit in encoder]
+        convolutions = [m for m in self.encoders.modules() if isinstance(m, nn.Conv2d)]
+        norms = [m for m in self.encoders.modules() if isinstance(m, nn.BatchNorm2d)]
+        units = iter(zip(convolutions, norms, strict=True))
         index = 0
         with torch.no_grad():
             for stage in VGG16:
                 for _ in stage:
-                    conv, norm = units.pop(0)[:2]
+                    conv, norm = next(units)
                     prefix, norm_prefix = f"features.{index}.", f"features.{index + 1}."
                     try:
                         conv.weight.copy_(state[prefix + "weight"])
                         for name in ("weight", "bias", "running_mean", "running_var"):
                             getattr(norm, name).copy_(state[norm_prefix + name])
+                        assert norm.running_mean is not None  # batch norm here always tracks statistics
                         norm.running_mean -= state[prefix + "bias"]
                     except (KeyError, RuntimeError) as error:
                         raise ValueError(
@@ -170,7 +175,8 @@ class SegNetBasic(Network):
             x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
             if depth < 2:
                 x = self.dropout(x)
-        return self.classifier(x)
+        logits: Tensor = self.classifier(x)
+        return logits
 
 
 class Residual(nn.Module):
@@ -243,7 +249,8 @@ class SegNetFast(Network):
             full, memory = stages.pop()
             size = (int(full.shape[-2]), int(full.shape[-1]))
             x = decoder(F.relu(full) + self.pooling.unpool(x, memory, size))
-        return self.classifier(x)
+        logits: Tensor = self.classifier(x)
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(self.sub_pixels(x), 2)[..., : x.shape[-2], : x.shape[-1]]
@@ -253,8 +260,9 @@ class SegNetFast(Network):
         logits = self.sub_pixels(x)
         n, _, h, w = logits.shape
         ids = logits.reshape(n, self.classes, 4, h, w).argmax(1)
-        ids = F.pixel_shuffle(ids.to(logits.dtype), 2)  # exact in every floating dtype: ids stay below 256
-        return ids.reshape(n, 2 * h, 2 * w)[..., : x.shape[-2], : x.shape[-1]]
+        # not F.pixel_shuffle: Torch-TensorRT 2.13 turns it into run-time shape arithmetic
+        ids = ids.reshape(n, 2, 2, h, w).permute(0, 3, 1, 4, 2).reshape(n, 2 * h, 2 * w)
+        return ids[..., : x.shape[-2], : x.shape[-1]]
 
 
 NETWORKS: dict[str, type[Network]] = {"segnet": SegNet, "segnet-basic": SegNetBasic, "segnet-fast": SegNetFast}

@@ -1,0 +1,148 @@
+"""Every engine of this machine: the contract, and agreement with eager."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segnet_live.card import Card, read_card
+from segnet_live.engine.choose import open_engine
+from segnet_live.errors import CardError, EngineError
+from segnet_live.paths import cache_dir
+from tests.conftest import write_card
+
+SIZE = (64, 96)
+
+
+def scene(size: tuple[int, int] = SIZE, seed: int = 0) -> np.ndarray:
+    """A smooth random picture: (H, W, 3) uint8."""
+    import cv2
+
+    noise = np.random.default_rng(seed).integers(0, 255, (9, 12, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(noise, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_label_map_has_network_size_and_known_classes(tiny_card: Card, backend: str) -> None:
+    engine = open_engine(tiny_card, backend=backend, size=SIZE)
+    for size in [SIZE, (33, 71), (200, 300)]:
+        labels = engine.segment(scene(size))
+        assert labels.shape == SIZE
+        assert labels.dtype == np.uint8
+        assert labels.max() < len(tiny_card.classes)
+    engine.close()
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_label_map_is_not_overwritten_by_the_next(tiny_card: Card, backend: str) -> None:
+    engine = open_engine(tiny_card, backend=backend, size=SIZE)
+    first = engine.segment(scene(seed=1))
+    kept = first.copy()
+    engine.segment(scene(seed=2))
+    assert (first == kept).all()
+
+
+@pytest.mark.parametrize("architecture", ["segnet-fast", "segnet-basic", "segnet"])
+def test_openvino_fp32_equals_eager(tmp_path: Path, architecture: str) -> None:
+    card = write_card(tmp_path / architecture, architecture)
+    eager = open_engine(card, backend="torch", size=SIZE)
+    fast = open_engine(card, backend="openvino", size=SIZE, precision="fp32")
+    # not bit for bit: another order of summation decides pixels whose two best classes tie
+    assert (eager.segment(scene()) == fast.segment(scene())).mean() > 0.998
+
+
+def test_odd_network_size_equals_eager(tiny_card: Card) -> None:
+    size = (45, 59)
+    eager = open_engine(tiny_card, backend="torch", size=size)
+    fast = open_engine(tiny_card, backend="openvino", size=size, precision="fp32")
+    assert eager.segment(scene()).shape == size
+    assert (eager.segment(scene()) == fast.segment(scene())).mean() > 0.998
+
+
+def test_cached_openvino_model_needs_no_torch(tiny_card: Card) -> None:
+    open_engine(tiny_card, backend="openvino", size=SIZE).close()
+    script = (
+        "import sys; from pathlib import Path; from segnet_live.card import read_card\n"
+        "from segnet_live.engine.choose import open_engine\n"
+        f"open_engine(read_card(Path({str(tiny_card.folder)!r})), backend='openvino', size={SIZE})\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_damaged_cached_model_is_converted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    card = write_card(tmp_path / "m", seed=5)
+    before = open_engine(card, backend="openvino", size=SIZE, precision="fp32").segment(scene())
+    newest = max(cache_dir("openvino").glob("*.bin"), key=lambda p: p.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:-100] + bytes(100))
+    after = open_engine(card, backend="openvino", size=SIZE, precision="fp32").segment(scene())
+    assert (before == after).all()
+    assert "damaged" in caplog.text
+
+
+def test_auto_says_what_it_chose_and_why(tiny_card: Card) -> None:
+    info = open_engine(tiny_card, size=SIZE).info
+    assert info.backend in {"openvino", "torch"}
+    assert "GPU" in info.reason
+
+
+def test_default_size_follows_the_source(tiny_card: Card) -> None:
+    assert open_engine(tiny_card, backend="torch", source_size=(540, 960)).info.input_size == (320, 544)
+    assert open_engine(tiny_card, backend="torch").info.input_size == tiny_card.input_size
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "said"),
+    [("nope", "auto", "unknown backend"), ("openvino", "fp64", "precision"), ("torch", "int9", "precision")],
+)
+def test_unknown_choices_are_named(tiny_card: Card, backend: str, precision: str, said: str) -> None:
+    with pytest.raises(EngineError, match=said):
+        open_engine(tiny_card, backend=backend, precision=precision, size=SIZE)
+
+
+def change_card(card: Card, **fields: object) -> Card:
+    path = card.folder / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    return read_card(card.folder)
+
+
+def test_weights_with_another_sha256_are_refused(tmp_path: Path) -> None:
+    card = write_card(tmp_path / "m")
+    data = bytearray(card.weights_path.read_bytes())
+    data[-1] ^= 1
+    card.weights_path.write_bytes(data)
+    with pytest.raises(CardError, match="sha256"):
+        open_engine(card, backend="torch", size=SIZE)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    card = change_card(write_card(tmp_path / "m"), arguments={"widths": [16, 32, 64]})
+    with pytest.raises(CardError, match="do not belong together"):
+        open_engine(card, backend="openvino", size=SIZE)
+
+
+def test_weights_with_nan_are_refused(tmp_path: Path) -> None:
+    import hashlib
+
+    from safetensors.numpy import load, save
+
+    card = write_card(tmp_path / "m")
+    tensors = load(card.weights_path.read_bytes())
+    name = next(iter(tensors))
+    tensors[name] = np.full_like(tensors[name], np.nan)
+    data = save(tensors)
+    card.weights_path.write_bytes(data)
+    card = change_card(card, sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(CardError, match=f"{name} holds NaN"):
+        open_engine(card, backend="torch", size=SIZE)
+
+
+def test_unknown_architecture_is_refused(tmp_path: Path) -> None:
+    card = change_card(write_card(tmp_path / "m"), architecture="unet")
+    with pytest.raises(CardError, match="unknown architecture 'unet'"):
+        open_engine(card, backend="torch", size=SIZE)
