@@ -27,6 +27,8 @@ class SourceSpec:
         start_s: skip to this source time, seconds from the beginning.
         duration_s: stop after this many seconds, None for all of it; source time for files, clock time for cameras
             and streams.
+        camera_size: (height, width) to ask a camera for, None for its own choice.
+        camera_rate: frames per second to ask a camera for, None for its own choice.
 
     Raises:
         UsageError: a negative or non-finite number, or an empty name.
@@ -36,6 +38,8 @@ class SourceSpec:
     value: str = ""
     start_s: float = 0.0
     duration_s: float | None = None
+    camera_size: tuple[int, int] | None = None
+    camera_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind in ("video", "images") and not self.value:
@@ -50,10 +54,6 @@ class SourceSpec:
             raise UsageError(f"--duration got {self.duration_s:g}; give seconds, more than 0")
         if self.kind == "camera" and self.start_s:
             raise UsageError("--start cannot be used with --camera: a camera has no beginning; leave it out")
-
-    @property
-    def is_url(self) -> bool:
-        return self.kind == "video" and "://" in self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
