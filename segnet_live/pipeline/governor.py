@@ -1,0 +1,276 @@
+"""Holds a frame rate or a latency by running the network smaller, or on fewer frames, and says what it does.
+
+`Governor` decides and touches nothing but numbers; `GovernedEngine` is an engine that follows its decisions, with the
+smaller sizes prepared in the background.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.engine.base import DEFAULT_PIXELS, Engine, EngineInfo, Size, network_size
+from segnet_live.errors import SegnetLiveError, UsageError
+from segnet_live.frame import LabelMap
+
+log = logging.getLogger(__name__)
+
+SHARES = (1.0, 0.7, 0.5, 0.35, 0.25)
+"""Pixels of each size of the ladder, as shares of the first."""
+WINDOW_S = 1.0
+MIN_FRAMES = 8
+SETTLE_S = 1.0
+"""No decision for so long after a change: the first frames of a new size are not typical."""
+RISE_AFTER_S = 4.0
+HEADROOM = 0.8
+"""A larger size is tried only where it should need no more than this share of the budget."""
+FIRST_BAR_S, LONGEST_BAR_S = 20.0, 320.0
+"""How long a size that proved too slow stays barred; doubled each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to hold: at least `fps` frames a second, at most `latency_ms` from capture to display, or both.
+
+    Raises:
+        UsageError: neither is given, or one is not a positive number.
+    """
+
+    fps: float | None = None
+    latency_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is None and self.latency_ms is None:
+            raise UsageError("the governor got no target; give --target-fps or --max-latency")
+        for option, value in (("--target-fps", self.fps), ("--max-latency", self.latency_ms)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{option} got {value:g}; give a number above 0")
+
+    def load(self, busy_ms: float, latency_ms: float) -> float:
+        """How much of the budget a frame used: 1.0 is exactly on target, more is too slow."""
+        by_rate = busy_ms * self.fps / 1000 if self.fps else 0.0
+        return max(by_rate, latency_ms / self.latency_ms if self.latency_ms else 0.0)
+
+    def __str__(self) -> str:
+        parts = [f"{self.fps:g} fps"] if self.fps else []
+        return " and ".join([*parts, f"{self.latency_ms:g} ms"] if self.latency_ms else parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rung of the ladder: the network's (height, width), and segmenting every `stride`-th frame."""
+
+    size: Size
+    stride: int = 1
+
+    @property
+    def cost(self) -> float:
+        """Relative time: pixels; a stride spares a frame the wait for the one before it, about half its latency."""
+        return self.size[0] * self.size[1] / (1 if self.stride == 1 else 1.3 * self.stride**0.25)
+
+    def __str__(self) -> str:
+        every = f", 1 frame in {self.stride}" if self.stride > 1 else ""
+        return f"{self.size[0]}x{self.size[1]}{every}"
+
+
+def ladder(source: Size, top: Size | None = None, *, strides: Sequence[int] = ()) -> tuple[Step, ...]:
+    """Steps from the largest to the cheapest: sizes of the source's aspect below `top`, then `strides` at the smallest.
+
+    Args:
+        source: (height, width) of the frames.
+        top: the network size to start from; None takes the default for the source.
+        strides: for a live source under a latency target; skipping frames gives no higher frame rate.
+    """
+    top = top or network_size(source)
+    pixels = min(top[0] * top[1], 16 * DEFAULT_PIXELS)
+    sizes = [top]
+    for share in SHARES[1:]:
+        size = network_size(source, round(pixels * share))
+        if size[0] * size[1] < 0.9 * sizes[-1][0] * sizes[-1][1]:
+            sizes.append(size)
+    return (*(Step(size) for size in sizes), *(Step(sizes[-1], stride) for stride in strides))
+
+
+class Governor:
+    """Watches frames and names the step of the ladder to run at. One thread.
+
+    Too slow for a window: the largest step that should hold the target, at once. Room to spare for four seconds: one
+    step up, unless that step failed lately: each failure bars it twice as long. So under a steady load it comes to
+    rest, and under a load that comes and goes it changes seldom.
+
+    Args:
+        available: tells whether a step can be entered now; only such steps are chosen.
+        clock: seconds; tests pass their own.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        steps: Sequence[Step],
+        *,
+        available: Callable[[Step], bool] = lambda _: True,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.target = target
+        self.steps = tuple(steps)
+        self._available = available
+        self._clock = clock
+        self._at = 0
+        self._loads: deque[tuple[float, float]] = deque()
+        self._changed_s = clock()
+        self._room_since_s: float | None = None
+        self._rose_s = -math.inf
+        self._barred_until_s = [-math.inf] * len(self.steps)
+        self._bar_s = [FIRST_BAR_S] * len(self.steps)
+        self._load = math.nan
+
+    @property
+    def step(self) -> Step:
+        return self.steps[self._at]
+
+    @property
+    def status(self) -> str:
+        """One line for the HUD: the target, the step, and how it is held."""
+        if math.isnan(self._load):
+            state = "measuring"
+        elif self._load <= 1:
+            state = "held"
+        elif self._at == len(self.steps) - 1:
+            state = f"out of reach, {self._load:.1f} x the budget"
+        else:
+            state = "adapting"
+        return f"governor {self.target}: {self.step} ({state})"
+
+    def observe(self, busy_ms: float, latency_ms: float) -> Step:
+        """Take one frame's times and name the step for the next one.
+
+        Args:
+            busy_ms: what the slowest stage spent on it, waiting excluded.
+            latency_ms: from its capture to its end.
+        """
+        now = self._clock()
+        if now - self._changed_s < SETTLE_S:
+            return self.step
+        self._loads.append((now, self.target.load(busy_ms, latency_ms)))
+        while now - self._loads[0][0] > WINDOW_S and len(self._loads) > MIN_FRAMES:
+            self._loads.popleft()
+        if len(self._loads) < MIN_FRAMES:
+            return self.step
+        loads = sorted(load for _, load in self._loads)
+        self._load = loads[3 * len(loads) // 4]
+        if self._load > 1:
+            self._room_since_s = None
+            self._descend(now)
+        else:
+            self._ascend(now)
+        return self.step
+
+    def _descend(self, now: float) -> None:
+        lower = [i for i in range(self._at + 1, len(self.steps)) if self._available(self.steps[i])]
+        if not lower:
+            return
+        holds = [i for i in lower if self._load * self.steps[i].cost / self.step.cost <= 0.95]
+        if now - self._rose_s < 3 * RISE_AFTER_S:  # the rise was a mistake
+            self._barred_until_s[self._at] = now + self._bar_s[self._at]
+            self._bar_s[self._at] = min(2 * self._bar_s[self._at], LONGEST_BAR_S)
+        self._move(holds[0] if holds else lower[-1], now)
+
+    def _ascend(self, now: float) -> None:
+        upper = self._at - 1
+        if (
+            upper < 0
+            or now < self._barred_until_s[upper]
+            or not self._available(self.steps[upper])
+            or self._load * self.steps[upper].cost / self.step.cost > HEADROOM
+        ):
+            self._room_since_s = None
+            return
+        if self._room_since_s is None:
+            self._room_since_s = now
+        elif now - self._room_since_s >= RISE_AFTER_S:
+            self._rose_s = now
+            self._move(upper, now)
+
+    def _move(self, to: int, now: float) -> None:
+        log.info("governor: %s -> %s at %.2f of the budget (%s)", self.step, self.steps[to], self._load, self.target)
+        self._at = to
+        self._changed_s = now
+        self._room_since_s = None
+        self._loads.clear()
+
+
+class GovernedEngine:
+    """An engine whose input size follows a governor. The first size runs at once; the others open in the background.
+
+    `segment`, `observe` and `close` belong to the inference thread; `status` may be read from any.
+
+    Args:
+        open_at: opens an engine at a (height, width); runs in a background thread for all but the first.
+    """
+
+    def __init__(
+        self,
+        open_at: Callable[[Size], Engine],
+        target: Target,
+        steps: Sequence[Step],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._open_at = open_at
+        self._engines: dict[Size, Engine] = {steps[0].size: open_at(steps[0].size)}
+        self._lock = threading.Lock()
+        self._closing = False
+        self.governor = Governor(target, steps, available=lambda step: step.size in self._engines, clock=clock)
+        self._current = self._engines[steps[0].size]
+        sizes = list(dict.fromkeys(step.size for step in steps[1:]))
+        self._preparing = threading.Thread(target=self._prepare, args=(sizes,), name="governor-prepare", daemon=True)
+        self._preparing.start()
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._current.info
+
+    @property
+    def stride(self) -> int:
+        """Segment frames whose index is a multiple of this."""
+        return self.governor.step.stride
+
+    @property
+    def status(self) -> str:
+        return self.governor.status + (", preparing sizes" if self._preparing.is_alive() else "")
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        return self._current.segment(rgb)
+
+    def observe(self, busy_ms: float, latency_ms: float) -> None:
+        """Report a finished frame (see `Governor.observe`); the next `segment` may run at another size."""
+        self._current = self._engines[self.governor.observe(busy_ms, latency_ms).size]
+
+    def close(self) -> None:
+        """Close all sizes; waits for the one that is just being opened."""
+        with self._lock:
+            self._closing = True
+        self._preparing.join()
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+
+    def _prepare(self, sizes: Sequence[Size]) -> None:
+        for size in sizes:
+            with self._lock:
+                if self._closing:
+                    return
+            try:
+                engine = self._open_at(size)
+            except SegnetLiveError as error:
+                log.warning("governor: %dx%d cannot be prepared and is left out: %s", *size, error)
+                continue
+            self._engines[size] = engine
