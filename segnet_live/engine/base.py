@@ -29,6 +29,7 @@ class EngineInfo:
         model: the card's name.
         input_size: (height, width) the network runs at.
         reason: why this backend, one clause.
+        parity: share 0..1 of pixels labelled as fp32 eager labels them, on the reference frames; None where not measured.
     """
 
     backend: str
@@ -37,6 +38,7 @@ class EngineInfo:
     model: str
     input_size: Size
     reason: str = ""
+    parity: float | None = None
 
 
 class Engine(Protocol):
