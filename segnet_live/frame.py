@@ -27,6 +27,7 @@ class Frame:
         decode_ms: milliseconds the source spent on this frame.
         name: file stem for image sources, else "".
         truth: ground-truth label map at the frame's size where the source knows it (synthetic), else None.
+        duration: how long the source shows it, in units of `time_base`; 0 where unknown.
     """
 
     rgb: NDArray[np.uint8]
@@ -37,6 +38,7 @@ class Frame:
     decode_ms: float = 0.0
     name: str = ""
     truth: LabelMap | None = None
+    duration: int = 0
 
     @property
     def pts_s(self) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from segnet_live.config import SourceSpec
+from segnet_live.errors import UsageError
 from segnet_live.frame import Frame
 
 
@@ -23,6 +26,7 @@ class SourceInfo:
         live: frames come at their own time (camera, stream): take the newest, count the rest as skipped.
         seekable: `seek` works.
         audio: there is a sound track that a recording can keep.
+        start_s: source time of the first frame, in seconds; seldom other than 0.
     """
 
     title: str
@@ -34,6 +38,7 @@ class SourceInfo:
     live: bool
     seekable: bool
     audio: bool
+    start_s: float = 0.0
 
 
 class VideoSource(Protocol):
@@ -69,3 +74,36 @@ class VideoSource(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def open_source(spec: SourceSpec) -> VideoSource:
+    """The named source, open and with its first picture proven readable. Blocks until then (URLs: at most some 20 s).
+
+    Raises:
+        SourceError: it is missing, is no video, or holds no picture.
+        UsageError: `spec` contradicts itself.
+    """
+    if spec.kind == "video":
+        from segnet_live.video.file import FileSource
+
+        return FileSource(spec.value, start_s=spec.start_s, duration_s=spec.duration_s)
+    if spec.kind == "images":
+        from segnet_live.video.images import ImageSource
+
+        return ImageSource(spec.value, start_s=spec.start_s, duration_s=spec.duration_s)
+    if spec.kind == "camera":
+        from segnet_live.video.camera import CameraSource
+
+        return CameraSource(int(spec.value), size=spec.camera_size, rate=spec.camera_rate, duration_s=spec.duration_s)
+    raise UsageError(f"got source kind {spec.kind!r}; it must be video, camera, images or synthetic")
+
+
+def is_url(value: str) -> bool:
+    """`value` names a network stream rather than a file (a drive letter is no scheme)."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value) is not None
+
+
+def mask_password(url: str) -> str:
+    """`url` fit for showing: passwords, tokens and keys in it are replaced by ***."""
+    url = re.sub(r"(://[^/:@\s]*):\S*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][\w-]*(?:pass|pwd|token|key|secret|auth|sig)[\w-]*)=[^&#\s]*", r"\1=***", url)

@@ -1,0 +1,251 @@
+"""Video files and network streams through PyAV: upright square-pixel RGB frames with the source's own times."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import cv2
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from segnet_live.errors import SourceError, SourceLost
+from segnet_live.frame import Frame
+from segnet_live.video.container import (
+    audio_stream,
+    open_container,
+    promised_pictures,
+    reason,
+    stream_length_s,
+    video_stream,
+)
+from segnet_live.video.picture import PictureConverter
+from segnet_live.video.source import SourceInfo, is_url, mask_password
+
+NOMINAL_RATE = Fraction(25)
+"""Where a stream tells no rate."""
+_MAX_READ_ERRORS = 100
+"""In a row: a damaged container may answer every further read with an error."""
+_EPSILON_S = 1e-6
+"""Seek times come as floats; a frame this much before one still is at it."""
+
+
+class FileSource:
+    """A video file or URL as a `VideoSource`. One thread reads; the constructor, `read` and `seek` block.
+
+    Files end with None. A URL without duration is live: when it stops, `read` raises SourceLost. Pictures that are
+    damaged or do not decode at all are counted in `corrupt`; whatever decodes is delivered.
+    """
+
+    def __init__(self, location: str, *, start_s: float = 0.0, duration_s: float | None = None) -> None:
+        """Open `location` and decode its first picture.
+
+        Args:
+            location: path or URL.
+            start_s: seconds to leave out, counted from the first frame.
+            duration_s: seconds to deliver, None for all.
+
+        Raises:
+            SourceError: missing, a folder, empty, no video, or not one picture that decodes.
+        """
+        self._location = location
+        self._url = is_url(location)
+        self._title = mask_password(location)
+        self._corrupt = 0
+        self._index = 0
+        self._open()
+        if self._pending is None:
+            self.close()
+            raise SourceError(f"{self._title}: not one picture of its video track can be decoded; the file is damaged")
+        picture, origin = self._pending
+        self._origin_s = float(origin * self._time_base)
+        self._start_s = self._origin_s + start_s
+        self._end_s = math.inf if duration_s is None else self._start_s + duration_s
+        self._info = self._describe(picture)
+        if start_s:
+            self.seek(self._start_s)
+            if self._pending is None:
+                self.close()
+                raise SourceError(f"{self._title}: ends before {start_s:g} s; choose an earlier start")
+
+    @property
+    def info(self) -> SourceInfo:
+        return self._info
+
+    @property
+    def corrupt(self) -> int:
+        """Pictures lost or damaged so far."""
+        return self._corrupt
+
+    def read(self) -> Frame | None:
+        began = time.perf_counter()
+        if self._pending is None:
+            self._pending = self._next()
+        if self._pending is None:
+            if self._live:
+                raise SourceLost(f"{self._title}: the stream stopped")
+            return None
+        if self._pending_s() >= self._end_s - _EPSILON_S:
+            return None
+        (picture, pts), self._pending = self._pending, None
+        rgb = self._converter.rgb(picture, self._pixel_aspect)
+        if rgb.shape[:2] != self._info.size:
+            if self._live:
+                change = f"{self._info.size} to {rgb.shape[:2]} (height, width)"
+                raise SourceLost(f"{self._title}: the picture size changed from {change}; open it again")
+            rgb = cv2.resize(rgb, self._info.size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        self._index += 1
+        return Frame(
+            rgb=rgb,
+            index=self._index - 1,
+            pts=pts,
+            time_base=self._time_base,
+            capture_s=began,
+            decode_ms=(time.perf_counter() - began) * 1e3,
+            duration=picture.duration if self._time_base == picture.time_base else 0,
+        )
+
+    def seek(self, time_s: float) -> None:
+        """Continue with the first frame at or after `time_s`, found by decoding on from the key frame before it."""
+        if not self._info.seekable:
+            raise SourceError(f"{self._title}: a live stream cannot seek; record it to a file first")
+        time_s = max(time_s, self._start_s)
+        # Containers index by decoding time, some only roughly, so a landing may be late: step back, at last start over.
+        for back_s in (0.0, 2.0, 10.0):
+            if self._land(time_s - back_s) and self._pending is not None and self._pending_s() <= time_s + _EPSILON_S:
+                break
+        else:
+            self._container.close()
+            self._open()
+        while self._pending is not None and self._pending_s() < time_s - _EPSILON_S:
+            self._pending = self._next()
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _open(self) -> None:
+        """Container, decoder and first picture, from the beginning."""
+        self._container = open_container(self._location)
+        try:
+            self._stream = video_stream(self._container, self._title)
+            assert self._stream.time_base is not None
+            self._live = self._url and self._container.duration is None
+            # Frame threads hold pictures back; a live picture is wanted at once.
+            self._stream.thread_type = "SLICE" if self._live else "AUTO"
+            # Motion-JPEG over HTTP carries no times: its demuxer numbers pictures as if there were 25 a second.
+            self._wallclock = self._live and self._container.format.name in ("mpjpeg", "mjpeg")
+            self._time_base = Fraction(1, 90_000) if self._wallclock else self._stream.time_base
+            self._rate = self._stream.average_rate or self._stream.guessed_rate or None
+            self._pixel_aspect = self._stream.sample_aspect_ratio or Fraction(1)
+            self._converter = PictureConverter()
+            self._packets_read = 0
+            self._untimed = False
+            self._restart(whole=True)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _describe(self, picture: VideoFrame) -> SourceInfo:
+        height, width = self._converter.rgb(picture, self._pixel_aspect).shape[:2]
+        length_s = None if self._live else stream_length_s(self._container, self._stream)
+        frames = self._stream.frames or (round(length_s * self._rate) if length_s and self._rate else None)
+        if length_s is not None:
+            shown_s = max(0.0, min(self._origin_s + length_s, self._end_s) - self._start_s)
+            frames = None if frames is None else round(frames * shown_s / length_s)
+            length_s = shown_s
+        return SourceInfo(
+            title=self._title,
+            size=(height, width),
+            rate=None if self._wallclock else self._rate,
+            time_base=self._time_base,
+            duration_s=length_s,
+            frames=frames,
+            live=self._live,
+            seekable=not self._live,
+            audio=audio_stream(self._container) is not None,
+            start_s=self._start_s,
+        )
+
+    def _land(self, time_s: float) -> bool:
+        """Jump to the key frame before `time_s`; False where only counting from the beginning tells the time."""
+        if self._untimed or time_s <= self._origin_s:
+            return False
+        try:
+            self._container.seek(math.floor(time_s / self._time_base), stream=self._stream)
+        except FFmpegError:
+            return False
+        self._restart(whole=False)
+        # Pictures shown before the key frame may lean on ones that were jumped over.
+        while self._pending is not None and not self._pending[0].key_frame:
+            self._pending = self._next()
+        return True
+
+    def _restart(self, *, whole: bool) -> None:
+        """Decode from where the container stands; `whole` if that is its beginning."""
+        self._whole = whole
+        self._pictures = self._decode()
+        self._last: int | None = None
+        self._expected = Fraction(0)
+        self._shift = 0
+        self._pending: tuple[VideoFrame, int] | None = self._next()
+
+    def _pending_s(self) -> float:
+        assert self._pending is not None
+        return float(self._pending[1] * self._time_base)
+
+    def _next(self) -> tuple[VideoFrame, int] | None:
+        """The next picture and its time in ticks."""
+        picture = next(self._pictures, None)
+        if picture is None:
+            return None
+        self._corrupt += picture.is_corrupt
+        pts = self._time_of(picture)
+        self._last = pts if self._last is None else max(pts, self._last + 1)
+        return picture, self._last
+
+    def _time_of(self, picture: VideoFrame) -> int:
+        """Ticks as the picture states them; counted on at the nominal rate where it states none or the clock went back."""
+        if self._wallclock:
+            return round(Fraction(time.perf_counter()) / self._time_base)
+        self._untimed |= picture.pts is None
+        if picture.pts is None:
+            pts = round(self._expected)
+        else:
+            pts = picture.pts + self._shift
+            if self._last is not None and (self._last - pts) * self._time_base > 1:
+                # Joined recordings restart their clock: go on from here rather than squeeze all that follows.
+                self._shift += round(self._expected) - pts
+                pts = round(self._expected)
+            self._expected = Fraction(pts)
+        self._expected += 1 / ((self._rate or NOMINAL_RATE) * self._time_base)
+        return pts
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        for packet in self._packets():
+            try:
+                yield from self._stream.decode(packet)
+            except FFmpegError:
+                self._corrupt += 1
+        if self._whole:
+            self._corrupt += max(0, promised_pictures(self._container, self._stream) - self._packets_read)
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        """Packets to the end, last the one that flushes the decoder. Read errors of files are counted and passed over."""
+        errors = 0
+        while errors < _MAX_READ_ERRORS:
+            try:
+                for packet in self._container.demux(self._stream):
+                    self._packets_read += packet.size > 0
+                    errors = 0
+                    yield packet
+                return
+            except FFmpegError as error:
+                if self._url:
+                    raise SourceLost(f"{self._title}: the stream broke off ({reason(error)})") from None
+                errors += 1
+                self._corrupt += errors == 1
+        yield None

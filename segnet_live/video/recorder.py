@@ -1,0 +1,291 @@
+"""Annotated video to mp4: the source's own times and sound, and a file that survives a kill while it grows."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+from numpy.typing import NDArray
+
+from segnet_live.errors import OutputError
+from segnet_live.video.picture import YuvConverter
+from segnet_live.video.remux import remux
+from segnet_live.video.soundtrack import Soundtrack
+from segnet_live.video.source import is_url
+
+KEY_FRAMES_S = 1
+"""Source time from one key frame to the next, at most; also what a fragment of the growing file spans."""
+_LOOKAHEAD_S = Fraction(1, 3)
+"""What x264 may hold back to choose better; it is lost when the process is killed."""
+_FINEST_TICK = Fraction(1, 10_000_000)
+_GROWING = {
+    # empty_moov: playable from the first fragment on, even when sound starts late. frag_discont: its fragments may start
+    # at any time, which is how sound and picture keep their offset without an edit list.
+    "movflags": "+frag_keyframe+empty_moov+default_base_moof+frag_discont",
+    "use_editlist": "0",
+    "avoid_negative_ts": "disabled",
+    "flush_packets": "1",
+    # A sound track that ends or pauses must not keep pictures waiting in the muxer.
+    "max_interleave_delta": "200000",
+}
+
+
+class Recorder:
+    """Writes frames to `<name>.partial.mp4`; `close` turns it into an ordinary fast-start mp4 and gives it its name.
+
+    One thread; every method blocks while it encodes or writes. Each frame is encoded when the next one arrives, as only then
+    its duration is known. After a kill the partial file plays, but for at most its last two seconds. Used as a context
+    manager, an exception inside still finalises what was recorded.
+
+    Attributes:
+        path: the finished file.
+        partial: the growing file.
+        frames: frames written so far.
+        dropped: for the owner to count frames it had to leave out; the recorder itself drops none.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: tuple[int, int],
+        *,
+        time_base: Fraction,
+        rate: Fraction | None = None,
+        audio_from: str | None = None,
+        cut_audio: bool = False,
+        source: str | None = None,
+        overwrite: bool = False,
+        crf: int = 20,
+        preset: str = "veryfast",
+    ) -> None:
+        """Check the place and make the partial file.
+
+        Args:
+            path: what the finished mp4 is called.
+            size: (height, width) of every frame; an odd side gains one replicated pixel in the file.
+            time_base: seconds per tick of the pts that `write` gets.
+            rate: nominal frames per second; for the encoder, and the last frame's duration where nobody tells it.
+            audio_from: file or URL whose sound is kept in step, by source time; None for silence.
+            cut_audio: sound begins and ends with the pictures; otherwise all of it is kept (whole-file recordings).
+            source: the input file, which must not be overwritten; `audio_from` is checked anyway.
+            overwrite: an existing file, finished or partial, may be replaced.
+            crf: x264's constant rate factor, lower is better and larger.
+            preset: x264's preset.
+
+        Raises:
+            OutputError: the place cannot be written, or holds something that must not be lost.
+            SourceError: `audio_from` cannot be opened.
+        """
+        self.path = Path(path)
+        self.partial = self.path.with_suffix(".partial.mp4")
+        self.frames = 0
+        self.dropped = 0
+        self._size = size
+        self._time_base = time_base
+        self._ticks = max(time_base, _FINEST_TICK)
+        self._rate = rate if rate is not None and 0 < rate <= 240 else Fraction(30)
+        self._cut_audio = cut_audio
+        self._refuse(overwrite, [s for s in (source, audio_from) if s is not None and not is_url(s)])
+        self._sound = Soundtrack.open(audio_from) if audio_from is not None else None
+        try:
+            self.partial.open("wb").close()
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from error
+        self._output = av.open(f"file:{self.partial}", "w", format="mp4", options=_GROWING)
+        self._video = self._output.add_stream("libx264", rate=self._rate, time_base=self._ticks)
+        self._converter = YuvConverter(size)
+        self._configure(self._video.codec_context, crf, preset)
+        self._waiting: tuple[VideoFrame, int, int] | None = None
+        self._durations: deque[int] = deque()
+        self._first: int | None = None
+        self._last: int | None = None
+        self._gap = round(1 / (self._rate * time_base))
+        self._key = 0
+        self._end = 0
+        self._lead_s = self._shift_s = Fraction(0)
+        self._open = True
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes in the file so far."""
+        file = self.partial if self._open else self.path
+        return file.stat().st_size if file.exists() else 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of source time recorded, up to the last frame's beginning."""
+        return 0.0 if self._first is None or self._last is None else float((self._last - self._first) * self._time_base)
+
+    def write(self, rgb: NDArray[np.uint8], pts: int, duration: int = 0) -> None:
+        """Append one frame.
+
+        Args:
+            rgb: (H, W, 3) uint8, of the recorder's size.
+            pts: source time in ticks of `time_base`, above the last frame's.
+            duration: ticks the source shows it, if it is the last; 0 where unknown.
+
+        Raises:
+            OutputError: another size, time running backwards, or the disk is full; the partial file stays.
+        """
+        if rgb.shape[:2] != self._size:
+            raise OutputError(
+                f"{self.path}: got a frame of {rgb.shape[0]}x{rgb.shape[1]} (height x width) but the recording is "
+                f"{self._size[0]}x{self._size[1]}; record sources of one size"
+            )
+        if self._last is not None and pts <= self._last:
+            raise OutputError(f"{self.path}: got a frame at tick {pts} after one at {self._last}; times must rise")
+        picture = self._converter.yuv(rgb)
+        with self._writing():
+            if self._first is None:
+                self._begin(pts)
+            self._encode_waiting(pts)
+        self._waiting = picture, pts, duration
+        self._last = pts
+        self.frames += 1
+
+    def close(self, *, cut_audio: bool | None = None) -> None:
+        """Finish the mp4 and give it its name; without any frame leave nothing. May be called twice.
+
+        Args:
+            cut_audio: replaces the constructor's: True when the recording ends before its source does.
+
+        Raises:
+            OutputError: it cannot be written; the partial file stays and plays.
+        """
+        if not self._open:
+            return
+        if self._waiting is None:
+            self.abort()
+            return
+        cut = self._cut_audio if cut_audio is None else cut_audio
+        with self._writing():
+            self._encode_waiting(self._waiting[1] + (self._waiting[2] or self._gap))
+            self._mux(self._video.encode(None))
+            self._mux_sound(self._end * self._time_base if cut else None)
+            self._output.close()
+            remux(self.partial, self.path, self._lead_s)
+            self.partial.unlink()
+        self._leave()
+
+    def abort(self) -> None:
+        """Throw away what was recorded. May be called twice, also after `close`, which it leaves alone."""
+        if self._open:
+            self._leave()
+            self.partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        self.close(cut_audio=True if error is not None else None)
+        return False
+
+    def _configure(self, encoder: VideoCodecContext, crf: int, preset: str) -> None:
+        self._converter.describe(encoder)
+        # Two threads and a look-ahead hold back frames, which at low rates are seconds.
+        quick = self._rate >= 10
+        encoder.thread_count = 2 if quick else 1
+        lookahead = min(10, int(self._rate * _LOOKAHEAD_S)) if quick else 0
+        encoder.options = {
+            "preset": preset,
+            "crf": str(crf),
+            "forced-idr": "1",
+            # No B-frames: decoding order is display order, so that no file needs an edit list to start at 0.
+            "x264-params": f"bframes=0:rc-lookahead={lookahead}:sync-lookahead=0:keyint=infinite",
+        }
+
+    def _begin(self, pts: int) -> None:
+        """Place the recording's zero at its first picture, or at whole sound that starts before it."""
+        zero_s = pts * self._time_base
+        if self._sound is not None:
+            if self._cut_audio:
+                self._sound.skip_to(zero_s)
+            sound_s = self._sound.begin(self._output)
+            if sound_s is None:
+                self._sound = None
+            else:
+                # What lies below 0 is an encoder's run-in, which players skip.
+                if not self._cut_audio:
+                    zero_s = min(zero_s, max(sound_s, Fraction(0))) // self._ticks * self._ticks
+                # A fragmented file cannot start below 0: it runs `lead` late, and `remux` takes that back.
+                self._lead_s = max(0, -((sound_s - zero_s) // self._ticks)) * self._ticks
+        self._shift_s = self._lead_s - zero_s
+        self._first = self._key = pts
+
+    def _encode_waiting(self, end: int) -> None:
+        """Encode the frame that waits, now that it is known to be shown until `end`; a key frame where the next would be late."""
+        if self._waiting is None:
+            return
+        picture, pts, _ = self._waiting
+        self._waiting = None
+        if pts == self._first or (end - self._key) * self._time_base > KEY_FRAMES_S:
+            picture.pict_type = PictureType.I
+            self._key = pts
+        picture.pts = round((pts * self._time_base + self._shift_s) / self._ticks)
+        picture.time_base = self._ticks
+        self._gap, self._end = end - pts, end
+        self._durations.append(round(self._gap * self._time_base / self._ticks))
+        self._mux(self._video.encode(picture))
+        self._mux_sound(end * self._time_base)
+
+    def _mux(self, packets: Iterable[Packet]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.popleft()
+            self._output.mux(packet)
+
+    def _mux_sound(self, end_s: Fraction | None) -> None:
+        if self._sound is not None:
+            for packet in self._sound.packets_until(end_s, self._shift_s):
+                self._output.mux(packet)
+
+    def _refuse(self, overwrite: bool, inputs: list[str]) -> None:
+        if self.path.suffix.lower() != ".mp4":
+            raise OutputError(f"{self.path}: recordings are mp4; choose a name that ends in .mp4")
+        if not self.path.parent.is_dir():
+            raise OutputError(f"{self.path}: there is no folder {self.path.parent}; make it first")
+        for file in (self.path, self.partial):
+            if file.is_dir():
+                raise OutputError(f"{file}: is a folder; choose another name")
+            if file.exists() and any(Path(i).exists() and file.samefile(i) for i in inputs):
+                raise OutputError(f"{file}: is the input itself; choose another name for the recording")
+        if overwrite:
+            return
+        if self.path.exists():
+            raise OutputError(f"{self.path}: exists already; choose another name or pass --overwrite")
+        if self.partial.exists():
+            raise OutputError(f"{self.partial}: is left of an interrupted recording; rename it or pass --overwrite")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Failures inside end the recording with one line that names what is kept."""
+        try:
+            yield
+        except (FFmpegError, OSError) as error:
+            self._leave()
+            full = error.errno == errno.ENOSPC
+            why = "the disk is full" if full else error.strerror or type(error).__name__
+            kept = f"; what was recorded so far is kept in {self.partial}" if self.frames else ""
+            raise OutputError(f"{self.path}: cannot be written ({why}){kept}") from error
+
+    def _leave(self) -> None:
+        """Let go of both files."""
+        self._open = False
+        if self._sound is not None:
+            self._sound.close()
+        with suppress(FFmpegError, OSError):
+            self._output.close()
