@@ -141,6 +141,23 @@ class SegNet(Network):
                 index += 1  # the pooling layer
 
 
+class LocalContrast(nn.Module):
+    """Local contrast normalisation (section 4.1's input): less the local mean, over the local deviation.
+
+    Jarrett et al. (ICCV 2009) with a square window in place of a Gaussian; the deviation's floor is its mean over the
+    image, so that flat sky does not become noise.
+    """
+
+    def __init__(self, window: int = 9) -> None:
+        super().__init__()
+        self.mean = nn.AvgPool2d(window, 1, window // 2, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x - self.mean(x)
+        deviation = self.mean((x * x).mean(1, keepdim=True)).sqrt()
+        return x / torch.maximum(deviation, deviation.mean((2, 3), keepdim=True)).clamp(min=1e-4)
+
+
 class SegNetBasic(Network):
     """The paper's small network: 4 encoders and 4 decoders of 64 maps with 7x7 kernels.
 
@@ -150,10 +167,12 @@ class SegNetBasic(Network):
     Args:
         classes: K.
         dropout: probability of dropout after the two deepest encoders and decoders, 0 for none.
+        local_contrast: normalise the input's local contrast first, as the paper does.
     """
 
-    def __init__(self, classes: int = 11, *, dropout: float = 0.0) -> None:
+    def __init__(self, classes: int = 11, *, dropout: float = 0.0, local_contrast: bool = False) -> None:
         super().__init__()
+        self.input_norm = LocalContrast() if local_contrast else nn.Identity()
         self.pooling = EXACT["torch"]
         self.encoders = nn.ModuleList([conv_bn(3 if i == 0 else 64, 64, 7) for i in range(4)])
         self.decoders = nn.ModuleList([conv_bn(64, 64, 7, relu=False) for _ in range(4)])
@@ -162,6 +181,7 @@ class SegNetBasic(Network):
         he_initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.input_norm(x)
         stages = []
         for depth, encoder in enumerate(self.encoders):
             x = encoder(x)
