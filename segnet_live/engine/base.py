@@ -109,5 +109,5 @@ def labels_at(labels: LabelMap, size: Size) -> LabelMap:
         wins = cv2.compare(member, best, cv2.CMP_GT)
         cv2.max(member, best, best)
         # ids ascend, so the newest winner's is the largest: a maximum writes it without a masked copy
-        np.maximum(out, np.bitwise_and(wins, class_id), out=out)
+        np.maximum(out, np.bitwise_and(wins, np.uint8(class_id)), out=out)
     return out
