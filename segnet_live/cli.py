@@ -1,0 +1,202 @@
+"""The `segnet-live` command: arguments become a RunConfig; nothing heavy is imported before they are understood."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from segnet_live import __version__
+from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec
+from segnet_live.errors import SegnetLiveError, UsageError
+
+COMMANDS = {
+    "models": ("segnet_live.listing", "list the installed models"),
+}
+"""Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
+
+EXAMPLES = """\
+examples:
+  segnet-live                                                     a window on the webcam
+  segnet-live --video drive.mp4                                   a window on a file
+  segnet-live --video drive.mp4 --record out.mp4 --headless       an annotated video, as fast as it goes
+  segnet-live --images photos --masks labels --headless           class ids of every image as PNG
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code: 0, 2 for what cannot be carried out, 130 for Ctrl-C, 1 for a bug."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        return _dispatch(arguments)
+    except SegnetLiveError as error:
+        return _complain(str(error), 2, debug)
+    except KeyboardInterrupt:
+        return _complain("interrupted before the first frame; nothing was written", 130, debug)
+    except BrokenPipeError:
+        # Whoever read our output is gone; without this, Python complains once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        what = f"unexpected {type(error).__name__}: {error}"
+        return _complain(what if debug else f"{what}; run again with --debug and report what it shows", 1, debug)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in COMMANDS:
+        name, *rest = arguments
+        module_name, summary = COMMANDS[name]
+        module = import_module(module_name)
+        parser = _Parser(prog=f"segnet-live {name}", description=f"{summary[0].upper()}{summary[1:]}.")
+        module.add_arguments(parser)
+        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        return int(module.run(parser.parse_args(rest)))
+    config = parse(arguments)
+    if config.headless:
+        from segnet_live.pipeline import headless
+
+        return headless.run(config)
+    _require_display()
+    from segnet_live.ui import app
+
+    return app.run(config)
+
+
+def parse(arguments: Sequence[str]) -> RunConfig:
+    """What the arguments of a run (no subcommand) ask for.
+
+    Raises:
+        UsageError: they are not understood or contradict each other.
+        SystemExit: after --help or --version.
+    """
+    given = _parser().parse_args(arguments)
+    headless = given.headless
+    needing = [f"--{name}" for name in ("masks", "stats") if getattr(given, name) is not None]
+    if needing and not headless:
+        print(f"{' and '.join(needing)} process every frame without a window: as if --headless were given", flush=True)
+        headless = True
+    return RunConfig(
+        source=_source(given),
+        record=given.record,
+        masks=given.masks,
+        stats=given.stats,
+        headless=headless,
+        model=given.model,
+        backend=given.backend,
+        precision=given.precision,
+        size=given.size,
+        view=given.view,
+        opacity=given.opacity,
+        classes=given.classes,
+        burn_hud=given.burn_hud,
+        overwrite=given.overwrite,
+        debug=given.debug,
+    )
+
+
+def _source(given: argparse.Namespace) -> SourceSpec | None:
+    times: dict[str, Any] = {"start_s": given.start or 0.0, "duration_s": given.duration}
+    if given.video is not None:
+        return SourceSpec("video", given.video, **times)
+    if given.camera is not None:
+        return SourceSpec("camera", given.camera, **times)
+    if given.images is not None:
+        return SourceSpec("images", given.images, **times)
+    if given.synthetic:
+        return SourceSpec("synthetic", **times)
+    if given.start is not None or given.duration is not None:
+        raise UsageError("--start and --duration need an input: add --video, --camera, --images or --synthetic")
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="segnet-live",
+        description="Real-time road-scene segmentation with SegNet: camera, stream or video in, annotated video out.",
+        epilog="commands:\n"
+        + "".join(f"  segnet-live {name:<20} {summary}\n" for name, (_, summary) in COMMANDS.items())
+        + f"\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument_group("input (the webcam, if none is named)").add_mutually_exclusive_group().add_argument
+    add("--video", metavar="FILE|URL", help="video file, or RTSP or HTTP stream")
+    add("--camera", metavar="N", help="camera by number, 0 is the first")
+    add("--images", metavar="DIR|GLOB", help="folder of images, or a quoted pattern such as 'photos/*.jpg'")
+    add("--synthetic", action="store_true", help="the rendered drive, with known labels")
+
+    add = parser.add_argument_group("which part").add_argument
+    add("--start", type=float, metavar="S", help="skip this many seconds")
+    add("--duration", type=float, metavar="S", help="stop after this many seconds")
+
+    add = parser.add_argument_group("outputs").add_argument
+    add("--record", type=Path, metavar="OUT.mp4", help="annotated video: H.264 at source size and time, with the sound")
+    add("--masks", type=Path, metavar="DIR", help="one PNG of class ids per frame (implies --headless)")
+    add("--stats", type=Path, metavar="FILE.csv", help="time, latency and class shares per frame (implies --headless)")
+    add(
+        "--headless", action="store_true", help="no window: every frame of a file, the newest one of a camera or stream"
+    )
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+
+    add = parser.add_argument_group("network").add_argument
+    add("--model", metavar="NAME|DIR", help="installed model (see `segnet-live models`) or a model folder")
+    add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: the fastest there is)")
+    add("--precision", choices=PRECISIONS, default="auto", help="arithmetic (default: the backend's fast one)")
+    add(
+        "--size", type=_size, metavar="HxW", help="network input, height x width (default: follows the source's aspect)"
+    )
+
+    add = parser.add_argument_group("picture").add_argument
+    add("--view", choices=VIEWS, default="overlay", help="what is shown and recorded (default: %(default)s)")
+    add("--opacity", type=float, default=0.5, metavar="0..1", help="of the class colours (default: %(default)s)")
+    add("--classes", type=_names, metavar="A,B", help="colour these classes only, e.g. Road,Car")
+    add("--burn-hud", action="store_true", help="write rates, latency and engine into the recorded picture")
+
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action="version", version=f"segnet-live {__version__}")
+    return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"got {text!r}, needs HEIGHTxWIDTH such as 352x480")
+    return int(match[1]), int(match[2])
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _require_display() -> None:
+    """A window can be opened, as far as the environment tells; asked before Qt, which aborts the process if not.
+
+    Raises:
+        UsageError: Linux or BSD without X11, Wayland or a Qt platform that needs neither.
+    """
+    if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return
+    platform = os.environ.get("QT_QPA_PLATFORM", "")
+    if platform.partition(":")[0] in ("", "xcb", "wayland", "wayland-egl"):
+        raise UsageError(
+            "no display found (neither DISPLAY nor WAYLAND_DISPLAY is set); add --headless to run without a window"
+        )
+
+
+def _complain(line: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"segnet-live: {' '.join(line.splitlines())}", file=sys.stderr)
+    return code

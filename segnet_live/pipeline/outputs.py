@@ -1,0 +1,82 @@
+"""Whether the outputs of a headless run can be written, found out before any work."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.errors import OutputError, UsageError
+from segnet_live.pipeline.sinks import partial_path
+from segnet_live.video.source import is_url
+
+PROBE_BYTES = 1 << 16
+"""What must fit into an output's folder before work starts: catches a full disk that still makes empty files."""
+
+
+def check_outputs(config: RunConfig) -> None:
+    """Every output of `config` can be written and overwrites nothing that it should not; nothing is made yet.
+
+    Raises:
+        UsageError: an output is the input, two outputs are one file, or something exists and --overwrite was not given.
+        OutputError: a place that cannot be written.
+    """
+    for option, path in (("--record", config.record), ("--stats", config.stats)):
+        if path is not None:
+            _check_file(option, path, config)
+    if config.masks is not None:
+        _check_folder(config.masks, config)
+
+
+def _check_file(option: str, path: Path, config: RunConfig) -> None:
+    if path.is_dir():
+        raise OutputError(f"{option} {path} is a folder; name a file in it")
+    for written in (path, partial_path(path)):
+        if config.source and _is_input(written, config.source):
+            raise UsageError(f"{option} {path} would overwrite the input {config.source.value}; choose another name")
+    if not path.parent.is_dir():
+        raise OutputError(f"{option} {path}: there is no folder {path.parent}; make it, or choose another place")
+    if not config.overwrite:
+        if path.exists():
+            raise UsageError(f"{option} {path} exists already; choose another name or add --overwrite")
+        if partial_path(path).exists():
+            raise UsageError(
+                f"{option}: {partial_path(path)} is left from an interrupted run, or one is still going on; "
+                "move it away or add --overwrite"
+            )
+    _probe(option, path.parent)
+
+
+def _check_folder(folder: Path, config: RunConfig) -> None:
+    if config.source and config.source.kind == "images" and _is_input(folder, config.source):
+        raise UsageError(f"--masks {folder} is the folder the images are read from; choose another one")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--masks {folder} is a file; name a folder")
+    if folder.is_dir() and not config.overwrite and any(folder.iterdir()):
+        raise UsageError(f"--masks {folder} is not empty; choose another folder or add --overwrite")
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise OutputError(f"--masks {folder}: {existing} is a file, not a folder; choose another place")
+    _probe("--masks", existing)
+
+
+def _is_input(path: Path, source: SourceSpec) -> bool:
+    """True if `path` is the source's file, or the folder its images lie in."""
+    if source.kind not in ("video", "images") or is_url(source.value):
+        return False
+    given = Path(source.value)
+    if source.kind == "images" and not given.is_dir():
+        given = given.parent  # a glob; one that matches files in several folders is not looked into
+    try:
+        return path.exists() and given.exists() and path.samefile(given)
+    except OSError:
+        return False
+
+
+def _probe(option: str, folder: Path) -> None:
+    """A small file can be written into `folder`; it is gone again afterwards."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise OutputError(f"{option}: cannot write in {folder} ({error.strerror}); choose another place") from error

@@ -1,0 +1,172 @@
+"""Three threads that overlap, capture -> inference -> writing: one stop path, one error, outputs always closed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from segnet_live.engine.base import Engine, labels_at
+from segnet_live.frame import Frame, LabelMap, SegmentedFrame
+from segnet_live.pipeline.metrics import Metrics
+from segnet_live.pipeline.sinks import Sink
+from segnet_live.pipeline.slot import BoundedQueue, Closed, LatestSlot
+from segnet_live.video.source import VideoSource
+
+WAITING_FRAMES = 2
+"""Frames that may wait before a stage: enough for stages to overlap, few enough that 4K frames stay under 150 MiB."""
+
+CAPTURE_GRACE_S = 2.0
+"""How long a capture thread that hangs in a dead camera or stream is waited for before it is left behind."""
+
+
+class Pipeline:
+    """Runs a source through an engine into sinks. Its methods belong to the thread that made it.
+
+    A file or image source is offline: every frame is processed, and stages wait for each other. A live source is never
+    waited for: inference takes its newest frame, and those it never saw are counted in `skipped`.
+
+    A stage that fails stores its exception in `error`; what comes before it stops at once, what comes after it finishes
+    what it has, and the sinks are closed.
+
+    Args:
+        source, engine: owned from now on; `close` closes them.
+        sinks: called in this order from the writer thread, and closed once, whatever happens.
+
+    Attributes:
+        written: frames that reached every sink.
+        error: the first exception of any stage.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        metrics: Metrics,
+    ) -> None:
+        self._source = source
+        self._engine = engine
+        self._sinks = sinks
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._latest: LatestSlot[Frame] | None = LatestSlot() if source.info.live else None
+        self._captured: BoundedQueue[Frame] = BoundedQueue(WAITING_FRAMES)
+        self._labelled: BoundedQueue[tuple[Frame, LabelMap, dict[str, float]]] = BoundedQueue(WAITING_FRAMES)
+        self._lock = threading.Lock()
+        self._source_ended = False
+        self.written = 0
+        self.error: BaseException | None = None
+        # Daemons: a capture thread that hangs in a driver must not keep the process alive.
+        self._threads = [
+            threading.Thread(target=self._guard, args=(body,), name=f"segnet-live {body.__name__[1:]}", daemon=True)
+            for body in (self._capture, self._infer, self._write)
+        ]
+
+    @property
+    def skipped(self) -> int:
+        """Frames of a live source that came while inference was busy, and were left out."""
+        return self._latest.dropped if self._latest else 0
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Take no more frames; those already captured are finished. May be called again, and in any state."""
+        self._stopping.set()
+        self._end_capture()
+
+    def wait(self, timeout_s: float) -> bool:
+        """True once every frame is through and the sinks are closed."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads[1:]:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads[1:])
+
+    def close(self) -> None:
+        """Stop, wait for the sinks, and close engine and source (not a source that its thread hangs in)."""
+        self.stop()
+        for thread in self._threads[1:]:
+            thread.join()
+        self._engine.close()
+        self._threads[0].join(CAPTURE_GRACE_S)
+        if not self._threads[0].is_alive():
+            self._source.close()
+
+    def _guard(self, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except Closed:
+            pass
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self.error = self.error or error
+        self._stopping.set()
+
+    def _end_capture(self) -> None:
+        """Inference gets what waits, then Closed; a further frame is refused."""
+        if self._latest:
+            self._latest.close()
+        self._captured.close()
+
+    def _capture(self) -> None:
+        put = self._latest.put if self._latest else self._captured.put
+        try:
+            while not self._stopping.is_set():
+                frame = self._source.read()
+                if frame is None:
+                    self._source_ended = True
+                    return
+                self._metrics.arrived()
+                put(frame)
+        finally:
+            self._end_capture()
+
+    def _infer(self) -> None:
+        take = self._latest.take if self._latest else self._captured.get
+        try:
+            while True:
+                frame = take()
+                if frame is None:
+                    continue
+                began = time.perf_counter()
+                labels = self._engine.segment(frame.rgb)
+                stages = {"decode": frame.decode_ms, "inference": 1e3 * (time.perf_counter() - began)}
+                self._labelled.put((frame, labels, stages))
+        finally:
+            self._stopping.set()
+            self._end_capture()
+            self._captured.abort()
+            self._labelled.close()
+
+    def _write(self) -> None:
+        self._guard(self._drain)
+        self._stopping.set()
+        self._end_capture()
+        self._labelled.abort()
+        whole = self._source_ended and self.error is None
+        for sink in self._sinks:
+            self._guard(partial(sink.close, whole=whole))
+
+    def _drain(self) -> None:
+        while True:
+            frame, labels, stages = self._labelled.get()
+            began = time.perf_counter()
+            labels = labels_at(labels, frame.size)
+            ready = time.perf_counter()
+            stages["resize"] = 1e3 * (ready - began)
+            segmented = SegmentedFrame(frame, labels, 1e3 * (ready - frame.capture_s), stages)
+            for sink in self._sinks:
+                sink.write(segmented)
+            self.written += 1
+            self._measure(segmented, 1e3 * (time.perf_counter() - ready))
+
+    def _measure(self, segmented: SegmentedFrame, write_ms: float) -> None:
+        for name, ms in (*segmented.stages_ms.items(), ("write", write_ms)):
+            self._metrics.stage(name, ms)
+        self._metrics.displayed(segmented.latency_ms)

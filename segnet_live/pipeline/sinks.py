@@ -1,0 +1,197 @@
+"""What a run leaves behind: recording, label maps, statistics. Nothing is made before the first frame is there."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import cv2
+
+from segnet_live.classes import ClassSet
+from segnet_live.config import SourceSpec, View
+from segnet_live.errors import OutputError
+from segnet_live.frame import SegmentedFrame
+from segnet_live.overlay import Overlay, burn_text, class_shares
+from segnet_live.pipeline.hud import HudText
+from segnet_live.video.recorder import Recorder
+from segnet_live.video.source import SourceInfo
+
+
+def partial_path(path: Path) -> Path:
+    """Where `path` is written until it is complete: OUT.mp4 -> OUT.partial.mp4."""
+    return path.with_suffix(f".partial{path.suffix.lower()}")
+
+
+class Sink(Protocol):
+    """Where segmented frames end. Owned by the writer thread from the first frame on."""
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        """Keep one frame.
+
+        Raises:
+            OutputError: it could not be kept; nothing more will be.
+        """
+        ...
+
+    def close(self, *, whole: bool) -> None:
+        """Bring what was written under its final name; where nothing was written, leave nothing.
+
+        Called once; after a failed `write` it keeps what can be kept. `whole` tells that the source came to its end and
+        every frame of it was written.
+
+        Raises:
+            OutputError: what was written could not be completed.
+        """
+        ...
+
+
+class Masks:
+    """A folder of 8-bit single-channel PNGs of class ids, one per frame: 000000.png..., or the image's own stem."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.count = 0
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        path = self.folder / f"{segmented.frame.name or f'{self.count:06d}'}.png"
+        # Level 1 with run lengths: as fast as storing, and a hundredth of the size on label maps.
+        options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+        png = cv2.imencode(".png", segmented.labels, options)[1].tobytes()
+        partial = path.with_suffix(".partial")  # never matches *.png
+        try:
+            if not self.count:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            # Encoded in memory and renamed, so that a full disk never leaves half a picture; and cv2.imwrite cannot
+            # write names outside the code page on Windows.
+            partial.write_bytes(png)
+            os.replace(partial, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise OutputError(
+                f"{path} cannot be written ({error.strerror}); the {self.count} label maps before it are kept"
+            ) from error
+        self.count += 1
+
+    def close(self, *, whole: bool) -> None:
+        """Nothing waits: each label map was complete once written."""
+
+    def __str__(self) -> str:
+        return f"{self.count} label maps in {self.folder}"
+
+
+class Stats:
+    """A CSV file: frame, pts_s, latency_ms, then each class's share of the pixels (0..1).
+
+    Written as FILE.partial.csv line by line, and renamed when closed.
+    """
+
+    def __init__(self, path: Path, classes: ClassSet) -> None:
+        self.path = path
+        self.count = 0
+        self._classes = classes
+        self._file: TextIO | None = None
+        self._failed = False
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        shares = class_shares(segmented.labels, len(self._classes))
+        try:
+            if self._file is None:
+                # Line by line, so that all but the last line is there after a crash.
+                self._file = partial_path(self.path).open("w", newline="", encoding="utf-8", buffering=1)
+                csv.writer(self._file).writerow(["frame", "pts_s", "latency_ms", *self._classes.names])
+            times = f"{segmented.frame.pts_s:.6f}", f"{segmented.latency_ms:.3f}"
+            csv.writer(self._file).writerow([self.count, *times, *(f"{share:.6f}" for share in shares)])
+        except OSError as error:
+            self._failed = True
+            raise OutputError(
+                f"{self.path} cannot be written ({error.strerror}); "
+                f"the {self.count} rows before are kept in {partial_path(self.path)}"
+            ) from error
+        self.count += 1
+
+    def close(self, *, whole: bool) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.close()
+            if not self._failed:
+                os.replace(partial_path(self.path), self.path)
+        except OSError as error:
+            self._failed = True
+            raise OutputError(
+                f"{self.path} cannot be completed ({error.strerror}); see {partial_path(self.path)}"
+            ) from error
+
+    def __str__(self) -> str:
+        return f"{self.count} rows in {partial_path(self.path) if self._failed else self.path}"
+
+
+class Recording:
+    """The annotated video: one view of every frame, at the source's size and time, with its sound if it is a file.
+
+    Args:
+        hud: what to burn into each picture, None for nothing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        spec: SourceSpec,
+        info: SourceInfo,
+        overlay: Overlay,
+        view: View,
+        *,
+        hud: HudText | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = path
+        self._spec = spec
+        self._info = info
+        self._overlay = overlay
+        self._view = view
+        self._hud = hud
+        self._overwrite = overwrite
+        self._recorder: Recorder | None = None
+        self._size = (0, 0)
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        frame = segmented.frame
+        picture = self._overlay.render(frame.rgb, segmented.labels, self._view)
+        if self._hud:
+            burn_text(picture, self._hud.lines())
+        if self._recorder is None:
+            self._size = frame.size
+            self._recorder = self._open(picture.shape[:2])
+        elif frame.size != self._size:
+            (height, width), (first_height, first_width) = frame.size, self._size
+            raise OutputError(
+                f"{self.path}: {frame.name or f'frame {frame.index}'} is {width}x{height} and the first is "
+                f"{first_width}x{first_height}; a video has one size: leave out --record, or give pictures of one size"
+            )
+        self._recorder.write(picture, frame.pts, frame.duration)
+
+    def _open(self, size: tuple[int, int]) -> Recorder:
+        audible = self._info.audio and not self._info.live
+        return Recorder(
+            self.path,
+            size,
+            time_base=self._info.time_base,
+            rate=self._info.rate,
+            audio_from=self._spec.value if audible else None,
+            cut_audio=bool(self._spec.start_s) or self._spec.duration_s is not None,
+            source=self._spec.value if self._spec.kind == "video" else None,
+            overwrite=self._overwrite,
+        )
+
+    def close(self, *, whole: bool) -> None:
+        if self._recorder is not None:
+            # Sound that outlasts the pictures belongs to a whole file only.
+            self._recorder.close(cut_audio=None if whole else True)
+
+    def __str__(self) -> str:
+        kept = self.path if self._recorder is None or not self._recorder.partial.exists() else self._recorder.partial
+        return f"{kept} ({kept.stat().st_size / 2**20:.1f} MiB)" if kept.exists() else f"{kept} (missing)"
