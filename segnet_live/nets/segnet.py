@@ -142,7 +142,7 @@ class SegNet(Network):
 
 
 class LocalContrast(nn.Module):
-    """Local contrast normalisation (section 4.1's input): less the local mean, over the local deviation.
+    """Local contrast normalisation of the input (section 3.2): less the local mean, over the local deviation.
 
     Jarrett et al. (ICCV 2009) with a square window in place of a Gaussian; the deviation's floor is its mean over the
     image, so that flat sky does not become noise.
