@@ -82,6 +82,12 @@ def _convert(card: Card, size: Size, manifest: Path) -> None:
         os.replace(partial, manifest)
 
 
+def compile_options(precision: str, threads: int = 0) -> dict[str, str]:
+    """How every network is compiled for the CPU, a benchmark's peers included."""
+    options = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    return options | ({"INFERENCE_NUM_THREADS": str(threads)} if threads else {})
+
+
 class OpenVINOEngine:
     """Runs the deployed network with OpenVINO's CPU plugin.
 
@@ -109,13 +115,7 @@ class OpenVINOEngine:
             if manifest.exists():
                 log.warning("cached model %s is damaged; converting again", manifest.name)
             _convert(card, size, manifest)
-        options = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "CACHE_DIR": str(folder / "compiled"),
-        }
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = str(threads)
+        options = compile_options(precision, threads) | {"CACHE_DIR": str(folder / "compiled")}
         try:
             compiled = core.compile_model(manifest.with_suffix(".xml"), "CPU", options)
         except RuntimeError as error:
