@@ -6,8 +6,10 @@ import argparse
 import json
 import math
 import struct
+import sys
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +17,8 @@ from segnet_live.card import Card, read_card
 from segnet_live.errors import CardError
 from segnet_live.paths import models_dir
 
+LOG_WIDTH = 160
+SHOWN = ("G", "C", "mIoU", "BF")
 NOT_TRAINED = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -29,9 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
         CardError: no model is there, or one is damaged.
     """
     folder: Path = arguments.dir or models_dir()
-    table = Table(title=f"models in {folder}", title_justify="left")
-    for column in ("name", "architecture", "parameters", "MiB", "input (HxW)", "classes", "metrics", "licence"):
-        table.add_column(column, overflow="fold")
+    table = Table(title=f"models in {folder}", title_justify="left", box=box.SIMPLE)
+    for column in ("name", "architecture", "parameters", "MiB", "input (HxW)", "classes"):
+        table.add_column(
+            column, no_wrap=True, justify="right" if column in ("parameters", "MiB", "classes") else "left"
+        )
+    table.add_column("metrics")
+    table.add_column("licence")
     damaged: list[CardError] = []
     for path in sorted(folder.glob("*/card.json")):
         try:
@@ -39,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         except CardError as error:
             damaged.append(error)
     if table.row_count:
-        Console(highlight=False).print(table)
+        # In a log or a pipe nobody sees the terminal's width, which would break the lines at 80 columns.
+        Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else LOG_WIDTH).print(table)
     if damaged:
         raise damaged[0]
     if not table.row_count:
@@ -49,7 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(card: Card) -> tuple[str, ...]:
     height, width = card.input_size
-    metrics = ", ".join(f"{name} {value:.3g}" for name, value in card.metrics.items() if isinstance(value, float))
     return (
         card.name,
         card.architecture,
@@ -57,9 +65,20 @@ def _row(card: Card) -> tuple[str, ...]:
         f"{card.weights_path.stat().st_size / 2**20:.1f}",
         f"{height}x{width}",
         str(len(card.classes)),
-        metrics or "none on the card",
+        _metrics(card) or "none on the card",
         card.licence,
     )
+
+
+def _metrics(card: Card) -> str:
+    """One line for each data set the card has figures of."""
+    lines = []
+    for where, figures in card.metrics.items():
+        found = figures if isinstance(figures, dict) else {}
+        shown = ", ".join(f"{name} {value:.3f}" for name in SHOWN if isinstance(value := found.get(name), float))
+        if shown:
+            lines.append(f"{where}: {shown}")
+    return "\n".join(lines)
 
 
 def parameters(card: Card) -> int:

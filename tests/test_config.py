@@ -1,0 +1,67 @@
+"""A configuration that was built can be carried out; one that cannot says in one line what to change."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.errors import UsageError
+
+CLIP = SourceSpec("video", "drive.mp4")
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"backend": "caffe"}, "openvino"),
+        ({"precision": "fp8"}, "bf16"),
+        ({"view": "sideways"}, "side-by-side"),
+        ({"size": (31, 64)}, "32"),
+        ({"opacity": 1.01}, "0 (picture)"),
+        ({"opacity": math.nan}, "--opacity"),
+        ({"classes": ()}, "--classes"),
+        ({"classes": ("Road", " ")}, "--classes"),
+        ({"record": Path("out.avi")}, ".mp4"),
+        ({"stats": Path("out.mp4"), "headless": True}, ".csv"),
+        ({"headless": True, "source": None}, "--video"),
+        ({"masks": Path("m")}, "--headless"),
+        ({"stats": Path("s.csv")}, "--headless"),
+        ({"headless": True, "burn_hud": True}, "--record"),
+    ],
+)
+def test_refuses_what_cannot_be_carried_out(fields: dict[str, Any], names: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        RunConfig(**{"source": CLIP, **fields})
+    assert names in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"start_s": -1.0}, "--start"),
+        ({"start_s": math.nan}, "--start"),
+        ({"start_s": math.inf}, "--start"),
+        ({"duration_s": 0.0}, "--duration"),
+        ({"duration_s": -2.0}, "--duration"),
+        ({"duration_s": math.nan}, "--duration"),
+        ({"value": ""}, "empty"),
+        ({"kind": "camera", "value": "-1"}, "--camera"),
+        ({"kind": "camera", "value": "front"}, "--camera"),
+        ({"kind": "camera", "value": "0", "start_s": 1.0}, "--start"),
+    ],
+)
+def test_refuses_a_source_that_cannot_be(fields: dict[str, Any], names: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        SourceSpec(**{"kind": "video", "value": "drive.mp4", **fields})
+    assert names in str(caught.value)
+
+
+def test_accepts_the_limits() -> None:
+    RunConfig(source=CLIP, size=(32, 33), opacity=0.0, record=Path("OUT.MP4"), headless=True, burn_hud=True)
+    RunConfig(source=CLIP, opacity=1.0, classes=("road",))
+    assert RunConfig().source is None
