@@ -87,7 +87,7 @@ def stream_length_s(container: InputContainer, stream: Stream) -> float | None:
 
 
 def promised_pictures(container: InputContainer, stream: VideoStream) -> int:
-    """Pictures that the container's own index lists; 0 where it has no full index. Shows what a truncated file has lost."""
+    """Pictures that the container's own index lists, so what a truncated file has lost; 0 where it has none."""
     if "mp4" in container.format.name:
         return len(stream.index_entries)
     return stream.frames if container.format.name == "avi" else 0

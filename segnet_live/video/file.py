@@ -41,6 +41,8 @@ class FileSource:
     damaged or do not decode at all are counted in `corrupt`; whatever decodes is delivered.
     """
 
+    _pending: tuple[VideoFrame, int] | None
+
     def __init__(self, location: str, *, start_s: float = 0.0, duration_s: float | None = None) -> None:
         """Open `location` and decode its first picture.
 
@@ -62,10 +64,10 @@ class FileSource:
             self.close()
             raise SourceError(f"{self._title}: not one picture of its video track can be decoded; the file is damaged")
         picture, origin = self._pending
-        self._origin_s = float(origin * self._time_base)
-        self._start_s = self._origin_s + start_s
-        self._end_s = math.inf if duration_s is None else self._start_s + duration_s
-        self._info = self._describe(picture)
+        self._origin_s: float = float(origin * self._time_base)
+        self._start_s: float = self._origin_s + start_s
+        self._end_s: float = math.inf if duration_s is None else self._start_s + duration_s
+        self._info: SourceInfo = self._describe(picture)
         if start_s:
             self.seek(self._start_s)
             if self._pending is None:
@@ -191,7 +193,7 @@ class FileSource:
         self._last: int | None = None
         self._expected = Fraction(0)
         self._shift = 0
-        self._pending: tuple[VideoFrame, int] | None = self._next()
+        self._pending = self._next()
 
     def _pending_s(self) -> float:
         assert self._pending is not None
@@ -208,7 +210,7 @@ class FileSource:
         return picture, self._last
 
     def _time_of(self, picture: VideoFrame) -> int:
-        """Ticks as the picture states them; counted on at the nominal rate where it states none or the clock went back."""
+        """Ticks as the picture states them; counted on at the rate where it states none or the clock went back."""
         if self._wallclock:
             return round(Fraction(time.perf_counter()) / self._time_base)
         self._untimed |= picture.pts is None
@@ -234,7 +236,7 @@ class FileSource:
             self._corrupt += max(0, promised_pictures(self._container, self._stream) - self._packets_read)
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
-        """Packets to the end, last the one that flushes the decoder. Read errors of files are counted and passed over."""
+        """Packets to the end, last the one that flushes the decoder. Read errors of files are counted and passed."""
         errors = 0
         while errors < _MAX_READ_ERRORS:
             try:

@@ -1,4 +1,4 @@
-"""Decoded pictures to upright RGB with square pixels, and RGB to what H.264 encodes; colour matrices and ranges always stated."""
+"""Decoded pictures to upright square-pixel RGB, and RGB to what H.264 encodes; matrix and range always stated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
@@ -62,16 +61,15 @@ class PictureConverter:
             interpolation=Interpolation.BICUBIC,
             threads=1,
         )
-        return turned_upright(upright.to_ndarray(), picture)
+        return turned_upright(np.asarray(upright.to_ndarray(), np.uint8), picture)
 
 
 def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.uint8]:
     """`rgb` turned and mirrored as the picture's display matrix says, in steps of 90 degrees."""
-    side = picture.side_data.get(SideDataType.DISPLAYMATRIX)
-    if side is None:
+    if "DISPLAYMATRIX" not in picture.side_data:
         return rgb
     # Row-vector convention: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 6.2.2).
-    a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(bytes(picture.side_data["DISPLAYMATRIX"]), np.int32)[:5].tolist()
     if abs(b) > abs(a):
         rgb = cv2.transpose(rgb)  # type: ignore[assignment]
         a, d = c, b

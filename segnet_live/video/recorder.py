@@ -32,8 +32,8 @@ _LOOKAHEAD_S = Fraction(1, 3)
 """What x264 may hold back to choose better; it is lost when the process is killed."""
 _FINEST_TICK = Fraction(1, 10_000_000)
 _GROWING = {
-    # empty_moov: playable from the first fragment on, even when sound starts late. frag_discont: its fragments may start
-    # at any time, which is how sound and picture keep their offset without an edit list.
+    # empty_moov: plays from the first fragment on, even when sound starts late. frag_discont: fragments may start at
+    # any time, which is how sound and picture keep their offset without an edit list.
     "movflags": "+frag_keyframe+empty_moov+default_base_moof+frag_discont",
     "use_editlist": "0",
     "avoid_negative_ts": "disabled",
@@ -46,9 +46,9 @@ _GROWING = {
 class Recorder:
     """Writes frames to `<name>.partial.mp4`; `close` turns it into an ordinary fast-start mp4 and gives it its name.
 
-    One thread; every method blocks while it encodes or writes. Each frame is encoded when the next one arrives, as only then
-    its duration is known. After a kill the partial file plays, but for at most its last two seconds. Used as a context
-    manager, an exception inside still finalises what was recorded.
+    One thread; every method blocks while it encodes or writes. Each frame is encoded when the next one arrives, as
+    only then its duration is known. After a kill the partial file plays, but for at most its last two seconds. As a
+    context manager, an exception inside still finalises what was recorded.
 
     Attributes:
         path: the finished file.
@@ -228,7 +228,7 @@ class Recorder:
         self._first = self._key = pts
 
     def _encode_waiting(self, end: int) -> None:
-        """Encode the frame that waits, now that it is known to be shown until `end`; a key frame where the next would be late."""
+        """Encode the frame that waits, shown until `end`, as key frame if the next would be too late for one."""
         if self._waiting is None:
             return
         picture, pts, _ = self._waiting

@@ -1,4 +1,4 @@
-"""The sound of a recording: packets copied from the source where a browser plays them in mp4, else re-encoded to AAC."""
+"""The sound of a recording: the source's packets where a browser plays them in mp4, else re-encoded to AAC."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Soundtrack:
         )
 
     def begin(self, output: OutputContainer) -> Fraction | None:
-        """Add the sound to `output` and tell the source time of its first packet, or None (and no stream) if none is left."""
+        """Add the sound to `output`; gives its first packet's source time, or None if there is no sound left."""
         first = next(self._packets, None)
         if first is None:
             return None
@@ -71,7 +71,7 @@ class Soundtrack:
         return _begin_s(first) - Fraction(1024, rate)  # the encoder's run-in
 
     def packets_until(self, end_s: Fraction | None, shift_s: Fraction) -> Iterator[Packet[AudioStream]]:
-        """Packets not given yet that begin before `end_s` of source time (None: all), moved by `shift_s`, ready to mux."""
+        """Packets not given yet that begin before `end_s` of source time (None: all), `shift_s` later, ready to mux."""
         for packet in self._packets:
             if end_s is not None and _begin_s(packet) >= end_s:
                 self._packets = itertools.chain([packet], self._packets)

@@ -44,8 +44,8 @@ class SourceInfo:
 class VideoSource(Protocol):
     """Frames in time order, pulled by one thread.
 
-    Every source: pts strictly increase between two seeks; `read` gives None at the end, and again None after it; damage in the
-    middle is skipped and counted; `close` may be called twice and from any thread while nobody reads.
+    Every source: pts strictly increase between two seeks; `read` gives None at the end, and again None after it; damage
+    in the middle is skipped and counted; `close` may be called twice and from any thread while nobody reads.
     """
 
     @property
@@ -53,7 +53,7 @@ class VideoSource(Protocol):
 
     @property
     def corrupt(self) -> int:
-        """Pictures that could not be decoded so far."""
+        """Pictures lost or damaged so far."""
         ...
 
     def read(self) -> Frame | None:
@@ -81,7 +81,6 @@ def open_source(spec: SourceSpec) -> VideoSource:
 
     Raises:
         SourceError: it is missing, is no video, or holds no picture.
-        UsageError: `spec` contradicts itself.
     """
     if spec.kind == "video":
         from segnet_live.video.file import FileSource

@@ -1,0 +1,154 @@
+"""A folder or pattern of pictures as a source: natural order, one nominal rate, each frame with its file's stem."""
+
+from __future__ import annotations
+
+import glob
+import math
+import re
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.errors import SourceError
+from segnet_live.frame import Frame
+from segnet_live.video.source import SourceInfo
+
+RATE = Fraction(25)
+"""Pictures have no times of their own; this gives a recording of them a length."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+class ImageSource:
+    """Pictures one after the other as a `VideoSource`; sizes may differ. One thread reads; `read` blocks.
+
+    pts is a picture's position among the files in ticks of 1/25 s, so one that cannot be read leaves a gap.
+    """
+
+    def __init__(self, place: str, *, start_s: float = 0.0, duration_s: float | None = None) -> None:
+        """List the files and decode the first picture that can be.
+
+        Args:
+            place: a folder (its pictures, not those of folders within), a glob pattern, or one picture.
+            start_s: seconds to leave out, at 25 pictures a second.
+            duration_s: seconds to deliver, None for all.
+
+        Raises:
+            SourceError: no picture, none that decodes, or two of equal stem.
+        """
+        self._place = place
+        files = picture_files(place)
+        self._begin = math.ceil(Fraction(start_s) * RATE)
+        last = len(files) if duration_s is None else self._begin + math.ceil(Fraction(duration_s) * RATE)
+        self._files = files[:last]
+        self._corrupt = 0
+        self._index = 0
+        self._next = self._begin
+        if self._begin >= len(files):
+            raise SourceError(
+                f"{place}: got start {start_s:g} s but {len(files)} pictures last {len(files) / RATE:.2f} s"
+            )
+        self._pending = self._advance()
+        if self._pending is None:
+            raise SourceError(f"{place}: none of {len(files)} files is a picture that can be read")
+        self._info = SourceInfo(
+            title=place,
+            size=self._pending.size,
+            rate=RATE,
+            time_base=1 / RATE,
+            duration_s=float((len(self._files) - self._begin) / RATE),
+            frames=len(self._files) - self._begin,
+            live=False,
+            seekable=True,
+            audio=False,
+            start_s=float(self._begin / RATE),
+        )
+
+    @property
+    def info(self) -> SourceInfo:
+        """`size` is that of the first picture."""
+        return self._info
+
+    @property
+    def corrupt(self) -> int:
+        """Files so far that are no picture or a damaged one."""
+        return self._corrupt
+
+    def read(self) -> Frame | None:
+        frame, self._pending = self._pending, None
+        return frame or self._advance()
+
+    def seek(self, time_s: float) -> None:
+        self._pending = None
+        # A millionth of a picture is what a float of seconds may be off.
+        self._next = max(self._begin, math.ceil(time_s * RATE - 1e-6))
+
+    def close(self) -> None:
+        self._files = []
+
+    def _advance(self) -> Frame | None:
+        while self._next < len(self._files):
+            began = time.perf_counter()
+            position, file = self._next, self._files[self._next]
+            self._next += 1
+            rgb = read_rgb(file)
+            if rgb is None:
+                self._corrupt += 1
+                continue
+            self._index += 1
+            return Frame(
+                rgb=rgb,
+                index=self._index - 1,
+                pts=position,
+                time_base=1 / RATE,
+                capture_s=began,
+                decode_ms=(time.perf_counter() - began) * 1e3,
+                name=file.stem,
+                duration=1,
+            )
+        return None
+
+
+def picture_files(place: str) -> list[Path]:
+    """The pictures that `place` (folder, pattern or file) names, in natural order: 2 before 10.
+
+    Raises:
+        SourceError: there are none, or two share a stem, which names a picture's outputs.
+    """
+    folder = Path(place)
+    if folder.is_dir():
+        files = [f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+        if not files:
+            raise SourceError(f"{place}: no pictures in this folder; expected {' '.join(SUFFIXES)}")
+    else:
+        found = [place] if folder.exists() else glob.glob(place, recursive=True)
+        files = [Path(f) for f in found if Path(f).is_file()]
+        if not files:
+            raise SourceError(f"{place}: no such folder, and no file fits it as a pattern; check the path")
+    files = [f for f in sorted(files, key=_natural) if f.is_file()]
+    seen: dict[str, Path] = {}
+    for file in files:
+        other = seen.setdefault(file.stem, file)
+        if other is not file:
+            raise SourceError(
+                f"{other} and {file} have the same stem, which names their outputs; rename one or narrow the pattern"
+            )
+    return files
+
+
+def read_rgb(file: Path) -> NDArray[np.uint8] | None:
+    """(H, W, 3) uint8 RGB as EXIF turns it; grey, 16-bit and transparent pictures too. None if it cannot be decoded."""
+    try:
+        data = np.fromfile(file, np.uint8)  # not cv2.imread: it cannot open every file name on Windows
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except (OSError, cv2.error):
+        return None
+    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def _natural(file: Path) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", str(file))
+    return [(0, int(p), p) if p.isdecimal() else (1, 0, p.lower()) for p in parts if p]
