@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL_CPU, find_card
 from segnet_live.config import RunConfig
-from segnet_live.engine.base import EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.choose import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.overlay import Overlay
@@ -25,14 +27,36 @@ from segnet_live.video.source import SourceInfo, VideoSource, open_source
 POLL_S = 0.1
 
 
-def run(config: RunConfig) -> int:
-    """Everything `config` asks for is done and written. Call it from the main thread: it handles Ctrl-C while it runs.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything a headless run needs, open and checked; `pipeline` owns and closes source, engine and sinks."""
 
-    Returns:
-        0, or 128 plus the signal's number where one ended the run early (130 for Ctrl-C); what was done is kept.
+    pipeline: Pipeline
+    source: VideoSource
+    engine: Engine
+    sinks: tuple[Sink, ...]
+    metrics: Metrics
+
+    def summary(self, elapsed_s: float) -> str:
+        """One line: frames, seconds, frames/s and how that compares with real time, losses, and what was written."""
+        frames, rate = self.pipeline.written, self.source.info.rate
+        parts = [f"{frames} frames in {elapsed_s:.1f} s", f"{frames / max(elapsed_s, 1e-9):.1f} frames/s"]
+        if rate and not self.source.info.live:
+            parts[1] += f" ({self.real_time(elapsed_s):.2g}x real time)"
+        parts += [f"{self.pipeline.skipped} skipped", f"{self.source.corrupt} corrupt"]
+        return "; ".join([", ".join(parts), *(str(sink) for sink in self.sinks if frames)])
+
+    def real_time(self, elapsed_s: float) -> float:
+        """Seconds of source time done per second; nan where the source has no rate."""
+        rate = self.source.info.rate
+        return self.pipeline.written / float(rate) / max(elapsed_s, 1e-9) if rate else math.nan
+
+
+def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
+    """A job that only needs to be started; `say` gets a line each about input and engine.
 
     Raises:
-        SegnetLiveError: anything that cannot be carried out; if frames were written before, they are kept and named.
+        SegnetLiveError: anything that cannot be carried out; nothing was written.
     """
     if config.source is None:
         raise UsageError("a headless run needs an input: add --video, --camera, --images or --synthetic")
@@ -43,7 +67,7 @@ def run(config: RunConfig) -> int:
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)
-        print(f"input: {_describe_source(source.info)}", flush=True)
+        say(f"input: {_describe_source(source.info)}")
         engine = open_engine(
             card,
             backend=config.backend,
@@ -52,7 +76,7 @@ def run(config: RunConfig) -> int:
             precision=config.precision,
         )
         opened.callback(engine.close)
-        print(f"engine: {_describe_engine(engine.info)}", flush=True)
+        say(f"engine: {_describe_engine(engine.info)}")
         metrics = Metrics()
         sinks: list[Sink] = []
         if config.record is not None:
@@ -72,18 +96,27 @@ def run(config: RunConfig) -> int:
             sinks.append(Masks(config.masks))
         if config.stats is not None:
             sinks.append(Stats(config.stats, card.classes))
-        if not sinks:
-            print("nothing will be written: add --record, --masks or --stats", flush=True)
         pipeline = Pipeline(source, engine, sinks, metrics)
         opened.pop_all()
-    return _supervise(pipeline, source, sinks)
+    return Job(pipeline, source, engine, tuple(sinks), metrics)
 
 
-def _supervise(pipeline: Pipeline, source: VideoSource, sinks: list[Sink]) -> int:
-    """The pipeline has run to its end, to an error or to a signal, and the closing line is printed."""
+def run(config: RunConfig) -> int:
+    """Everything `config` asks for is done and written. Call it from the main thread: it handles Ctrl-C while it runs.
+
+    Returns:
+        0, or 128 plus the signal's number where one ended the run early (130 for Ctrl-C); what was done is kept.
+
+    Raises:
+        SegnetLiveError: anything that cannot be carried out; if frames were written before, they are kept and named.
+    """
+    job = prepare(config, say)
+    pipeline, source = job.pipeline, job.source
+    if not job.sinks:
+        say("nothing will be written: add --record, --masks or --stats")
     told = 0
     began_s = time.monotonic()
-    with _signals() as caught, FrameProgress(source.info.frames) as progress:
+    with signals() as caught, FrameProgress(source.info.frames) as progress:
         try:
             pipeline.start()
             while not pipeline.wait(POLL_S):
@@ -91,10 +124,10 @@ def _supervise(pipeline: Pipeline, source: VideoSource, sinks: list[Sink]) -> in
                 if len(caught) > told:
                     told = len(caught)
                     pipeline.stop()
-                    print("finishing what is begun; please wait", flush=True)
+                    say("finishing what is begun; please wait")
         finally:
             pipeline.close()
-    print(_closing_line(pipeline, source, sinks, time.monotonic() - began_s), flush=True)
+    say(job.summary(time.monotonic() - began_s))
     if pipeline.error:
         raise pipeline.error
     if caught:
@@ -104,8 +137,13 @@ def _supervise(pipeline: Pipeline, source: VideoSource, sinks: list[Sink]) -> in
     return 0
 
 
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals() -> Iterator[list[int]]:
     """Ctrl-C, termination and a closed terminal are collected instead of breaking off whatever is being written."""
     caught: list[int] = []
 
@@ -137,10 +175,3 @@ def _describe_engine(info: EngineInfo) -> str:
     height, width = info.input_size
     what = f"{info.model} on {info.backend}, {info.device}, {info.precision}, input {height}x{width} (height x width)"
     return f"{what}; {info.reason}" if info.reason else what
-
-
-def _closing_line(pipeline: Pipeline, source: VideoSource, sinks: list[Sink], elapsed_s: float) -> str:
-    frames = pipeline.written
-    outputs = "; ".join(str(sink) for sink in sinks) if frames else ""
-    rate = f"{frames} frames in {elapsed_s:.1f} s, {frames / max(elapsed_s, 1e-9):.1f} frames/s"
-    return f"{rate}, {pipeline.skipped} skipped, {source.corrupt} corrupt" + (f"; {outputs}" if outputs else "")
