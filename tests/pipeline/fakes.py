@@ -1,0 +1,110 @@
+"""Sources, engines and sinks that do as a test tells them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.engine.base import EngineInfo
+from segnet_live.frame import Frame, LabelMap, SegmentedFrame
+from segnet_live.video.source import SourceInfo
+
+SIZE = (48, 64)
+
+
+class FakeSource:
+    """Delivers `count` frames whose pixels all hold the frame's index; `before_read` runs ahead of each."""
+
+    def __init__(
+        self, count: int, *, live: bool = False, before_read: Callable[[int], object] = lambda index: None
+    ) -> None:
+        self.info = SourceInfo(
+            title="fake",
+            size=SIZE,
+            rate=Fraction(25),
+            time_base=Fraction(1, 25),
+            duration_s=None if live else count / 25,
+            frames=None if live else count,
+            live=live,
+            seekable=False,
+            audio=False,
+        )
+        self.corrupt = 0
+        self.delivered = 0
+        self.closed = 0
+        self._count = count
+        self._before_read = before_read
+
+    def read(self) -> Frame | None:
+        index = self.delivered
+        self._before_read(index)
+        if index == self._count:
+            return None
+        self.delivered += 1
+        rgb = np.full((*SIZE, 3), index % 256, np.uint8)
+        return Frame(rgb, index, index, self.info.time_base, capture_s=time.perf_counter(), decode_ms=1.0)
+
+    def seek(self, time_s: float) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class FakeEngine:
+    """Labels a frame with its own first pixel, at half size; `before` runs ahead of each."""
+
+    info = EngineInfo("fake", "no device", "fp32", "none", (SIZE[0] // 2, SIZE[1] // 2), "a test")
+    parity = None
+
+    def __init__(self, before: Callable[[int], object] = lambda index: None) -> None:
+        self.closed = 0
+        self._before = before
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        self._before(int(rgb[0, 0, 0]))
+        return np.full(self.info.input_size, rgb[0, 0, 0], np.uint8)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class FakeSink:
+    """Remembers what it was given; `before` runs ahead of each frame, `on_close` when closed."""
+
+    def __init__(
+        self, before: Callable[[int], object] = lambda index: None, on_close: Callable[[], object] = lambda: None
+    ) -> None:
+        self.taken: list[SegmentedFrame] = []
+        self.closed: list[bool] = []
+        self.thread: threading.Thread | None = None
+        self._before = before
+        self._on_close = on_close
+
+    @property
+    def indices(self) -> list[int]:
+        return [segmented.frame.index for segmented in self.taken]
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        self._before(segmented.frame.index)
+        self.thread = threading.current_thread()
+        self.taken.append(segmented)
+
+    def close(self, *, whole: bool) -> None:
+        self.closed.append(whole)
+        self._on_close()
+
+
+def fail_at(index: int, error: Exception) -> Callable[[int], object]:
+    """A callback that raises `error` when it is called with `index`."""
+
+    def callback(at: int) -> None:
+        if at == index:
+            raise error
+
+    return callback
