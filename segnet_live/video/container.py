@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -43,9 +45,8 @@ def open_container(location: str) -> InputContainer:
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{title}: the file is empty; nothing to play")
     try:
-        # File names may look like options or protocols of libavformat ("-", "a:b.mp4").
-        # genpts: AVI stores only decoding times, which differ from the shown ones where pictures are reordered.
-        container = av.open(f"file:{path}", "r", options={"fflags": "+genpts"}, metadata_errors="replace")
+        # A bare name may look like one of libavformat's protocols ("a:b.mp4").
+        container = av.open(f"file:{path}", "r", metadata_errors="replace")
     except FFmpegError as error:
         raise SourceError(
             f"{title}: not a video that can be read ({reason(error)}); expected mp4, mkv, avi, mov or webm"
@@ -83,14 +84,28 @@ def stream_length_s(container: InputContainer, stream: Stream) -> float | None:
     """Seconds the container promises for `stream`, None where it says nothing."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+    if not container.duration:
+        return None
+    # Matroska states where it ends, counted from 0; the others how long they are.
+    skipped = container.start_time or 0 if "matroska" in container.format.name else 0
+    return (container.duration - skipped) / av.time_base
 
 
-def promised_pictures(container: InputContainer, stream: VideoStream) -> int:
-    """Pictures that the container's own index lists, so what a truncated file has lost; 0 where it has none."""
-    if "mp4" in container.format.name:
-        return len(stream.index_entries)
-    return stream.frames if container.format.name == "avi" else 0
+def pictures_missing(container: InputContainer, stream: VideoStream, got: int, end_s: float, rate: Fraction) -> int:
+    """Pictures that the container promises beyond the `got` packets up to `end_s` of source time: lost by a cut."""
+    name = container.format.name
+    if "mp4" in name or name == "avi":
+        # An edit list may leave pictures out of the index, so the number in the header is not the one to expect.
+        return max(0, (len(stream.index_entries) if "mp4" in name else stream.frames) - got)
+    if "matroska" not in name or not container.duration:
+        return 0
+    tag = re.match(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    if tag:
+        promised_s, slack_s = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]), float(1 / rate)
+    else:
+        promised_s, slack_s = container.duration / av.time_base, 1.0  # sound may last longer than the pictures
+    missing_s = promised_s - end_s
+    return round(missing_s * rate) if missing_s > slack_s / 2 else 0
 
 
 def reason(error: FFmpegError) -> str:

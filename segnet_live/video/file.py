@@ -18,7 +18,7 @@ from segnet_live.frame import Frame
 from segnet_live.video.container import (
     audio_stream,
     open_container,
-    promised_pictures,
+    pictures_missing,
     reason,
     stream_length_s,
     video_stream,
@@ -68,11 +68,9 @@ class FileSource:
         self._start_s: float = self._origin_s + start_s
         self._end_s: float = math.inf if duration_s is None else self._start_s + duration_s
         self._info: SourceInfo = self._describe(picture)
-        if start_s:
-            self.seek(self._start_s)
-            if self._pending is None:
-                self.close()
-                raise SourceError(f"{self._title}: ends before {start_s:g} s; choose an earlier start")
+        if start_s and not self._go_to(self._start_s):
+            self.close()
+            raise SourceError(f"{self._title}: ends before {start_s:g} s; choose an earlier start")
 
     @property
     def info(self) -> SourceInfo:
@@ -115,9 +113,15 @@ class FileSource:
         """Continue with the first frame at or after `time_s`, found by decoding on from the key frame before it."""
         if not self._info.seekable:
             raise SourceError(f"{self._title}: a live stream cannot seek; record it to a file first")
-        time_s = max(time_s, self._start_s)
+        self._go_to(max(time_s, self._start_s))
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _go_to(self, time_s: float) -> bool:
+        """Stand before the first frame at or after `time_s`; False if there is none."""
         # Containers index by decoding time, some only roughly, so a landing may be late: step back, at last start over.
-        for back_s in (0.0, 2.0, 10.0):
+        for back_s in (0.0, 2.0, 10.0, 60.0):
             if self._land(time_s - back_s) and self._pending is not None and self._pending_s() <= time_s + _EPSILON_S:
                 break
         else:
@@ -125,9 +129,7 @@ class FileSource:
             self._open()
         while self._pending is not None and self._pending_s() < time_s - _EPSILON_S:
             self._pending = self._next()
-
-    def close(self) -> None:
-        self._container.close()
+        return self._pending is not None
 
     def _open(self) -> None:
         """Container, decoder and first picture, from the beginning."""
@@ -145,6 +147,8 @@ class FileSource:
             self._pixel_aspect = self._stream.sample_aspect_ratio or Fraction(1)
             self._converter = PictureConverter()
             self._packets_read = 0
+            self._first_dts: int | None = None
+            self._lag: int | None = None
             self._untimed = False
             self._restart(whole=True)
         except BaseException:
@@ -184,7 +188,7 @@ class FileSource:
         # Pictures shown before the key frame may lean on ones that were jumped over.
         while self._pending is not None and not self._pending[0].key_frame:
             self._pending = self._next()
-        return True
+        return self._pending is None or self._stamp(self._pending[0]) is not None
 
     def _restart(self, *, whole: bool) -> None:
         """Decode from where the container stands; `whole` if that is its beginning."""
@@ -213,11 +217,11 @@ class FileSource:
         """Ticks as the picture states them; counted on at the rate where it states none or the clock went back."""
         if self._wallclock:
             return round(Fraction(time.perf_counter()) / self._time_base)
-        self._untimed |= picture.pts is None
-        if picture.pts is None:
+        stamp = self._stamp(picture)
+        if stamp is None:
             pts = round(self._expected)
         else:
-            pts = picture.pts + self._shift
+            pts = stamp + self._shift
             if self._last is not None and (self._last - pts) * self._time_base > 1:
                 # Joined recordings restart their clock: go on from here rather than squeeze all that follows.
                 self._shift += round(self._expected) - pts
@@ -226,6 +230,17 @@ class FileSource:
         self._expected += 1 / ((self._rate or NOMINAL_RATE) * self._time_base)
         return pts
 
+    def _stamp(self, picture: VideoFrame) -> int | None:
+        """The picture's own time, None where the container gives none."""
+        if self._lag is None:  # the first picture
+            self._untimed = picture.pts is None and picture.dts is None
+            self._lag = (picture.dts or 0) - (self._first_dts or 0)
+        # AVI numbers pictures in decoding order and libavformat guesses the rest, wrongly for H.264. A decoder stamps
+        # them with the dts at which they came out: a constant lag behind the time they are shown.
+        if picture.pts is not None and self._container.format.name != "avi":
+            return picture.pts
+        return None if picture.dts is None else picture.dts - self._lag
+
     def _decode(self) -> Iterator[VideoFrame]:
         for packet in self._packets():
             try:
@@ -233,7 +248,9 @@ class FileSource:
             except FFmpegError:
                 self._corrupt += 1
         if self._whole:
-            self._corrupt += max(0, promised_pictures(self._container, self._stream) - self._packets_read)
+            end_s = float(self._expected * self._time_base)
+            rate = self._rate or NOMINAL_RATE
+            self._corrupt += pictures_missing(self._container, self._stream, self._packets_read, end_s, rate)
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets to the end, last the one that flushes the decoder. Read errors of files are counted and passed."""
@@ -242,8 +259,14 @@ class FileSource:
             try:
                 for packet in self._container.demux(self._stream):
                     self._packets_read += packet.size > 0
+                    if self._first_dts is None:
+                        self._first_dts = packet.dts
                     errors = 0
-                    yield packet
+                    self._corrupt += packet.is_corrupt
+                    # A packet cut short at the end of a file would make the decoder drop the good pictures it still
+                    # holds; in a transport stream the mark means a few bytes lost, which the decoder conceals.
+                    if not packet.is_corrupt or self._container.format.name == "mpegts":
+                        yield packet
                 return
             except FFmpegError as error:
                 if self._url:

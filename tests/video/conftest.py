@@ -1,0 +1,126 @@
+"""Small clips made on the spot, so that no test needs a file from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+RED, GREEN, BLUE, WHITE = (200, 30, 40), (40, 180, 60), (30, 50, 190), (230, 230, 230)
+
+
+def quadrants(height: int, width: int) -> NDArray[np.uint8]:
+    """Red, green over blue, white: tells colours and every turn and mirroring apart."""
+    rgb = np.empty((height, width, 3), np.uint8)
+    rgb[: height // 2, : width // 2] = RED
+    rgb[: height // 2, width // 2 :] = GREEN
+    rgb[height // 2 :, : width // 2] = BLUE
+    rgb[height // 2 :, width // 2 :] = WHITE
+    return rgb
+
+
+def corners(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Mean colours of the four quadrants' middles, in reading order: (4, 3)."""
+    h, w = rgb.shape[0] // 4, rgb.shape[1] // 4
+    spots = [(y * h - 2, x * w - 2) for y in (1, 3) for x in (1, 3)]
+    return np.array([rgb[y : y + 4, x : x + 4].reshape(-1, 3).mean(0).round().astype(int) for y, x in spots])
+
+
+def numbered(number: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Grey with `number` as 8 black or white bars, which survive any codec."""
+    rgb = np.full((height, width, 3), 128, np.uint8)
+    for bit in range(8):
+        rgb[:, bit * width // 8 : (bit + 1) * width // 8] = 235 if number >> bit & 1 else 20
+    return rgb
+
+
+def number_in(rgb: NDArray[np.uint8]) -> int:
+    """The number that `numbered` drew."""
+    width = rgb.shape[1]
+    middles = [rgb[rgb.shape[0] // 2, bit * width // 8 + width // 16].mean() > 128 for bit in range(8)]
+    return sum(int(on) << bit for bit, on in enumerate(middles))
+
+
+@dataclass(kw_only=True)
+class Clip:
+    """How to make a clip; every frame is `numbered` unless `still` is given."""
+
+    name: str = "clip.mp4"
+    codec: str = "libx264"
+    size: tuple[int, int] = (48, 64)
+    frames: int = 12
+    rate: Fraction = Fraction(25)
+    time_base: Fraction | None = None
+    pts: Sequence[int] | None = None
+    pix_fmt: str = "yuv420p"
+    still: NDArray[np.uint8] | None = None
+    noise: int = 0
+    options: dict[str, str] = field(default_factory=dict)
+    container_options: dict[str, str] = field(default_factory=dict)
+    prepare: Callable[[Any], None] = lambda stream: None
+    convert: dict[str, Any] = field(default_factory=dict)
+    audio: str | None = None
+    audio_s: float | None = None
+    audio_start_s: float = 0.0
+    audio_rate: int = 48000
+
+
+def make(folder: Path, clip: Clip) -> str:
+    """Encode `clip` in `folder`; gives its path."""
+    path = str(folder / clip.name)
+    height, width = clip.size
+    time_base = clip.time_base or 1 / clip.rate
+    pts = clip.pts or [round(n / clip.rate / time_base) for n in range(clip.frames)]
+    with av.open(path, "w", options=clip.container_options) as output:
+        video = output.add_stream(clip.codec, rate=clip.rate, options=clip.options)
+        video.width, video.height, video.pix_fmt = width, height, clip.pix_fmt
+        video.codec_context.time_base = time_base
+        clip.prepare(video)
+        audio = output.add_stream(clip.audio, rate=clip.audio_rate) if clip.audio else None
+        for number, stamp in enumerate(pts):
+            rgb = clip.still if clip.still is not None else numbered(number, height, width)
+            if clip.noise:  # gives the codec something to store, so that most of the file is pictures
+                grain = np.random.default_rng(number).integers(-clip.noise, clip.noise, rgb.shape)
+                rgb = (rgb + grain).clip(0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=clip.pix_fmt, **clip.convert)
+            frame.pts, frame.time_base = stamp, time_base
+            output.mux(video.encode(frame))
+        if audio is not None:
+            length_s = clip.audio_s or float(pts[-1] * time_base + 1 / clip.rate)
+            for block in tone(clip.audio_rate, length_s, clip.audio_start_s):
+                output.mux(audio.encode(block))
+            output.mux(audio.encode(None))
+        output.mux(video.encode(None))
+    return path
+
+
+def tone(rate: int, length_s: float, start_s: float = 0.0) -> list[av.AudioFrame]:
+    """Stereo 440 Hz in blocks of 1024."""
+    blocks = []
+    for begin in range(0, round(rate * length_s), 1024):
+        t = np.arange(begin, min(begin + 1024, round(rate * length_s))) / rate
+        wave = (np.sin(2 * np.pi * 440 * t) * 12000).astype(np.int16)
+        block = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="s16", layout="stereo")
+        block.sample_rate, block.pts, block.time_base = rate, begin + round(start_s * rate), Fraction(1, rate)
+        blocks.append(block)
+    return blocks
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Callable[..., str]:
+    """Makes a clip in the test's folder: `clip(codec="mjpeg", name="a.avi")`; see `Clip`."""
+    return lambda **fields: make(tmp_path, Clip(**fields))
+
+
+def packets(path: str | Path, kind: str) -> list[tuple[Fraction, Fraction, bytes]]:
+    """(time, duration, bytes) of all packets of the first stream of a kind, in display order."""
+    with av.open(str(path)) as container:
+        found = [p for p in container.demux(**{kind: 0}) if p.size and p.pts is not None]
+        return sorted((p.pts * p.time_base, (p.duration or 0) * p.time_base, bytes(p)) for p in found)
