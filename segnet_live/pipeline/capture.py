@@ -1,0 +1,279 @@
+"""The capture thread: opens a source, paces files by the playback clock, brings lost cameras and streams back."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from segnet_live.config import SourceSpec
+from segnet_live.errors import SegnetLiveError, SourceError, SourceLost
+from segnet_live.frame import Frame
+from segnet_live.pipeline.playback import LATEST_S, PlaybackClock
+from segnet_live.video.source import SourceInfo, VideoSource
+
+log = logging.getLogger(__name__)
+
+OpenSource = Callable[[SourceSpec], VideoSource]
+RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 30.0
+_stretches = itertools.count()
+
+
+class Phase(Enum):
+    """What the source is doing."""
+
+    OPENING = "opening"
+    PLAYING = "playing"
+    PAUSED = "paused"
+    ENDED = "ended"
+    LOST = "lost"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """News of a source, for the window.
+
+    Attributes:
+        message: why it is LOST or FAILED; "" otherwise.
+        retry_s: seconds until the next try to bring it back (LOST).
+    """
+
+    phase: Phase
+    spec: SourceSpec
+    info: SourceInfo | None = None
+    message: str = ""
+    retry_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """A frame on its way in.
+
+    Attributes:
+        stretch: differs from the previous frame's after a seek, loop, pause or reconnection.
+        again: a frame that was shown before (other engine or look): neither recorded nor measured.
+    """
+
+    frame: Frame
+    info: SourceInfo
+    stretch: int
+    again: bool = False
+
+
+class Capture:
+    """One source and the thread that reads it. Its methods may be called from any thread and never block.
+
+    Args:
+        deliver: takes each frame, in the capture thread.
+        notify: takes every change of phase, in the capture thread.
+        after: an earlier capture that must have let go of its device before this one opens.
+    """
+
+    def __init__(
+        self,
+        spec: SourceSpec,
+        open_source: OpenSource,
+        deliver: Callable[[Captured], None],
+        notify: Callable[[SourceState], None],
+        *,
+        speed: float = 1.0,
+        loop: bool = False,
+        after: Capture | None = None,
+    ) -> None:
+        self.spec = spec
+        self._open_source, self._deliver, self._notify, self._after = open_source, deliver, notify, after
+        self._wake = threading.Condition()
+        self._stopped = self._paused = self._ended = False
+        self._seek_to: float | None = None
+        self._steps = 0
+        self._speed, self._loop = speed, loop
+        self._retry_s = RETRY_FIRST_S
+        self._stretch = 0
+        self._last: Frame | None = None
+        self._info: SourceInfo | None = None
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Nothing is delivered or notified any more; the thread ends when the source lets it."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; False if it still hangs in a device or a network after `timeout_s`."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def pause(self, paused: bool) -> None:
+        """Hold, or go on; going on at the end starts over."""
+        with self._wake:
+            self._paused = paused
+            if self._ended and not paused:
+                self._seek_to = 0.0
+            self._wake.notify_all()
+
+    def step(self) -> None:
+        """One more frame while paused."""
+        with self._wake:
+            self._steps += 1
+            self._wake.notify_all()
+
+    def seek(self, time_s: float) -> None:
+        """Show the first frame at or after `time_s`; of several requests only the newest counts."""
+        with self._wake:
+            self._seek_to = max(0.0, time_s)
+            self._wake.notify_all()
+
+    def play_at(self, speed: float) -> None:
+        with self._wake:
+            self._speed = speed
+            self._wake.notify_all()
+
+    def loop(self, loop: bool) -> None:
+        with self._wake:
+            self._loop = loop
+
+    def _tell(self, phase: Phase, message: str = "", retry_s: float = 0.0) -> None:
+        if not self._stopped:
+            self._notify(SourceState(phase, self.spec, self._info, message, retry_s))
+
+    def _run(self) -> None:
+        try:
+            if self._after is not None and not self._after.join(10.0):
+                log.warning("%s has not let go of its device; trying all the same", self._after.spec.value)
+            self._after = None
+            self._stay_connected()
+        except SegnetLiveError as error:
+            self._tell(Phase.FAILED, str(error))
+        except Exception as error:  # a fault of ours must end the source, not the window
+            log.exception("the capture thread failed")
+            self._tell(Phase.FAILED, f"reading stopped: {type(error).__name__}: {error}; see the log (--debug)")
+
+    def _stay_connected(self) -> None:
+        """Play; after a loss open again, waiting longer each time, until stopped."""
+        self._tell(Phase.OPENING)
+        while not self._stopped:
+            try:
+                source = self._open_source(self.spec)
+                try:
+                    self._info = source.info
+                    self._play_live(source) if self._info.live else self._play_file(source)
+                finally:
+                    source.close()
+            except SegnetLiveError as error:
+                lasting = self._info is not None and (self._info.live or isinstance(error, SourceLost))
+                if not lasting:
+                    raise
+                self._tell(Phase.LOST, str(error), self._retry_s)
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopped, self._retry_s)
+            self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
+
+    def _hand_on(self, frame: Frame, due_s: float | None = None) -> None:
+        """Deliver `frame`; its capture time becomes `due_s` where one is given."""
+        assert self._info is not None
+        if self._stopped:
+            return
+        self._retry_s = RETRY_FIRST_S
+        self._last = frame
+        if due_s is not None:
+            frame = replace(frame, capture_s=due_s)
+        self._deliver(Captured(frame, self._info, self._stretch))
+
+    def _play_live(self, source: VideoSource) -> None:
+        """Deliver a camera's or stream's frames as they come; a pause reads on and shows none, so that none is old."""
+        self._stretch = next(_stretches)
+        shown: Phase | None = None
+        while not self._stopped:
+            frame = source.read()
+            if frame is None:
+                raise SourceLost(f"{source.info.title} ended")
+            with self._wake:
+                paused, step = self._paused, self._steps > 0
+                self._steps = 0
+            phase = Phase.PAUSED if paused else Phase.PLAYING
+            if phase is not shown:
+                self._tell(phase)
+                shown = phase
+            if paused:
+                self._stretch = next(_stretches)
+            if not paused or step:
+                self._hand_on(frame)
+
+    def _play_file(self, source: VideoSource) -> None:
+        """Deliver a file's frames when they are due, until stopped."""
+        self._stretch = next(_stretches)
+        clock = PlaybackClock(self._speed)
+        waiting: Frame | None = None
+        anchored, shown = False, Phase.OPENING
+        while True:
+            with self._wake:
+                phase = Phase.ENDED if self._ended else Phase.PAUSED if self._paused else Phase.PLAYING
+            if phase is not shown:
+                self._tell(phase)
+                shown = phase
+            with self._wake:
+                self._wake.wait_for(self._may_go_on)
+                if self._stopped:
+                    return
+                seek, self._seek_to = self._seek_to, None
+                step = self._paused and self._steps > 0
+                self._steps = max(0, self._steps - 1) if self._paused else 0
+            if seek is not None:
+                source.seek(seek)
+                self._stretch = next(_stretches)
+                waiting, self._ended = None, False
+            elif self._ended:
+                continue
+            if waiting is None:
+                waiting = source.read()
+            if waiting is None:
+                self._ended = not self._loop
+                if self._loop:
+                    self.seek(self.spec.start_s)
+                elif self._last is None:
+                    raise SourceError(f"{source.info.title} holds no picture; choose another file")
+                continue
+            now_s = time.perf_counter()
+            if seek is not None or step:
+                self._hand_on(waiting, now_s)
+                clock.anchor(waiting.pts_s, now_s)
+                waiting, anchored = None, True
+                continue
+            if not anchored or self._late_by(clock, waiting, now_s) > LATEST_S:
+                clock.anchor(waiting.pts_s, now_s)
+                anchored = True
+            due_s = self._wait_until_due(clock, waiting)
+            if due_s is None:
+                anchored = not self._paused
+                continue
+            self._hand_on(waiting, due_s)
+            waiting = None
+
+    def _may_go_on(self) -> bool:
+        held = self._ended or (self._paused and not self._steps)
+        return self._stopped or self._seek_to is not None or not held
+
+    @staticmethod
+    def _late_by(clock: PlaybackClock, frame: Frame, now_s: float) -> float:
+        return now_s - clock.due(frame.pts_s)
+
+    def _wait_until_due(self, clock: PlaybackClock, frame: Frame) -> float | None:
+        """Sleep until `frame` is due and return when that was; None if a command came first."""
+        with self._wake:
+            while not (self._stopped or self._paused or self._seek_to is not None):
+                now_s = time.perf_counter()
+                clock.change_speed(self._speed, now_s)
+                due_s = clock.due(frame.pts_s)
+                if due_s <= now_s:
+                    return due_s
+                self._wake.wait(due_s - now_s)
+        return None

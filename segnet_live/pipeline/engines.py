@@ -1,0 +1,160 @@
+"""Opens engines in the background and hands the newest to the inference thread, while the old one keeps running."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from segnet_live.card import Card
+from segnet_live.engine.base import Engine, EngineInfo, Size, network_size
+from segnet_live.errors import SegnetLiveError
+
+log = logging.getLogger(__name__)
+
+
+class OpenEngine(Protocol):
+    """`segnet_live.engine.choose.open_engine`, or a test's."""
+
+    def __call__(
+        self,
+        card: Card,
+        *,
+        backend: str = "auto",
+        size: Size | None = None,
+        source_size: Size | None = None,
+        precision: str = "auto",
+    ) -> Engine: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What the user wants to run; `size` None follows the source's aspect ratio."""
+
+    card: Card
+    backend: str = "auto"
+    precision: str = "auto"
+    size: Size | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """News of the engine, for the window.
+
+    Attributes:
+        opening: what is being opened in the background, None if nothing is.
+        running: what runs now, None before the first engine and after one broke.
+        error: why the last wish could not be carried out, or why the engine broke; "" otherwise.
+    """
+
+    opening: EngineChoice | None
+    choice: EngineChoice | None
+    running: EngineInfo | None
+    error: str = ""
+
+
+class EngineSwitch:
+    """The engine in use and the one to come. `want` from any thread; everything else from the inference thread.
+
+    Args:
+        notify: takes every change; called from the opening and the inference thread.
+    """
+
+    def __init__(self, open_engine: OpenEngine, notify: Callable[[EngineState], None]) -> None:
+        self._open_engine, self._notify = open_engine, notify
+        self._lock = threading.Lock()
+        self._ticket = 0
+        self._wish: tuple[EngineChoice, Size] | None = None
+        self._opening: EngineChoice | None = None
+        self._ready: tuple[EngineChoice, Engine] | None = None
+        self._engine: Engine | None = None
+        self._choice: EngineChoice | None = None
+        self._closed = False
+
+    def want(self, choice: EngineChoice, source_size: Size) -> None:
+        """Open `choice` for frames of `source_size` in the background, unless that is what runs or is coming."""
+        fitted = replace(choice, size=choice.size or network_size(source_size))
+        with self._lock:
+            if self._closed or (self._wish and self._wish[0] == fitted):
+                return
+            self._wish = (fitted, source_size)
+            self._opening = choice
+            self._ticket += 1
+            ticket = self._ticket
+        self._tell()
+        arguments = (ticket, choice, fitted, source_size)
+        threading.Thread(target=self._open, args=arguments, name="open engine", daemon=True).start()
+
+    def _open(self, ticket: int, choice: EngineChoice, fitted: EngineChoice, source_size: Size) -> None:
+        engine: Engine | None = None
+        error = ""
+        try:
+            engine = self._open_engine(
+                choice.card,
+                backend=choice.backend,
+                size=choice.size,
+                source_size=source_size,
+                precision=choice.precision,
+            )
+        except SegnetLiveError as failure:
+            error = str(failure)
+        except Exception as failure:  # third-party backends raise anything, and the old engine must live on
+            log.exception("opening an engine failed")
+            error = f"{choice.backend} engine for {choice.card.name}: {type(failure).__name__}: {failure}"
+        with self._lock:
+            overtaken = self._closed or ticket != self._ticket
+            discarded: Engine | None = engine
+            if not overtaken:
+                self._opening = None
+                if engine is not None:
+                    discarded = self._ready[1] if self._ready else None
+                    self._ready = (choice, engine)
+                else:
+                    self._wish = None
+        if discarded is not None:
+            discarded.close()
+        if not overtaken and error:
+            self._tell(error)
+
+    def current(self) -> tuple[Engine, EngineChoice] | None:
+        """The engine to use for the next frame, after swapping in a new one; None while there is none yet."""
+        with self._lock:
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            old, self._engine = self._engine, ready[1]
+            self._choice = ready[0]
+            if old is not None:
+                old.close()
+            self._tell()
+        return (self._engine, self._choice) if self._engine is not None and self._choice is not None else None
+
+    @property
+    def has_news(self) -> bool:
+        """A new engine waits to be swapped in."""
+        with self._lock:
+            return self._ready is not None
+
+    def broke(self, error: str) -> None:
+        """The engine failed in use: close it, go on without one until another is wanted, and say so."""
+        old, self._engine = self._engine, None
+        with self._lock:
+            self._wish = self._wish if self._opening else None
+        if old is not None:
+            old.close()
+        self._tell(error)
+
+    def _tell(self, error: str = "") -> None:
+        running = self._engine.info if self._engine is not None else None
+        self._notify(EngineState(self._opening, self._choice, running, error))
+
+    def close(self) -> None:
+        """Close the engine in use; one that is still opening closes itself when it is done."""
+        with self._lock:
+            self._closed = True
+            ready, self._ready = self._ready, None
+        for engine in (ready[1] if ready else None, self._engine):
+            if engine is not None:
+                engine.close()
+        self._engine = None

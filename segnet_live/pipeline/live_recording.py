@@ -1,0 +1,200 @@
+"""What the window shows, recorded by the same Recorder as `--record`: gapless over pauses, seeks and loops."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.errors import OutputError, SegnetLiveError
+from segnet_live.frame import Frame, SegmentedFrame
+from segnet_live.pipeline.capture import Captured
+from segnet_live.pipeline.playback import ContinuousTime
+from segnet_live.pipeline.sinks import Masks
+from segnet_live.pipeline.slot import BoundedQueue, Closed
+from segnet_live.video.recorder import Recorder
+from segnet_live.video.source import SourceInfo
+
+log = logging.getLogger(__name__)
+
+WAITING_FRAMES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingState:
+    """News of a recording.
+
+    Attributes:
+        finished: complete files, in order; `running` False means that there will be no more.
+        error: why it ended early, "" if it did not.
+    """
+
+    running: bool
+    finished: tuple[Path, ...] = ()
+    label_folders: tuple[Path, ...] = ()
+    error: str = ""
+
+
+def free_path(path: Path, number: int = 1) -> Path:
+    """`path`, or the first of `path`-2, -3 ... that is neither taken nor being written."""
+    while True:
+        candidate = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        if not (candidate.exists() or candidate.with_suffix(".partial.mp4").exists()):
+            return candidate
+        number += 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Item:
+    picture: NDArray[np.uint8]
+    segmented: SegmentedFrame
+    frame: Frame
+    info: SourceInfo
+    plate: NDArray[np.uint8] | None
+
+
+class LiveRecording:
+    """One press of the record button. `offer` belongs to the picture thread and never blocks; the rest to the window's.
+
+    Args:
+        path: the mp4 to write; a source that comes back at another size goes on in PATH-2.mp4.
+        label_maps: also write each frame's label map into the folder PATH_labels.
+        notify: takes news, from the recorder thread.
+
+    Attributes:
+        dropped: frames left out because the encoder was behind; shown beside the button.
+        plate: (h, w, 4) premultiplied BGRA picture of the HUD to burn in, None for none.
+    """
+
+    def __init__(
+        self, path: Path, notify: Callable[[RecordingState], None], *, label_maps: bool = False, overwrite: bool = False
+    ) -> None:
+        self.plate: NDArray[np.uint8] | None = None
+        self.dropped = 0
+        self._path, self._notify, self._label_maps, self._overwrite = path, notify, label_maps, overwrite
+        self._queue: BoundedQueue[_Item] = BoundedQueue(WAITING_FRAMES)
+        self._time = ContinuousTime()
+        self._recorder: Recorder | None = None
+        self._masks: Masks | None = None
+        self._size: tuple[int, int] | None = None
+        self._finished: tuple[Path, ...] = ()
+        self._label_folders: tuple[Path, ...] = ()
+        self._began_s = time.perf_counter()
+        self._recorded_s = 0.0
+        self._first_s: float | None = None
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def offer(self, picture: NDArray[np.uint8], segmented: SegmentedFrame, captured: Captured) -> None:
+        """Record `picture` ((H, W, 3) uint8 RGB, as shown), or count it as dropped if the encoder is behind."""
+        if len(self._queue) >= WAITING_FRAMES:
+            self.dropped += 1
+            return
+        frame = self._time.restamp(captured.frame, captured.stretch, captured.info.rate)
+        if frame is None:
+            return
+        if self._first_s is None:
+            self._first_s = frame.pts_s
+        self._recorded_s = frame.pts_s - self._first_s
+        with contextlib.suppress(Closed):  # stopped, or failed and said so
+            self._queue.put(_Item(picture, segmented, frame, captured.info, self.plate))
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of recorded source time."""
+        return self._recorded_s
+
+    @property
+    def written_bytes(self) -> int:
+        """Size of all files so far."""
+        recorder = self._recorder
+        paths = [*self._finished, *([recorder.partial] if recorder is not None else [])]
+        total = 0
+        for path in paths:
+            try:
+                total += path.stat().st_size
+            except OSError:
+                continue  # just being renamed
+        return total
+
+    def stop(self) -> None:
+        """No more frames; what waits is still written and the file finalised, in the recorder thread."""
+        self._queue.close()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until all files are complete."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        error = ""
+        try:
+            while True:
+                self._write(self._queue.get())
+        except Closed:
+            pass
+        except SegnetLiveError as failure:
+            error = str(failure)
+        except Exception as failure:  # told, never fatal to the window
+            log.exception("recording failed")
+            error = f"recording stopped: {type(failure).__name__}: {failure}"
+        self._queue.abort()
+        try:
+            self._finish_file()
+        except OutputError as failure:
+            error = error or str(failure)
+        self._notify(RecordingState(False, self._finished, self._label_folders, error))
+
+    def _write(self, item: _Item) -> None:
+        size = item.picture.shape[0], item.picture.shape[1]
+        if size != self._size:
+            self._finish_file()
+            self._begin_file(size, item)
+        assert self._recorder is not None
+        picture = item.picture if item.plate is None else with_plate(item.picture, item.plate)
+        self._recorder.write(picture, item.frame.pts)
+        if self._masks is not None:
+            # Numbered like the mp4's frames, whatever the source calls them.
+            self._masks.write(replace(item.segmented, frame=replace(item.frame, name="")))
+
+    def _begin_file(self, size: tuple[int, int], item: _Item) -> None:
+        first = self._size is None
+        path = self._path if first and self._overwrite else free_path(self._path, 1 if first else 2)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another folder") from error
+        self._recorder = Recorder(
+            path, size, time_base=item.frame.time_base, rate=item.info.rate, overwrite=self._overwrite and first
+        )
+        self._size = size
+        if self._label_maps:
+            self._masks = Masks(path.with_name(f"{path.stem}_labels"))
+            self._label_folders = (*self._label_folders, self._masks.folder)
+
+    def _finish_file(self) -> None:
+        if self._masks is not None:
+            self._masks.close(whole=False)
+            self._masks = None
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
+            self._finished = (*self._finished, recorder.path)
+
+
+def with_plate(picture: NDArray[np.uint8], plate: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A copy of (H, W, 3) RGB with a (h, w, 4) premultiplied BGRA plate in its upper left corner."""
+    picture = picture.copy()
+    h, w = min(plate.shape[0], picture.shape[0]), min(plate.shape[1], picture.shape[1])
+    plate = plate[:h, :w]
+    corner = picture[:h, :w].astype(np.uint16)
+    keep = 255 - plate[..., 3:].astype(np.uint16)
+    picture[:h, :w] = np.minimum(255, corner * keep // 255 + plate[..., 2::-1]).astype(np.uint8)
+    return picture

@@ -1,0 +1,95 @@
+"""How the window's picture is composed: views, wiper, muted classes, scaling to the screen's pixels. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.classes import ClassSet
+from segnet_live.frame import LabelMap
+from segnet_live.overlay import Overlay
+
+Layer: TypeAlias = Literal["overlay", "labels", "original"]
+LookView: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]
+LAYERS: tuple[Layer, ...] = get_args(Layer)
+VIEWS: tuple[LookView, ...] = get_args(LookView)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the user chose to see.
+
+    Attributes:
+        opacity: 0 (picture alone) to 1 (class colours alone).
+        hidden: ids of muted classes.
+        colours: other colours than the class set's own, None to keep those; used if there is one for each class.
+        wiper: 0 to 1, how far from the left the wiper stands.
+        wiped: the layers left and right of the wiper; also those of the side-by-side view.
+    """
+
+    view: LookView = "overlay"
+    opacity: float = 0.5
+    hidden: frozenset[int] = frozenset()
+    colours: tuple[tuple[int, int, int], ...] | None = None
+    wiper: float = 0.5
+    wiped: tuple[Layer, Layer] = ("original", "overlay")
+
+    def recolour(self, classes: ClassSet) -> ClassSet:
+        """`classes` in the chosen colours."""
+        if self.colours is None or len(self.colours) != len(classes):
+            return classes
+        return ClassSet(classes.names, self.colours, classes.void_id)
+
+
+@lru_cache(maxsize=8)
+def _overlay(classes: ClassSet, opacity: float, hidden: frozenset[int]) -> Overlay:
+    return Overlay(classes, opacity=opacity, shown=set(range(len(classes))) - hidden)
+
+
+def compose(rgb: NDArray[np.uint8], labels: LabelMap, classes: ClassSet, look: Look) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB and its (H, W) label map -> the chosen view, (H, W, 3) or (H, 2 W, 3) side by side.
+
+    The result may be `rgb` itself: it is never to be written to.
+    """
+    overlay = _overlay(look.recolour(classes), look.opacity, look.hidden)
+
+    def layer(name: str) -> NDArray[np.uint8]:
+        if name == "original":
+            return rgb
+        return overlay.colourise(labels) if name == "labels" else overlay.blend(rgb, labels)
+
+    if look.view == "side-by-side":
+        return np.hstack([layer(name) for name in look.wiped])
+    if look.view == "wiper":
+        column = round(look.wiper * rgb.shape[1])
+        left, right = look.wiped
+        picture = layer(right)
+        if left != right and column:
+            picture = picture.copy() if picture is rgb else picture
+            picture[:, :column] = layer(left)[:, :column]
+        return picture
+    return layer(look.view)
+
+
+def fit_within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """The largest (height, width) of `size`'s aspect ratio inside `box`; 1 at least."""
+    scale = min(box[0] / size[0], box[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def for_screen(picture: NDArray[np.uint8], box: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB -> (h, w, 4) uint8 BGRX that fills `box` (device pixels) as far as its aspect ratio allows.
+
+    BGRX is what screens take: drawing it needs no conversion in the GUI thread.
+    """
+    height, width = fit_within((picture.shape[0], picture.shape[1]), box)
+    if (height, width) != picture.shape[:2]:
+        shrink = height < picture.shape[0]
+        filter_ = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+        picture = cv2.resize(picture, (width, height), interpolation=filter_).astype(np.uint8, copy=False)
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2BGRA).astype(np.uint8, copy=False)

@@ -1,0 +1,57 @@
+"""Cameras by name and with their resolutions, as far as the system tells."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class CameraChoice:
+    """A camera that can be opened.
+
+    Attributes:
+        number: what `--camera` takes.
+        sizes: (height, width) it offers, largest first; empty where unknown.
+    """
+
+    number: int
+    name: str
+    sizes: tuple[tuple[int, int], ...] = ()
+
+
+def list_cameras() -> tuple[list[CameraChoice], str]:
+    """The cameras, and why their names or resolutions are missing ("" if they are not). In the window's thread."""
+    try:
+        # Costs 0.1 s and needs libpulse on Linux: only when somebody asks for cameras.
+        from PyQt6.QtMultimedia import QMediaDevices
+    except ImportError as error:
+        return _numbered(), f"Resolutions are unknown: Qt's camera support cannot be loaded ({error})"
+    cameras = []
+    for place, device in enumerate(QMediaDevices.videoInputs()):
+        found = re.fullmatch(r"/dev/video(\d+)", bytes(device.id()).decode(errors="replace"))
+        sizes = {(f.resolution().height(), f.resolution().width()) for f in device.videoFormats()}
+        number = int(found.group(1)) if found else place
+        cameras.append(CameraChoice(number, device.description(), tuple(sorted(sizes, reverse=True))))
+    return cameras or _numbered(), ""
+
+
+def _numbered() -> list[CameraChoice]:
+    """Linux: the video devices, named by the kernel. Elsewhere one numbered camera, which may or may not be there."""
+    if not sys.platform.startswith("linux"):
+        return [CameraChoice(0, "Camera 0")]
+    cameras = []
+    for device in sorted(Path("/dev").glob("video*")):
+        found = re.fullmatch(r"video(\d+)", device.name)
+        if found is None:
+            continue
+        try:
+            name = Path(f"/sys/class/video4linux/{device.name}/name").read_text(encoding="utf-8").strip()
+            index = Path(f"/sys/class/video4linux/{device.name}/index").read_text(encoding="utf-8").strip()
+        except OSError:
+            name, index = "", "0"
+        if index == "0":  # the others are metadata nodes of the same camera
+            cameras.append(CameraChoice(int(found.group(1)), name or f"Camera {found.group(1)}"))
+    return cameras

@@ -1,0 +1,124 @@
+"""The network stream dialog and Help."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QKeySequence
+from PyQt6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from segnet_live.ui.commands import Command
+from segnet_live.ui.panel import quiet_label
+from segnet_live.ui.theme import ACCENT, LINE, RAISED
+
+SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
+
+
+class UrlDialog(QDialog):
+    """Asks for a stream's address; OK only for one that has a known scheme."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Open network stream")
+        self.setMinimumWidth(480)
+        self.address = QLineEdit()
+        self.address.setPlaceholderText("rtsp://user:password@192.168.1.20/stream")
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel)
+        ok = buttons.button(QDialogButtonBox.StandardButton.Open)
+        assert ok is not None
+        ok.setEnabled(False)
+        ok.setObjectName("primary")
+        self.address.textChanged.connect(lambda text: ok.setEnabled(self.is_address(text)))
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(12)
+        layout.addWidget(QLabel("Address of a camera or stream"))
+        layout.addWidget(self.address)
+        layout.addWidget(
+            quiet_label("RTSP, HTTP (MJPEG, HLS, mp4), RTMP, UDP, SRT. A password is never shown elsewhere.")
+        )
+        layout.addWidget(buttons)
+
+    @staticmethod
+    def is_address(text: str) -> bool:
+        return any(text.strip().lower().startswith(scheme) and len(text.strip()) > len(scheme) for scheme in SCHEMES)
+
+
+def key_name(command: Command) -> str:
+    """The command's keys as printed on a keyboard."""
+    return " or ".join(QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in command.keys)
+
+
+class HelpDialog(QDialog):
+    """What one sees, and every key."""
+
+    def __init__(self, parent: QWidget, table: list[Command]) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Help")
+        self.resize(min(900, parent.width()), min(720, parent.height()))
+        columns = QHBoxLayout()
+        columns.setSpacing(28)
+        halves: tuple[list[str], list[str]] = (
+            ["Source", "Playback", "Model", "Window"],
+            ["View", "Classes", "Recording"],
+        )
+        for groups in halves:
+            column = QVBoxLayout()
+            for group in groups:
+                column.addWidget(self._group(group, [c for c in table if c.group == group]))
+            column.addStretch(1)
+            columns.addLayout(column, 1)
+        inner = QWidget()
+        body = QVBoxLayout(inner)
+        body.setContentsMargins(24, 20, 24, 20)
+        body.setSpacing(12)
+        intro = QLabel(
+            "Each pixel of the video gets a class - road, car, tree ... - from a neural network, while it plays. "
+            "Hover over the picture to read a class; click a class in the legend to mute its colour, double-click to "
+            "see it alone; drag the line of the wiper. Drop a video or an image folder on the window to open it."
+        )
+        intro.setWordWrap(True)
+        figures = quiet_label(
+            "In the HUD: latency is the time from a picture's capture (for a file: from when it was due) until it has "
+            "been painted, over the last 2 s; the curve shows the last 10 s. Stages are mean milliseconds. Dropped frames "
+            "are those a stage never took because a newer one had come."
+        )
+        body.addWidget(intro)
+        body.addWidget(figures)
+        body.addLayout(columns)
+        scroll = QScrollArea()
+        scroll.setWidget(inner)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
+
+    @staticmethod
+    def _group(title: str, table: list[Command]) -> QWidget:
+        box = QWidget()
+        grid = QGridLayout(box)
+        grid.setContentsMargins(0, 8, 0, 8)
+        grid.setVerticalSpacing(5)
+        grid.setColumnStretch(1, 1)
+        heading = QLabel(title)
+        heading.setStyleSheet(f"color: {ACCENT}; font-weight: 600;")
+        grid.addWidget(heading, 0, 0, 1, 2)
+        for row, command in enumerate(table, start=1):
+            keys = QLabel(key_name(command))
+            keys.setStyleSheet(f"background: {RAISED}; border: 1px solid {LINE}; border-radius: 4px; padding: 1px 6px;")
+            grid.addWidget(keys, row, 0, Qt.AlignmentFlag.AlignLeft)
+            text = QLabel(command.text)
+            text.setWordWrap(True)
+            grid.addWidget(text, row, 1)
+        return box

@@ -1,0 +1,105 @@
+"""Recording in the panel: the button with time, size and losses, and what goes into the file and where."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import QSignalBlocker
+from PyQt6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from segnet_live.errors import UsageError
+from segnet_live.ui.controls import Controls
+from segnet_live.ui.naming import FIELDS, check_pattern
+from segnet_live.ui.panel import quiet_label
+from segnet_live.ui.seek_bar import clock
+from segnet_live.ui.settings import Settings
+from segnet_live.ui.theme import icon
+
+
+def file_size(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
+
+
+class RecordButton(QPushButton):
+    """Record or stop; while recording it says for how long, how much, and what was lost."""
+
+    def __init__(self, controls: Controls) -> None:
+        super().__init__()
+        self.setObjectName("record")
+        self.setCheckable(True)
+        self._controls = controls
+        self._finishing = False
+        self.clicked.connect(lambda: controls.record())
+        controls.recording_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Called on changes, and four times a second."""
+        recording = self._controls.session.recording
+        self.setChecked(recording is not None)
+        self.setIcon(icon("stop" if recording is not None else "record"))
+        if recording is None:
+            self.setText("Record")
+            self.setToolTip("Record what is shown (R)")
+            return
+        lost = f"  {recording.dropped} dropped" if recording.dropped else ""
+        self.setText(f"{clock(recording.elapsed_s)}  {file_size(recording.written_bytes)}{lost}")
+        self.setToolTip("Stop and finish the file (R)")
+
+
+class RecordingSection(QWidget):
+    """Options of recordings, snapshots and hard frames."""
+
+    def __init__(self, controls: Controls) -> None:
+        super().__init__()
+        self._controls = controls
+        settings = controls.settings
+        self.button = RecordButton(controls)
+        self.labels, self.burn = QCheckBox("Also label maps (PNG)"), QCheckBox("Burn in the HUD")
+        self.labels.toggled.connect(lambda on: setattr(settings, "record_labels", on))
+        self.burn.toggled.connect(lambda on: setattr(settings, "burn_hud", on))
+        self.pattern = QLineEdit(settings.pattern)
+        self.pattern.setToolTip("Name of new files; fields: " + " ".join(f"{{{field}}}" for field in FIELDS))
+        self.pattern.editingFinished.connect(self._use_pattern)
+        self.folder = QPushButton("Folder ...")
+        self.folder.clicked.connect(self.choose_folder)
+        self._where = quiet_label()
+        layout = QVBoxLayout(self)
+        layout.setSpacing(8)
+        layout.addWidget(self.button)
+        layout.addWidget(self.labels)
+        layout.addWidget(self.burn)
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Name"))
+        row.addWidget(self.pattern, 1)
+        layout.addLayout(row)
+        row = QHBoxLayout()
+        row.addWidget(self.folder)
+        row.addStretch(1)
+        layout.addLayout(row)
+        layout.addWidget(self._where)
+        controls.recording_changed.connect(self.refresh)
+        self.refresh()
+
+    def _use_pattern(self) -> None:
+        try:
+            check_pattern(self.pattern.text())
+            self._controls.settings.pattern = self.pattern.text()
+        except UsageError as error:
+            self._controls.problem.emit(str(error))
+            self.pattern.setText(self._controls.settings.pattern or Settings().pattern)
+
+    def choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self, "Folder for recordings and snapshots", str(self._controls.folder)
+        )
+        if folder:
+            self._controls.settings.folder = folder
+            self.refresh()
+
+    def refresh(self) -> None:
+        recording = self._controls.session.recording
+        with QSignalBlocker(self.labels), QSignalBlocker(self.burn):
+            self.labels.setChecked(self._controls.settings.record_labels)
+            self.burn.setChecked(self._controls.settings.burn_hud)
+        self.labels.setEnabled(recording is None)
+        self._where.setText(f"Into {self._controls.folder}")

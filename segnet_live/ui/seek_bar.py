@@ -1,0 +1,141 @@
+"""The seek bar: where playback is, and what each part of the file shows, filled in as frames are seen."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen
+from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from segnet_live.classes import ClassSet
+from segnet_live.ui.theme import ACCENT, LINE, RAISED
+
+STRIP_ROWS = 40
+
+
+def clock(time_s: float, *, tenths: bool = False) -> str:
+    """Seconds as people read them: 1:02, 1:02:03, with tenths 1:02.5."""
+    whole = int(time_s)
+    hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
+    text = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    return text + f".{int(time_s * 10) % 10}" if tenths else text
+
+
+def strip_picture(means: NDArray[np.float32], classes: ClassSet) -> NDArray[np.uint8]:
+    """(bins, K) mean shares -> (STRIP_ROWS, bins, 4) uint8 BGRA: each column stacks the classes' colours, id 0 on top.
+
+    Columns that were not seen (nan) are transparent.
+    """
+    tops = np.cumsum(np.nan_to_num(means), axis=1)
+    rows = (np.arange(STRIP_ROWS, dtype=np.float32) + 0.5) / STRIP_ROWS
+    ids = (rows[:, None, None] >= tops[None]).sum(axis=2).clip(0, 255).astype(np.uint8)
+    picture = np.empty((STRIP_ROWS, len(means), 4), np.uint8)
+    picture[..., :3] = classes.palette[ids][..., ::-1]
+    picture[..., 3] = np.where(np.isnan(means[:, 0]), 0, 255)
+    return picture
+
+
+class SeekBar(QWidget):
+    """A strip to click and drag. Disabled for sources without an end.
+
+    Signals:
+        sought: source time in seconds the user wants to see.
+    """
+
+    sought = pyqtSignal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("seekBar")
+        self._start_s, self._duration_s, self._at_s = 0.0, 0.0, 0.0
+        self._pixels: NDArray[np.uint8] | None = None
+        self._strip: QImage | None = None
+        self._hover_x: float | None = None
+        self.setMouseTracking(True)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def sizeHint(self) -> QSize:
+        return QSize(300, 34)
+
+    @property
+    def strip(self) -> QImage | None:
+        """The coloured strip as it is painted, for tests and the curious."""
+        return self._strip
+
+    def show_range(self, start_s: float, duration_s: float | None) -> None:
+        """The bar spans `duration_s` from `start_s`; None makes it idle."""
+        self._start_s, self._duration_s = start_s, duration_s or 0.0
+        self.setEnabled(bool(duration_s))
+        self.update()
+
+    def show_time(self, at_s: float) -> None:
+        """Playback is at source time `at_s`."""
+        if at_s != self._at_s:
+            self._at_s = at_s
+            self.update()
+
+    def show_strip(self, means: NDArray[np.float32] | None, classes: ClassSet) -> None:
+        """Colour the bar with (bins, K) mean class shares; None empties it."""
+        if means is None:
+            self._pixels = self._strip = None
+        else:
+            pixels = strip_picture(means, classes)
+            height, width = pixels.shape[:2]
+            image = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_ARGB32)  # type: ignore[call-overload]
+            self._strip, self._pixels = image, pixels  # the image looks at the array's memory
+        self.update()
+
+    def _track(self) -> QRectF:
+        return QRectF(8, 6, max(1, self.width() - 16), self.height() - 12)
+
+    def _share(self) -> float:
+        return min(1.0, max(0.0, (self._at_s - self._start_s) / self._duration_s)) if self._duration_s else 0.0
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        track = self._track()
+        clip = QPainterPath()
+        clip.addRoundedRect(track, 5, 5)
+        painter.fillPath(clip, QColor(RAISED))
+        if self.isEnabled():
+            painter.save()
+            painter.setClipPath(clip)
+            if self._strip is not None:
+                painter.drawImage(track, self._strip)
+            painter.restore()
+            x = track.left() + self._share() * track.width()
+            if self._hover_x is not None:
+                painter.setPen(QPen(QColor(255, 255, 255, 110), 1))
+                painter.drawLine(QPointF(self._hover_x, track.top()), QPointF(self._hover_x, track.bottom()))
+            painter.setPen(QPen(QColor(0, 0, 0, 190), 5))
+            painter.drawLine(QPointF(x, track.top() - 2), QPointF(x, track.bottom() + 2))
+            painter.setPen(QPen(QColor(ACCENT), 2.5))
+            painter.drawLine(QPointF(x, track.top() - 3), QPointF(x, track.bottom() + 3))
+        painter.setPen(QPen(QColor(LINE), 1))
+        painter.drawPath(clip)
+        painter.end()
+
+    def _time_at(self, x: float) -> float:
+        track = self._track()
+        return self._start_s + min(1.0, max(0.0, (x - track.left()) / track.width())) * self._duration_s
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        if event is not None and event.button() == Qt.MouseButton.LeftButton and self._duration_s:
+            self.sought.emit(self._time_at(event.position().x()))
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        if event is None or not self._duration_s:
+            return
+        self._hover_x = min(self._track().right(), max(self._track().left(), event.position().x()))
+        time_s = self._time_at(event.position().x())
+        QToolTip.showText(event.globalPosition().toPoint(), clock(time_s - self._start_s, tenths=True), self)
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self.sought.emit(time_s)
+        self.update()
+
+    def leaveEvent(self, event: object) -> None:
+        self._hover_x = None
+        self.update()

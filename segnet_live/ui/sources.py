@@ -1,0 +1,142 @@
+"""Ways to choose a source: dialogs, drops, recent list, cameras, the demo drive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from PyQt6.QtCore import QMimeData, QObject
+from PyQt6.QtWidgets import QFileDialog, QMenu, QWidget
+
+from segnet_live.config import SourceKind, SourceSpec
+from segnet_live.errors import UsageError
+from segnet_live.paths import assets_dir
+from segnet_live.ui.cameras import list_cameras
+from segnet_live.ui.controls import Controls
+from segnet_live.ui.dialogs import UrlDialog
+from segnet_live.video.source import is_url, mask_password
+
+VIDEOS = "Videos (*.mp4 *.mkv *.avi *.mov *.webm *.m4v *.mpg *.mpeg *.ts *.wmv *.flv);;All files (*)"
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+def spec_for(place: str) -> SourceSpec:
+    """A source for whatever was dropped or is on the recent list: a URL, a video, a folder or a picture."""
+    if is_url(place):
+        return SourceSpec("video", place)
+    path = Path(place)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return SourceSpec("images", place)
+    return SourceSpec("video", place)
+
+
+def recent_title(entry: str) -> tuple[SourceSpec, str]:
+    """The source of a recent entry ("kind:value") and how to show it."""
+    kind, _, value = entry.partition(":")
+    kinds: dict[str, SourceKind] = {"video": "video", "images": "images"}
+    if kind not in kinds or not value:
+        raise UsageError(f"recent source {entry!r} is unknown; open it by hand")
+    title = mask_password(value) if is_url(value) else Path(value).name or value
+    return SourceSpec(kinds[kind], value), title
+
+
+class Sources(QObject):
+    """Asks the user for a source and opens it."""
+
+    def __init__(self, window: QWidget, controls: Controls) -> None:
+        super().__init__(window)
+        self._window, self._controls = window, controls
+
+    def open_place(self, place: str) -> None:
+        self._controls.open(spec_for(place))
+
+    def ask_video(self) -> None:
+        recent = [spec.value for spec, _ in self.recent() if spec.kind == "video" and not is_url(spec.value)]
+        start = str(Path(recent[0]).parent) if recent else ""
+        path, _ = QFileDialog.getOpenFileName(self._window, "Open video", start, VIDEOS)
+        if path:
+            self.open_place(path)
+
+    def ask_images(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._window, "Open image folder")
+        if path:
+            self._controls.open(SourceSpec("images", path))
+
+    def ask_url(self) -> None:
+        dialog = UrlDialog(self._window)
+        dialog.accepted.connect(lambda: self.open_place(dialog.address.text().strip()))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def open_demo(self) -> None:
+        demo = assets_dir() / "drive.mp4"
+        if demo.is_file():
+            self._controls.open(SourceSpec("video", str(demo)))
+        else:
+            self._controls.problem.emit(f"the demo drive {demo} is missing; install again, or open a video of your own")
+
+    def recent(self) -> list[tuple[SourceSpec, str]]:
+        """Sources opened lately, newest first; entries nobody understands are left out."""
+        found = []
+        for entry in self._controls.settings.recent:
+            try:
+                found.append(recent_title(entry))
+            except UsageError:
+                continue
+        return found
+
+    def fill(self, menu: QMenu) -> None:
+        """The Open menu, made anew each time it is shown: cameras come and go."""
+        menu.clear()
+        for text, keys, ask in (
+            ("Open video ...", "Ctrl+O", self.ask_video),
+            ("Open image folder ...", "Ctrl+Shift+O", self.ask_images),
+            ("Open network stream ...", "Ctrl+U", self.ask_url),
+            ("Demo drive", "Ctrl+D", self.open_demo),
+        ):
+            self._add(menu, f"{text}\t{keys}", ask)
+        menu.addSeparator()
+        cameras, why = list_cameras()
+        for camera in cameras:
+            spec = SourceSpec("camera", str(camera.number))
+            if not camera.sizes:
+                self._add(menu, f"{camera.name} (camera {camera.number})", partial(self.open_camera, spec))
+                continue
+            sizes = menu.addMenu(f"{camera.name} (camera {camera.number})")
+            assert sizes is not None
+            self._add(sizes, "Its own choice", partial(self.open_camera, spec))
+            for height, width in camera.sizes:
+                chosen = SourceSpec("camera", str(camera.number), camera_size=(height, width))
+                self._add(sizes, f"{width} x {height}", partial(self.open_camera, chosen))
+        self._add(menu, "No camera was found" if not cameras else why, None) if why or not cameras else None
+        recent = self.recent()
+        if recent:
+            menu.addSeparator()
+        for spec, title in recent:
+            self._add(menu, title, partial(self._controls.open, spec))
+
+    def open_camera(self, spec: SourceSpec) -> None:
+        size = spec.camera_size
+        self._controls.settings.camera_size = f"{size[0]}x{size[1]}" if size else ""
+        self._controls.open(spec)
+
+    @staticmethod
+    def _add(menu: QMenu, text: str, act: Callable[[], None] | None) -> None:
+        action = menu.addAction(text)
+        assert action is not None
+        if act is None:
+            action.setEnabled(False)
+        else:
+            action.triggered.connect(lambda _checked=False: act())
+
+    @staticmethod
+    def dropped(mime: QMimeData | None) -> str | None:
+        """The place that was dropped, None if it is nothing to open."""
+        if mime is None:
+            return None
+        if mime.hasUrls():
+            url = mime.urls()[0]
+            return url.toLocalFile() if url.isLocalFile() else url.toString()
+        text = mime.text().strip()
+        return text if is_url(text) else None

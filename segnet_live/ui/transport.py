@@ -1,0 +1,126 @@
+"""The bottom bar: seek strip, playback buttons, speed, loop, snapshot, hard frame, record."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import QSignalBlocker, Qt
+from PyQt6.QtGui import QResizeEvent
+from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+
+from segnet_live.pipeline.capture import Phase
+from segnet_live.ui.controls import SPEEDS, Controls
+from segnet_live.ui.recording_section import RecordButton
+from segnet_live.ui.seek_bar import SeekBar, clock
+from segnet_live.ui.theme import ICON_SIZE, icon, monospace
+
+NARROW_PX = 620
+
+
+def icon_button(name: str, tip: str, *, checkable: bool = False) -> QToolButton:
+    """A flat button with an icon of `assets/icons`; Tab reaches it, a click leaves the focus where it was."""
+    button = QToolButton()
+    button.setObjectName("bare")
+    button.setIcon(icon(name))
+    button.setIconSize(ICON_SIZE)
+    button.setToolTip(tip)
+    button.setAccessibleName(tip)
+    button.setCheckable(checkable)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return button
+
+
+class Transport(QWidget):
+    """Follows the controls' state; what cannot be done with this source is greyed out."""
+
+    def __init__(self, controls: Controls) -> None:
+        super().__init__()
+        self.setObjectName("transport")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._controls = controls
+        self.seek_bar = SeekBar()
+        self.seek_bar.sought.connect(controls.seek)
+        self.back = icon_button("step-back", "One frame back (,)")
+        self.play = icon_button("pause", "Play or pause (Space)")
+        self.step = icon_button("step", "One frame on (.)")
+        self.loop = icon_button("loop", "Start over at the end (L)", checkable=True)
+        self.snapshot = icon_button("camera", "Snapshot: frame, picture and label map as PNG (S)")
+        self.hard = icon_button("flag", "Hard frame: keep as a draft for training (D)")
+        self.record = RecordButton(controls)
+        self.record.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.time = QLabel()
+        self.time.setFont(monospace(13))
+        self.time.setStyleSheet("font-family: monospace;")
+        self.speed = QComboBox()
+        self.speed.setToolTip("Speed ([ slower, ] faster)")
+        self.speed.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        for speed in SPEEDS:
+            self.speed.addItem(f"{speed:g}x", speed)
+        for button, act in (
+            (self.back, controls.step_back),
+            (self.play, controls.play_pause),
+            (self.step, controls.step),
+            (self.snapshot, controls.snapshot),
+            (self.hard, controls.hard_frame),
+        ):
+            button.clicked.connect(act)
+        self.loop.toggled.connect(controls.set_loop)
+        self.speed.activated.connect(lambda: controls.set_speed(float(self.speed.currentData())))
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        for widget in (self.back, self.play, self.step, self.time):
+            row.addWidget(widget)
+        row.addSpacing(6)
+        row.addWidget(self.speed)
+        row.addWidget(self.loop)
+        row.addStretch(1)
+        for keep in (self.snapshot, self.hard, self.record):
+            row.addWidget(keep)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 4, 10, 8)
+        layout.setSpacing(2)
+        layout.addWidget(self.seek_bar)
+        layout.addLayout(row)
+        controls.source_changed.connect(self.refresh)
+        self.refresh()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        narrow = self.width() < NARROW_PX
+        for widget in (self.back, self.step, self.speed):
+            widget.setHidden(narrow)
+
+    def refresh(self) -> None:
+        controls = self._controls
+        info = controls.source.info if controls.source is not None else None
+        phase = controls.phase
+        open_ = phase in (Phase.PLAYING, Phase.PAUSED, Phase.ENDED)
+        self.play.setEnabled(open_)
+        self.play.setIcon(icon("pause" if phase is Phase.PLAYING else "play"))
+        self.step.setEnabled(open_)
+        self.back.setEnabled(open_ and info is not None and info.seekable)
+        for widget in (self.loop, self.speed):
+            widget.setEnabled(controls.is_file)
+        with QSignalBlocker(self.loop), QSignalBlocker(self.speed):
+            self.loop.setChecked(controls.settings.loop)
+            self.speed.setCurrentIndex(self.speed.findData(controls.speed))
+        self.seek_bar.setVisible(info is None or not info.live)
+        if info is not None:
+            self.seek_bar.show_range(info.start_s, info.duration_s if info.seekable else None)
+        else:
+            self.seek_bar.show_range(0.0, None)
+            self.seek_bar.show_strip(None, controls.classes)
+        self.show_time()
+
+    def show_time(self) -> None:
+        """Called four times a second."""
+        controls = self._controls
+        shown = controls.session.newest
+        info = controls.source.info if controls.source is not None else None
+        if info is None or shown is None:
+            self.time.setText("")
+        elif info.live:
+            self.time.setText("LIVE")
+        else:
+            at_s = shown.segmented.frame.pts_s - info.start_s
+            length = f" / {clock(info.duration_s)}" if info.duration_s else ""
+            self.time.setText(f" {clock(at_s, tenths=True)}{length}")
+            self.seek_bar.show_time(shown.segmented.frame.pts_s)
+        self.time.setMinimumWidth(max(self.time.minimumWidth(), self.time.sizeHint().width()))
