@@ -132,12 +132,11 @@ def find_card(model: str) -> Card:
     )
 
 
-def load_weights(card: Card) -> dict[str, NDArray[Any]]:
-    """The card's tensors by name, as stored (float16 or float32), checked.
+def read_weights(card: Card) -> bytes:
+    """The content of the card's weights file, its sha256 checked.
 
     Raises:
-        CardError: the file is missing, its sha256 is not the card's, it is no safetensors file, or a value is NaN or
-            infinite.
+        CardError: the file is missing, or its sha256 is not the card's.
     """
     try:
         data = card.weights_path.read_bytes()
@@ -151,6 +150,16 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
             f"{card.weights_path} has sha256 {found[:12]}..., its card says {card.sha256[:12]}...; "
             "the file is damaged or belongs to another card: copy the model folder again"
         )
+    return data
+
+
+def load_weights(card: Card) -> dict[str, NDArray[Any]]:
+    """The card's tensors by name, as stored (float16 or float32), checked.
+
+    Raises:
+        CardError: as `read_weights`, and where it is no safetensors file, or a value is NaN or infinite.
+    """
+    data = read_weights(card)
     try:
         tensors = load_safetensors(data)
     except SafetensorError as error:

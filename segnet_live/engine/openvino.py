@@ -15,7 +15,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from segnet_live.card import Card
+from segnet_live.card import Card, read_weights
 from segnet_live.engine.base import EngineInfo, Size, fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
@@ -97,7 +97,7 @@ class OpenVINOEngine:
 
     Raises:
         EngineError: the precision is unknown or this CPU has it not; the model does not compile.
-        CardError: the weights are damaged or do not fit (found when the model is not yet in the cache).
+        CardError: the weights are damaged or do not fit.
     """
 
     def __init__(self, card: Card, size: Size, *, precision: str = "auto", threads: int = 0, reason: str = "") -> None:
@@ -109,6 +109,7 @@ class OpenVINOEngine:
             raise EngineError(f"backend openvino has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
         if precision == "bf16" and not native_bf16:
             raise EngineError("this CPU does not compute in bf16 (it needs AVX512_BF16 or AMX); use --precision fp32")
+        read_weights(card)  # a good model in the cache must not hide that its weights are damaged
         folder = cache_dir("openvino")
         manifest = folder / f"{_key(card, size)}.json"
         if not _intact(manifest):
