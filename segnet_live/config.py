@@ -66,6 +66,10 @@ class RunConfig:
         size: (height, width) of the network input; None follows the source's aspect ratio.
         opacity: 0 shows the picture alone, 1 the class colours alone.
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
+        smooth: steady the label maps over time; None does so for videos that are watched or recorded, and never for
+            label maps or statistics that are kept.
+        target_fps: hold this many frames a second by running the network smaller, None for the one size.
+        max_latency_ms: hold this latency, capture to display, in the same way.
         overwrite: existing outputs may be replaced.
         debug: errors show their traceback.
 
@@ -86,6 +90,9 @@ class RunConfig:
     opacity: float = 0.5
     classes: tuple[str, ...] | None = None
     burn_hud: bool = False
+    smooth: bool | None = None
+    target_fps: float | None = None
+    max_latency_ms: float | None = None
     overwrite: bool = False
     debug: bool = False
 
@@ -103,7 +110,10 @@ class RunConfig:
             raise UsageError(f"--opacity got {self.opacity:g}; give a number from 0 (picture) to 1 (class colours)")
         if self.classes is not None and not all(name.strip() for name in self.classes or ("",)):
             raise UsageError("--classes got an empty name; give names with commas between them, such as Road,Car")
-        if self.record is not None and self.record.suffix.lower() != ".mp4":
+        for option, target in (("--target-fps", self.target_fps), ("--max-latency", self.max_latency_ms)):
+            if target is not None and not (math.isfinite(target) and target > 0):
+                raise UsageError(f"{option} got {target:g}; give a number above 0")
+        if self.record is not None and self.record.suffix.lower() != ".mp4" and not self.is_folder_job:
             raise UsageError(f"--record got {self.record}; recordings are H.264 in mp4: name a file that ends in .mp4")
         if self.stats is not None and self.stats.suffix.lower() != ".csv":
             raise UsageError(f"--stats got {self.stats}; name a file that ends in .csv")
@@ -113,3 +123,15 @@ class RunConfig:
             raise UsageError("--masks and --stats process every frame without a window; add --headless")
         if self.burn_hud and self.headless and self.record is None:
             raise UsageError("--burn-hud writes the figures into the recording; add --record OUT.mp4 or leave it out")
+
+    @property
+    def is_folder_job(self) -> bool:
+        """`--video` names a folder: each of its videos is a run of its own."""
+        return self.source is not None and self.source.kind == "video" and Path(self.source.value).is_dir()
+
+    @property
+    def smoothing(self) -> bool:
+        """Whether label maps are steadied, `smooth` left open decided."""
+        if self.smooth is not None:
+            return self.smooth
+        return self.masks is None and self.stats is None and (self.source is None or self.source.kind != "images")
