@@ -10,6 +10,7 @@ from fractions import Fraction
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -58,17 +59,20 @@ class Soundtrack:
         first = next(self._packets, None)
         if first is None:
             return None
+        start_s = _begin_s(first)
         packets = itertools.chain([first], self._packets)
         if self._copied:
             self._out = output.add_stream_from_template(self._stream, opaque=True)
             self._packets = packets
-            return _begin_s(first)
+            if self._stream.codec_context.name == "aac" and not self._stream.codec_context.extradata:
+                self._packets = self._without_adts(packets)
+            return start_s
         source = self._stream.codec_context
         rate = source.sample_rate if source.sample_rate in _AAC_RATES else 48000
         layout = "mono" if source.layout.nb_channels == 1 else "stereo"
         self._out = output.add_stream("aac", rate=rate, layout=layout, bit_rate=_BIT_RATE)
         self._packets = self._reencoded(packets)
-        return _begin_s(first) - Fraction(1024, rate)  # the encoder's run-in
+        return start_s - Fraction(1024, rate)  # the encoder's run-in
 
     def packets_until(self, end_s: Fraction | None, shift_s: Fraction) -> Iterator[Packet[AudioStream]]:
         """Packets not given yet that begin before `end_s` of source time (None: all), `shift_s` later, ready to mux."""
@@ -101,6 +105,14 @@ class Soundtrack:
                     if end is not None and packet.duration and packet.pts < end < packet.pts + packet.duration:
                         packet.duration = end - packet.pts
                     yield packet
+
+    def _without_adts(self, packets: Iterator[Packet[AudioStream]]) -> Iterator[Packet[AudioStream]]:
+        """Transport streams describe AAC in every packet, mp4 once, in a header written before the first."""
+        bare = BitStreamFilterContext("aac_adtstoasc", self._stream)
+        stripped = itertools.chain.from_iterable(map(bare.filter, packets))
+        first = next(stripped)
+        self._out.codec_context.extradata = bytes(first.get_sidedata("new_extradata"))
+        return itertools.chain([first], stripped)
 
     def _reencoded(self, packets: Iterator[Packet[AudioStream]]) -> Iterator[Packet[AudioStream]]:
         encoder = self._out.codec_context
