@@ -121,7 +121,7 @@ class Recorder:
     @property
     def bytes_written(self) -> int:
         """Bytes in the file so far."""
-        file = self.partial if self._open else self.path
+        file = self.partial if self.partial.exists() else self.path
         return file.stat().st_size if file.exists() else 0
 
     @property

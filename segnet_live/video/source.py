@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
 from segnet_live.config import SourceSpec
-from segnet_live.errors import UsageError
+from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
 
 
@@ -94,7 +94,18 @@ def open_source(spec: SourceSpec) -> VideoSource:
         from segnet_live.video.camera import CameraSource
 
         return CameraSource(int(spec.value), size=spec.camera_size, rate=spec.camera_rate, duration_s=spec.duration_s)
-    raise UsageError(f"got source kind {spec.kind!r}; it must be video, camera, images or synthetic")
+    return _synthetic(spec)
+
+
+def _synthetic(spec: SourceSpec) -> VideoSource:
+    from segnet_live.video.synthetic import DRIVE, SyntheticDrive
+
+    if spec.start_s >= DRIVE.duration_s:
+        raise SourceError(f"the rendered drive lasts {DRIVE.duration_s:g} s; choose a start before that")
+    end_s = DRIVE.duration_s if spec.duration_s is None else min(DRIVE.duration_s, spec.start_s + spec.duration_s)
+    drive = SyntheticDrive(replace(DRIVE, duration_s=end_s))
+    drive.seek(spec.start_s)
+    return drive
 
 
 def is_url(value: str) -> bool:
