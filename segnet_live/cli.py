@@ -21,6 +21,9 @@ COMMANDS = {
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
 
+NEED_DISPLAY = ("", "xcb", "wayland", "wayland-egl")
+"""Qt platforms that abort without a display server; "" is Qt's own choice among them."""
+
 EXAMPLES = """\
 examples:
   segnet-live                                                     a window on the webcam
@@ -188,8 +191,8 @@ def _require_display() -> None:
     """
     if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return
-    platform = os.environ.get("QT_QPA_PLATFORM", "")
-    if platform.partition(":")[0] in ("", "xcb", "wayland", "wayland-egl"):
+    platforms = os.environ.get("QT_QPA_PLATFORM", "").split(";")  # first choice and alternatives, each name[:options]
+    if all(platform.partition(":")[0] in NEED_DISPLAY for platform in platforms):
         raise UsageError(
             "no display found (neither DISPLAY nor WAYLAND_DISPLAY is set); add --headless to run without a window"
         )

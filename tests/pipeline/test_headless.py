@@ -1,0 +1,332 @@
+"""`segnet-live --headless` from its arguments to its files, through the real command and a real engine."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from segnet_live.card import Card
+from segnet_live.cli import main
+from segnet_live.errors import SourceLost
+from segnet_live.pipeline import headless
+from tests.conftest import write_card
+from tests.pipeline.conftest import FRAMES, RATE, write_clip
+from tests.pipeline.fakes import FakeEngine, FakeSource, fail_at
+
+SMALL = ("--backend", "openvino", "--size", "32x64", "--headless")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tiny_card: Card) -> None:
+    """The small network is in the cache, so that later runs start at once and without torch."""
+    from segnet_live.engine.choose import open_engine
+
+    open_engine(tiny_card, backend="openvino", size=(32, 64)).close()
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    error = capsys.readouterr().err
+    assert error.startswith("segnet-live: ")
+    assert error.count("\n") == 1, error
+    return error
+
+
+def seconds_and_frames(path: Path) -> tuple[float, list[float]]:
+    with av.open(str(path)) as video:
+        stream = video.streams.video[0]
+        times = [float(frame.pts * stream.time_base) for frame in video.decode(stream)]
+        return float(stream.duration * stream.time_base), times
+
+
+def test_every_output_of_one_run_agrees(
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, masks, stats = tmp_path / "out.mp4", tmp_path / "labels", tmp_path / "s.csv"
+    outputs = ["--record", str(record), "--masks", str(masks), "--stats", str(stats)]
+    assert main(["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, *outputs]) == 0
+    said = capsys.readouterr().out
+    for fact in ("96x64", "openvino", "32x64", f"{FRAMES} frames", "0 skipped", "0 corrupt", *map(str, outputs[1::2])):
+        assert fact in said
+
+    duration_s, times = seconds_and_frames(record)
+    assert duration_s == pytest.approx(FRAMES / RATE, abs=1e-3)
+    assert times == pytest.approx([index / RATE for index in range(FRAMES)], abs=1e-3)
+    with av.open(str(record)) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+        assert video.streams.audio[0].codec_context.name == "aac"
+        assert (video.streams.video[0].height, video.streams.video[0].width) == (64, 96)
+
+    labels = [cv2.imread(str(masks / f"{index:06d}.png"), cv2.IMREAD_UNCHANGED) for index in range(FRAMES)]
+    assert len(list(masks.iterdir())) == FRAMES
+    assert all(label.shape == (64, 96) and label.dtype == np.uint8 and label.max() < 11 for label in labels)
+    with stats.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["pts_s"]) for row in rows] == pytest.approx(times, abs=1e-3)
+    for label, row in zip(labels, rows, strict=True):
+        for class_id, name in enumerate(tiny_card.classes.names):
+            assert float(row[name]) == pytest.approx((label == class_id).mean(), abs=1e-5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels", "out.mp4", "s.csv"]
+
+
+def test_a_part_of_a_clip_in_two_pictures_with_text(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
+    record = tmp_path / "out.mp4"
+    look = ["--view", "side-by-side", "--opacity", "0", "--classes", "road"]
+    part = ["--start", "0.5", "--duration", "1", "--record", str(record)]
+    assert main(["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, *part, *look]) == 0
+    with av.open(str(record)) as video:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(pictures) == RATE
+    assert pictures[0].shape == (64, 192, 3)
+    assert np.abs(pictures[0][:, :96].astype(int) - pictures[0][:, 96:]).mean() < 6
+    burnt = tmp_path / "burnt.mp4"
+    assert (
+        main(["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, "--record", str(burnt), "--burn-hud"])
+        == 0
+    )
+    with av.open(str(burnt)) as video:
+        with_text = next(video.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.percentile(with_text[:24], 99) > 200
+
+
+def test_images_keep_their_names_and_their_sizes(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, masks = tmp_path / "photos", tmp_path / "labels"
+    photos.mkdir()
+    sizes = {"0001TP_000030": (48, 64), "b": (64, 48), "c.d": (33, 47)}
+    for name, size in sizes.items():
+        cv2.imwrite(str(photos / f"{name}.png"), np.full((*size, 3), 90, np.uint8))
+    given = ["--images", str(photos), "--model", str(tiny_card.folder), "--backend", "openvino", "--size", "32x64"]
+    assert main([*given, "--masks", str(masks)]) == 0
+    assert {p.stem: cv2.imread(str(p), cv2.IMREAD_UNCHANGED).shape for p in masks.iterdir()} == sizes
+    assert "3 label maps" in capsys.readouterr().out
+    assert main([*given, "--headless", "--record", str(tmp_path / "out.mp4")]) == 2
+    assert "one size" in one_line(capsys)
+    assert len(seconds_and_frames(tmp_path / "out.mp4")[1]) == 1
+    shutil.copy(photos / "b.png", photos / "b.jpg")
+    assert main([*given, "--masks", str(tmp_path / "again")]) == 2
+    assert "stem" in one_line(capsys)
+    assert not (tmp_path / "again").exists()
+
+
+def write_text(path: Path) -> None:
+    path.write_text("this is no video\n" * 50)
+
+
+def write_sound(path: Path) -> None:
+    with av.open(str(path), "w", format="mp4") as output:
+        audio = output.add_stream("aac", rate=8000, layout="mono")
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        block.sample_rate = 8000
+        output.mux([*audio.encode(block), *audio.encode(None)])
+
+
+def write_no_frames(path: Path) -> None:
+    with av.open(str(path), "w", format="mp4") as output:
+        output.add_stream("mpeg4", rate=10, width=32, height=32, pix_fmt="yuv420p")
+        output.start_encoding()
+
+
+BAD_INPUTS = {
+    "missing": lambda path: None,
+    "empty": Path.touch,
+    "text": write_text,
+    "sound only": write_sound,
+    "no frames": write_no_frames,
+    "folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("what", BAD_INPUTS)
+def test_bad_input_is_one_line_and_leaves_the_outputs_alone(
+    what: str, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, record = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    record.write_bytes(b"a good recording")
+    BAD_INPUTS[what](source)
+    given = ["--video", str(source), "--model", str(tiny_card.folder), *SMALL]
+    outputs = ["--record", str(record), "--masks", str(tmp_path / "labels"), "--stats", str(tmp_path / "s.csv")]
+    assert main([*given, *outputs, "--overwrite"]) == 2
+    assert str(source) in one_line(capsys)
+    assert record.read_bytes() == b"a good recording"
+    assert {p.name for p in tmp_path.iterdir()} <= {"in.mp4", "out.mp4"}
+
+
+def test_bad_images_and_start_beyond_the_end_are_one_line(
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none").mkdir()
+    for source in (["--images", str(tmp_path / "none")], ["--video", str(clip), "--start", "99"]):
+        assert main([*source, "--model", str(tiny_card.folder), *SMALL, "--record", str(tmp_path / "out.mp4")]) == 2
+        one_line(capsys)
+        assert not (tmp_path / "out.mp4").exists()
+
+
+def test_bad_model_and_class_are_one_line(
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(model: Path | str, *more: str) -> str:
+        assert (
+            main(["--video", str(clip), "--model", str(model), *SMALL, *more, "--record", str(tmp_path / "o.mp4")]) == 2
+        )
+        assert not (tmp_path / "o.mp4").exists()
+        return one_line(capsys)
+
+    assert "unknown model" in fails("segnet-9000")
+    assert "unknown class 'Lorry'" in fails(tiny_card.folder, "--classes", "Road,Lorry")
+    assert "card.json" in fails(tmp_path)
+    changed = tmp_path / "changed"
+    shutil.copytree(tiny_card.folder, changed)
+    data = bytearray((changed / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (changed / "weights.safetensors").write_bytes(data)
+    assert "sha256" in fails(changed), "also where the cache has the good weights' model"
+    wrong = write_card(tmp_path / "wrong", seed=3)
+    sky = '{"name": "Sky", "colour": [128, 128, 128]}, '
+    card = (wrong.folder / "card.json").read_text()
+    assert sky in card
+    (wrong.folder / "card.json").write_text(card.replace(sky, ""))
+    assert "10 classes" in fails(wrong.folder)
+
+
+def test_an_existing_output_is_kept(
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "out.mp4"
+    record.write_bytes(b"a good recording")
+    given = ["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, "--record", str(record)]
+    assert main(given) == 2
+    assert "--overwrite" in one_line(capsys)
+    assert record.read_bytes() == b"a good recording"
+    assert main([*given, "--overwrite"]) == 0
+    assert len(seconds_and_frames(record)[1]) == FRAMES
+
+
+def test_the_input_is_never_overwritten(
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "drive.mp4"
+    shutil.copy(clip, mine)
+    given = ["--video", str(mine), "--model", str(tiny_card.folder), *SMALL, "--overwrite", "--record"]
+    assert main([*given, str(mine)]) == 2
+    assert "input" in one_line(capsys)
+    assert mine.read_bytes() == clip.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to play a full disk")
+def test_a_full_disk_is_one_line_and_keeps_the_good_recording(
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "out.mp4"
+    record.write_bytes(b"a good recording")
+    (tmp_path / "out.partial.mp4").symlink_to("/dev/full")
+    given = ["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, "--overwrite"]
+    assert main([*given, "--record", str(record), "--masks", str(tmp_path / "labels")]) == 2
+    assert "full" in one_line(capsys)
+    assert record.read_bytes() == b"a good recording"
+
+
+def test_a_truncated_file_gives_what_can_be_decoded_and_tells_the_loss(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", sound=False, movflags="faststart")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    record = tmp_path / "out.mp4"
+    assert main(["--video", str(broken), "--model", str(tiny_card.folder), *SMALL, "--record", str(record)]) == 0
+    frames = len(seconds_and_frames(record)[1])
+    assert FRAMES // 4 < frames < FRAMES
+    said = re.search(r"(\d+) frames in .* (\d+) corrupt", capsys.readouterr().out)
+    assert said is not None
+    assert int(said[1]) == frames
+    assert int(said[2]) == FRAMES - frames
+
+
+def test_openvino_from_the_cache_needs_no_torch(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
+    outputs = ["--record", str(tmp_path / "o.mp4"), "--masks", str(tmp_path / "m"), "--stats", str(tmp_path / "s.csv")]
+    arguments = ["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, *outputs, "--burn-hud"]
+    code = (
+        "import sys\nfrom segnet_live.cli import main\n"
+        f"assert main({arguments!r}) == 0\n"
+        "print('loaded', [name for name in ('torch', 'PyQt6') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_ctrl_c_finalises_and_names_what_is_done_even_if_pressed_again(tiny_card: Card, tmp_path: Path) -> None:
+    long = write_clip(tmp_path / "long.mp4", frames=12 * 120)
+    record, stats = tmp_path / "out.mp4", tmp_path / "s.csv"
+    command = [sys.executable, "-m", "segnet_live", "--video", str(long), "--model", str(tiny_card.folder), *SMALL]
+    running = subprocess.Popen(
+        [*command, "--record", str(record), "--stats", str(stats)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    partial = tmp_path / "out.partial.mp4"
+    deadline = time.monotonic() + 60
+    while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline and running.poll() is None:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    said, error = running.communicate(timeout=60)
+    assert running.returncode == 130, error
+    assert str(record) in said
+    assert error == ""
+    duration_s, times = seconds_and_frames(record)
+    assert 0 < len(times) < 12 * 120
+    with av.open(str(record)) as video:
+        audio = video.streams.audio[0]
+        assert float(audio.duration * audio.time_base) == pytest.approx(duration_s, abs=0.3)
+    assert len(stats.read_text().splitlines()) == len(times) + 1
+    assert not partial.exists()
+
+
+def test_termination_is_handled_alike(tiny_card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the process's own handlers are back afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    read = threading.Event()
+    source = FakeSource(10**6, before_read=lambda index: (time.sleep(0.001), read.set() if index == 5 else None))
+    monkeypatch.setattr(headless, "open_source", lambda spec: source)
+    monkeypatch.setattr(headless, "open_engine", lambda card, **options: FakeEngine(lambda index: None))
+    threading.Thread(target=lambda: (read.wait(10), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+    record = tmp_path / "out.mp4"
+    given = ["--synthetic", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]
+    assert main(given) == 128 + signal.SIGTERM
+    assert len(seconds_and_frames(record)[1]) >= 4
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stream_that_is_lost_ends_with_a_whole_recording(
+    tiny_card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def paced(index: int) -> None:
+        time.sleep(0.02)
+        fail_at(10, SourceLost("camera 0: unplugged"))(index)
+
+    source = FakeSource(10**6, live=True, before_read=paced)
+    monkeypatch.setattr(headless, "open_source", lambda spec: source)
+    monkeypatch.setattr(headless, "open_engine", lambda card, **options: FakeEngine(lambda index: time.sleep(0.05)))
+    record = tmp_path / "out.mp4"
+    assert main(["--camera", "0", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "segnet-live: camera 0: unplugged\n"
+    assert " 0 skipped" not in captured.out
+    frames = len(seconds_and_frames(record)[1])
+    assert 2 <= frames < 10
+    assert f"{frames} frames in" in captured.out

@@ -1,0 +1,171 @@
+"""The command before anything runs: help, speed of start, what arguments mean, one line for what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segnet_live import __version__, cli
+from segnet_live.card import Card
+from segnet_live.cli import main, parse
+from segnet_live.config import SourceSpec
+
+HEAVY = ("torch", "openvino", "PyQt6", "cv2", "av", "numpy", "rich", "safetensors")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["models", "--help"], ["--backend", "caffe"]])
+def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
+    heavy = HEAVY if arguments[0] != "models" else ("torch", "openvino", "PyQt6", "cv2", "av")
+    code = (
+        "import sys\nfrom segnet_live.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        f"print('loaded', [name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_help_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    for name in ("--video", "--record", "--masks", "--stats", "--headless", "--overwrite", "segnet-live models"):
+        assert name in text
+
+
+def test_every_command_has_its_module() -> None:
+    for name in cli.COMMANDS:
+        with pytest.raises(SystemExit) as left:
+            main([name, "--help"])
+        assert left.value.code == 0
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"segnet-live {__version__}\n"
+
+
+def test_arguments_become_a_configuration() -> None:
+    line = (
+        "--video a.mp4 --start 1.5 --duration 3 --record out.mp4 --headless --model m --backend torch --precision fp32 "
+        "--size 64x96 --view labels --opacity 0.25 --classes Road,Car --burn-hud --overwrite"
+    )
+    config = parse(line.split())
+    assert config.source == SourceSpec("video", "a.mp4", start_s=1.5, duration_s=3)
+    assert config.record == Path("out.mp4")
+    assert config.size == (64, 96)
+    assert (config.view, config.opacity, config.classes) == ("labels", 0.25, ("Road", "Car"))
+    assert (config.model, config.backend, config.precision) == ("m", "torch", "fp32")
+    assert config.headless
+    assert config.burn_hud
+    assert config.overwrite
+
+
+@pytest.mark.parametrize("option", [["--masks", "m"], ["--stats", "s.csv"]])
+def test_masks_and_stats_need_no_window_and_say_so(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse(["--synthetic", *option]).headless
+    said = capsys.readouterr().out
+    assert option[0] in said
+    assert "without a window" in said
+    assert not parse(["--synthetic"]).headless
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ("--video a.mp4 --camera 0", "--camera"),
+        ("--video", "--video"),
+        ("drive.mp4", "drive.mp4"),
+        ("--vid a.mp4", "--vid"),
+        ("--camera -1", "--camera"),
+        ("--camera front", "--camera"),
+        ("--video a.mp4 --size 360", "HEIGHTxWIDTH"),
+        ("--video a.mp4 --size 0x64", "32 or more"),
+        ("--video a.mp4 --size -64x64", "--size"),
+        ("--video a.mp4 --opacity 2", "--opacity"),
+        ("--video a.mp4 --opacity nan", "--opacity"),
+        ("--video a.mp4 --start -1", "--start"),
+        ("--video a.mp4 --start soon", "--start"),
+        ("--video a.mp4 --duration 0", "--duration"),
+        ("--video a.mp4 --duration nan", "--duration"),
+        ("--video a.mp4 --backend caffe", "openvino"),
+        ("--video a.mp4 --view upside-down", "side-by-side"),
+        ("--video a.mp4 --classes Road,,Car", "--classes"),
+        ("--headless", "--video"),
+        ("--duration 3", "--video"),
+        ("--video a.mp4 --record out.avi", ".mp4"),
+        ("--video a.mp4 --stats s.txt", ".csv"),
+        ("models --nonsense", "--nonsense"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_exit_code_2(
+    arguments: str, names: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("segnet-live: ")
+    assert captured.err.count("\n") == 1
+    assert names in captured.err
+
+
+def test_no_display_is_one_line_that_names_headless(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for platform in ("", "xcb", "wayland;xcb"):
+        monkeypatch.setenv("QT_QPA_PLATFORM", platform)
+        assert main(["--video", "a.mp4"]) == 2
+        error = capsys.readouterr().err
+        assert "--headless" in error
+        assert error.count("\n") == 1
+
+
+def test_a_bug_is_one_line_and_exit_code_1_and_debug_shows_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_down(arguments: list[str]) -> int:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(cli, "_dispatch", break_down)
+    assert main(["--synthetic"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--debug" in error
+    assert main(["--synthetic", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_models_lists_what_the_cards_say(tiny_card: Card, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--dir", str(tiny_card.folder.parent)]) == 0
+    listed = capsys.readouterr().out
+    for fact in (tiny_card.name, tiny_card.architecture, "360x480", "11", tiny_card.licence):
+        assert fact in listed
+
+
+def test_models_counts_trained_numbers_only(tiny_card: Card) -> None:
+    from segnet_live.engine.load import load_network
+    from segnet_live.listing import parameters
+
+    assert parameters(tiny_card) == sum(p.numel() for p in load_network(tiny_card).parameters())
+
+
+def test_models_names_a_damaged_one_after_the_others(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "good").symlink_to(tiny_card.folder)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "card.json").write_text("{}")
+    assert main(["models", "--dir", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert tiny_card.name in captured.out
+    assert captured.err.startswith("segnet-live: ")
+    assert "bad" in captured.err
+    assert main(["models", "--dir", str(tmp_path / "bad")]) == 2
+    assert "holds no model" in capsys.readouterr().err
