@@ -72,6 +72,8 @@ class Capture:
         deliver: takes each frame, in the capture thread.
         notify: takes every change of phase, in the capture thread.
         after: an earlier capture that must have let go of its device before this one opens.
+        hold: a file shows its first frame and plays on when `release` is called, so that none is missed while an engine
+            opens. Cameras and streams do not wait for anybody.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Capture:
         speed: float = 1.0,
         loop: bool = False,
         after: Capture | None = None,
+        hold: bool = False,
     ) -> None:
         self.spec = spec
         self._open_source, self._deliver, self._notify, self._after = open_source, deliver, notify, after
@@ -91,7 +94,7 @@ class Capture:
         self._stopped = self._paused = self._ended = False
         self._seek_to: float | None = None
         self._steps = 0
-        self._speed, self._loop = speed, loop
+        self._speed, self._loop, self._hold = speed, loop, hold
         self._retry_s = RETRY_FIRST_S
         self._stretch = 0
         self._last: Frame | None = None
@@ -112,6 +115,13 @@ class Capture:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def release(self) -> None:
+        """A file that is held at its first frame plays."""
+        if self._hold:
+            with self._wake:
+                self._hold = False
+                self._wake.notify_all()
+
     def pause(self, paused: bool) -> None:
         """Hold, or go on; going on at the end starts over."""
         with self._wake:
@@ -130,6 +140,7 @@ class Capture:
         """Show the first frame at or after `time_s`; of several requests only the newest counts."""
         with self._wake:
             self._seek_to = max(0.0, time_s)
+            self._steps = 0
             self._wake.notify_all()
 
     def play_at(self, speed: float) -> None:
@@ -177,7 +188,7 @@ class Capture:
                 self._wake.wait_for(lambda: self._stopped, self._retry_s)
             self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
 
-    def _hand_on(self, frame: Frame, due_s: float | None = None) -> None:
+    def _hand_on(self, frame: Frame, due_s: float | None = None, *, again: bool = False) -> None:
         """Deliver `frame`; its capture time becomes `due_s` where one is given."""
         assert self._info is not None
         if self._stopped:
@@ -186,7 +197,7 @@ class Capture:
         self._last = frame
         if due_s is not None:
             frame = replace(frame, capture_s=due_s)
-        self._deliver(Captured(frame, self._info, self._stretch))
+        self._deliver(Captured(frame, self._info, self._stretch, again))
 
     def _play_live(self, source: VideoSource) -> None:
         """Deliver a camera's or stream's frames as they come; a pause reads on and shows none, so that none is old."""
@@ -213,66 +224,77 @@ class Capture:
         self._stretch = next(_stretches)
         clock = PlaybackClock(self._speed)
         waiting: Frame | None = None
-        anchored, shown = False, Phase.OPENING
+        anchored, phase = False, Phase.OPENING
         while True:
-            with self._wake:
-                phase = Phase.ENDED if self._ended else Phase.PAUSED if self._paused else Phase.PLAYING
-            if phase is not shown:
-                self._tell(phase)
-                shown = phase
+            phase = self._tell_phase(phase)
             with self._wake:
                 self._wake.wait_for(self._may_go_on)
                 if self._stopped:
                     return
                 seek, self._seek_to = self._seek_to, None
                 step = self._paused and self._steps > 0
-                self._steps = max(0, self._steps - 1) if self._paused else 0
+                self._steps = max(0, self._steps - 1)
             if seek is not None:
                 source.seek(seek)
                 self._stretch = next(_stretches)
                 waiting, self._ended = None, False
-            elif self._ended:
-                continue
+            waiting = waiting or source.read()
             if waiting is None:
-                waiting = source.read()
-            if waiting is None:
-                self._ended = not self._loop
-                if self._loop:
-                    self.seek(self.spec.start_s)
-                elif self._last is None:
-                    raise SourceError(f"{source.info.title} holds no picture; choose another file")
-                continue
-            now_s = time.perf_counter()
-            if seek is not None or step:
+                self._at_end(source, clock)
+            elif self._hold:
+                self._hand_on(waiting, time.perf_counter(), again=True)
+                self._wait_for_release()
+            elif seek is not None or step:
+                now_s = time.perf_counter()
+                clock.anchor(waiting.pts_s, now_s)
                 self._hand_on(waiting, now_s)
-                clock.anchor(waiting.pts_s, now_s)
-                waiting, anchored = None, True
-                continue
-            if not anchored or self._late_by(clock, waiting, now_s) > LATEST_S:
-                clock.anchor(waiting.pts_s, now_s)
-                anchored = True
-            due_s = self._wait_until_due(clock, waiting)
-            if due_s is None:
-                anchored = not self._paused
-                continue
-            self._hand_on(waiting, due_s)
-            waiting = None
+                waiting, anchored = None, not step
+            else:
+                now_s = time.perf_counter()
+                if not anchored or now_s - clock.due(waiting.pts_s) > LATEST_S:
+                    clock.anchor(waiting.pts_s, now_s)
+                due_s = self._wait_until_due(clock, waiting.pts_s)
+                anchored = due_s is not None or not self._paused
+                if due_s is not None:
+                    self._hand_on(waiting, due_s)
+                    waiting = None
+
+    def _tell_phase(self, told: Phase) -> Phase:
+        """What a file does now, told if it is not what was `told` last."""
+        with self._wake:
+            phase = Phase.ENDED if self._ended else Phase.PAUSED if self._paused else Phase.PLAYING
+        if phase is not told:
+            self._tell(phase)
+        return phase
 
     def _may_go_on(self) -> bool:
         held = self._ended or (self._paused and not self._steps)
         return self._stopped or self._seek_to is not None or not held
 
-    @staticmethod
-    def _late_by(clock: PlaybackClock, frame: Frame, now_s: float) -> float:
-        return now_s - clock.due(frame.pts_s)
+    def _wait_for_release(self) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopped or not self._hold or self._seek_to is not None)
+            self._hold = False
 
-    def _wait_until_due(self, clock: PlaybackClock, frame: Frame) -> float | None:
-        """Sleep until `frame` is due and return when that was; None if a command came first."""
+    def _at_end(self, source: VideoSource, clock: PlaybackClock) -> None:
+        """After the last frame has had its time: start over, or stay there."""
+        if self._last is None:
+            raise SourceError(f"{source.info.title} holds no picture; choose another file")
+        interval_s = 1 / float(source.info.rate or 25)
+        self._wait_until_due(clock, self._last.pts_s + interval_s)
+        with self._wake:
+            if self._loop and self._seek_to is None and not self._paused:
+                self._seek_to = source.info.start_s
+            elif not self._loop:
+                self._ended = True
+
+    def _wait_until_due(self, clock: PlaybackClock, pts_s: float) -> float | None:
+        """Sleep until source time `pts_s` is due and return when that was; None if a command came first."""
         with self._wake:
             while not (self._stopped or self._paused or self._seek_to is not None):
                 now_s = time.perf_counter()
                 clock.change_speed(self._speed, now_s)
-                due_s = clock.due(frame.pts_s)
+                due_s = clock.due(pts_s)
                 if due_s <= now_s:
                     return due_s
                 self._wake.wait(due_s - now_s)

@@ -131,6 +131,11 @@ class EngineSwitch:
         return (self._engine, self._choice) if self._engine is not None and self._choice is not None else None
 
     @property
+    def is_running(self) -> bool:
+        """There is an engine to segment with."""
+        return self._engine is not None
+
+    @property
     def has_news(self) -> bool:
         """A new engine waits to be swapped in."""
         with self._lock:

@@ -87,10 +87,10 @@ class LiveSession:
         self.box = (360, 640)
         self.strip: ShareStrip | None = None
         self.recording: LiveRecording | None = None
-        self._open_source, self._notify = open_source, notify
+        self._open_source, self._notify_window = open_source, notify
         self._classes = classes
         self._choice: EngineChoice | None = None
-        self._engines = EngineSwitch(open_engine, notify)
+        self._engines = EngineSwitch(open_engine, self._notify)
         self._capture: Capture | None = None
         self._captured: LatestSlot[Captured] = LatestSlot()
         self._inferred: LatestSlot[Inferred] = LatestSlot()
@@ -105,6 +105,12 @@ class LiveSession:
         ]
         for thread in self._threads:
             thread.start()
+
+    def _notify(self, news: News) -> None:
+        """News for the window; a file that was held for its first engine plays on, also when there will be none."""
+        if isinstance(news, EngineState) and (news.running is not None or news.error) and self._capture is not None:
+            self._capture.release()
+        self._notify_window(news)
 
     # The source
 
@@ -132,8 +138,9 @@ class LiveSession:
         """A frame from the capture thread."""
         frame = captured.frame
         self._last_frame_s = time.perf_counter()
-        self.metrics.arrived()
-        self.metrics.stage("decode", frame.decode_ms)
+        if not captured.again:
+            self.metrics.arrived()
+            self.metrics.stage("decode", frame.decode_ms)
         if frame.size != self._source_size:
             self._source_size = frame.size
             self._want()
@@ -240,9 +247,13 @@ class LiveSession:
         """Strip and recording take every composed frame, painted or not."""
         frame, info = shown.segmented.frame, shown.captured.info
         if self.strip is None and info.duration_s and shown.has_labels:
-            self.strip = ShareStrip(len(shown.classes), 0.0, info.duration_s)
+            self.strip = ShareStrip(len(shown.classes), info.start_s, info.duration_s)
         if self.strip is not None and shown.has_labels:
-            self.strip.add(frame.pts_s, shown.shares)
+            before = self._newest
+            joined = before is not None and before.captured.stretch == shown.captured.stretch
+            self.strip.add(
+                frame.pts_s, shown.shares, before.segmented.frame.pts_s if joined and before is not None else None
+            )
         recording = self.recording
         if recording is not None:
             recording.offer(shown.picture, shown.segmented, shown.captured)

@@ -20,33 +20,36 @@ class ShareStrip:
     def __init__(self, classes: int, start_s: float, duration_s: float) -> None:
         self._lock = threading.Lock()
         self._sums = np.zeros((BINS, classes), np.float32)
+        self._guesses = np.full((BINS, classes), np.nan, np.float32)
         self._counts = np.zeros(BINS, np.int32)
         self._start_s, self._duration_s = start_s, duration_s
         self.revision = 0
 
-    def add(self, time_s: float, shares: NDArray[np.float32]) -> None:
-        """A frame at source time `time_s` has (K,) `shares`."""
-        at = int((time_s - self._start_s) / self._duration_s * BINS)
-        if 0 <= at < BINS and len(shares) == self._sums.shape[1]:
-            with self._lock:
-                self._sums[at] += shares
-                self._counts[at] += 1
-                self.revision += 1
-
-    def means(self, frame_s: float = 0.0) -> NDArray[np.float32]:
-        """(BINS, K) float32 mean shares; nan where nothing was seen.
+    def add(self, time_s: float, shares: NDArray[np.float32], since_s: float | None = None) -> None:
+        """A frame at source time `time_s` has (K,) `shares`.
 
         Args:
-            frame_s: how long a frame lasts: bins that a seen frame covers take its shares.
+            since_s: source time of the frame shown before it in the same stretch; what lies between was not looked at
+                and takes this frame's shares where nothing better is known.
         """
+        at = self._bin(time_s)
+        if not 0 <= at < BINS or len(shares) != self._sums.shape[1]:
+            return
         with self._lock:
-            counts, sums = self._counts.copy(), self._sums.copy()
-        with np.errstate(invalid="ignore"):
-            means = sums / counts[:, None]
-        reach = int(np.ceil(frame_s / self._duration_s * BINS)) if self._duration_s else 0
-        for at in np.flatnonzero(counts):
-            for covered in range(at + 1, min(BINS, at + reach + 1)):
-                if counts[covered]:
-                    break
-                means[covered] = means[at]
-        return means.astype(np.float32, copy=False)
+            self._sums[at] += shares
+            self._counts[at] += 1
+            for between in range(max(0, self._bin(since_s) + 1) if since_s is not None else at, at):
+                if not self._counts[between]:
+                    self._guesses[between] = shares
+            self.revision += 1
+
+    def _bin(self, time_s: float) -> int:
+        return int((time_s - self._start_s) / self._duration_s * BINS)
+
+    def means(self) -> NDArray[np.float32]:
+        """(BINS, K) float32 mean shares; nan where nothing was seen."""
+        with self._lock:
+            seen = self._counts > 0
+            means = self._guesses.copy()
+            means[seen] = self._sums[seen] / self._counts[seen, None]
+        return means

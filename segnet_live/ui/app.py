@@ -14,7 +14,7 @@ from segnet_live.card import DEFAULT_MODEL_CPU, Card, find_card, installed_cards
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import UsageError
 from segnet_live.paths import settings_path
-from segnet_live.ui.xcb import check_display, leave_other_qt
+from segnet_live.ui.xcb import check_libraries, leave_other_qt
 
 if TYPE_CHECKING:
     from PyQt6.QtWidgets import QApplication
@@ -33,6 +33,16 @@ class App:
 
     qt: QApplication
     window: MainWindow
+
+    def dispose(self) -> None:
+        """Destroy the window before the application: at exit Python would choose the order, and Qt crash."""
+        from PyQt6 import sip
+
+        from segnet_live.ui.theme import icon
+
+        self.window.close()
+        sip.delete(self.window)
+        icon.cache_clear()
 
 
 def create_app(
@@ -128,7 +138,7 @@ def run(config: RunConfig) -> int:
     Raises:
         SegnetLiveError: the window cannot start; the line says why.
     """
-    check_display()
+    check_libraries()
     app = create_app(config)
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -141,4 +151,6 @@ def run(config: RunConfig) -> int:
         signal.signal(stop, lambda *_: app.window.close())
     app.window.show()
     start_source(app, config)
-    return app.qt.exec()
+    code = app.qt.exec()
+    app.dispose()
+    return code

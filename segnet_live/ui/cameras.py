@@ -31,7 +31,7 @@ def list_cameras() -> tuple[list[CameraChoice], str]:
         return _numbered(), f"Resolutions are unknown: Qt's camera support cannot be loaded ({error})"
     cameras = []
     for place, device in enumerate(QMediaDevices.videoInputs()):
-        found = re.fullmatch(r"/dev/video(\d+)", bytes(device.id()).decode(errors="replace"))
+        found = re.fullmatch(r"/dev/video(\d+)", device.id().data().decode(errors="replace"))
         sizes = {(f.resolution().height(), f.resolution().width()) for f in device.videoFormats()}
         number = int(found.group(1)) if found else place
         cameras.append(CameraChoice(number, device.description(), tuple(sorted(sizes, reverse=True))))

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from segnet_live.ui.window import MainWindow
 
 
+CLASS_KEYS = "1234567890-"
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One wish: what Help calls it, the keys that trigger it (the first is shown), and what it does."""
+    """One wish: what Help calls it ("" leaves it out: a row of keys is named once), its keys, and what it does."""
 
     group: str
     text: str
@@ -35,14 +38,22 @@ def commands(window: MainWindow) -> list[Command]:
         for i, view in enumerate(VIEWS, start=1)
     ]
     mutes = [
-        Command("Classes", f"Mute class {i + 1}", (f"Alt+{key}",), partial(window.touch_class, i, solo=False))
-        for i, key in enumerate("1234567890")
+        Command(
+            "Classes",
+            "Mute class 1 to 11" if not i else "",
+            (f"Alt+{key}",),
+            partial(window.touch_class, i, solo=False),
+        )
+        for i, key in enumerate(CLASS_KEYS)
     ]
     solos = [
         Command(
-            "Classes", f"Show class {i + 1} alone", (f"Ctrl+Alt+{key}",), lambda i=i: window.touch_class(i, solo=True)
+            "Classes",
+            "Show class 1 to 11 alone" if not i else "",
+            (f"Ctrl+Alt+{key}",),
+            partial(window.touch_class, i, solo=True),
         )
-        for i, key in enumerate("1234567890")
+        for i, key in enumerate(CLASS_KEYS)
     ]
     return [
         Command("Source", "Open video", ("Ctrl+O",), sources.ask_video),
@@ -78,9 +89,9 @@ def commands(window: MainWindow) -> list[Command]:
         Command("Model", "Choose the model", ("F6",), partial(window.choose, panel.model.model)),
         Command("Model", "Choose the backend", ("F7",), partial(window.choose, panel.model.backend)),
         Command("Model", "Choose the input size", ("F8",), partial(window.choose, panel.model.input_size)),
-        Command("Recording", "Record or stop", ("R",), controls.record),
-        Command("Recording", "Snapshot (frame, picture, label map)", ("S",), controls.snapshot),
-        Command("Recording", "Hard frame: draft for training", ("D",), controls.hard_frame),
+        Command("Recording", "Record or stop", ("R",), controls.keeper.record),
+        Command("Recording", "Snapshot (frame, picture, label map)", ("S",), controls.keeper.snapshot),
+        Command("Recording", "Hard frame: draft for training", ("D",), controls.keeper.hard_frame),
         Command("Recording", "Also label maps", ("Shift+L",), panel.recording.labels.toggle),
         Command("Recording", "Burn in the HUD", ("Shift+H",), panel.recording.burn.toggle),
         Command("Recording", "File names", ("Ctrl+N",), partial(window.edit, panel.recording.pattern)),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from PyQt6.QtCore import QObject, pyqtSignal
@@ -13,15 +10,13 @@ from PyQt6.QtCore import QObject, pyqtSignal
 from segnet_live.card import Card
 from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
 from segnet_live.config import RunConfig, SourceSpec
-from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.paths import recordings_dir
+from segnet_live.errors import UsageError
 from segnet_live.pipeline.capture import OpenSource, Phase, SourceState
 from segnet_live.pipeline.engines import EngineChoice, EngineState, OpenEngine
-from segnet_live.pipeline.live import LiveSession, Shown
-from segnet_live.pipeline.live_recording import LiveRecording, RecordingState, free_path
+from segnet_live.pipeline.live import LiveSession
+from segnet_live.pipeline.live_recording import RecordingState
 from segnet_live.pipeline.look import LAYERS, Layer, Look, LookView
-from segnet_live.pipeline.snapshots import save_hard_frame, save_snapshot
-from segnet_live.ui.naming import file_stem, short_title
+from segnet_live.ui.keeper import Keeper
 from segnet_live.ui.settings import Settings
 
 SPEEDS = (0.25, 0.5, 1.0, 1.5, 2.0, 4.0)
@@ -31,14 +26,13 @@ class Controls(QObject):
     """The user's wishes to the session, and the state the widgets show. Lives in the window's thread.
 
     Signals:
-        source_changed, engine_changed, recording_changed, look_changed: see the attributes of the same name.
+        source_changed, engine_changed, look_changed: see the attributes of the same name.
         problem: a line for the user, once.
         told: good news for the user, once.
     """
 
     source_changed = pyqtSignal()
     engine_changed = pyqtSignal()
-    recording_changed = pyqtSignal()
     look_changed = pyqtSignal()
     problem = pyqtSignal(str)
     told = pyqtSignal(str)
@@ -64,7 +58,9 @@ class Controls(QObject):
         self._paused = False
         self._news.connect(self._take)
         self.session = LiveSession(open_source, open_engine, self._news.emit, self.card.classes)
-        self._files = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        self.keeper = Keeper(settings, self.session, self._model_name, self._news.emit)
+        self.keeper.problem.connect(self.problem)
+        self.keeper.told.connect(self.told)
         wiped = cast(tuple[Layer, Layer], settings.wiped)
         self._set_look(Look(view=cast(LookView, settings.view), opacity=settings.opacity, wiped=wiped))
         self.set_colour_blind(settings.colour_blind)
@@ -90,7 +86,7 @@ class Controls(QObject):
         if config.burn_hud:
             self.settings.burn_hud = True
         if config.record is not None:
-            self.record(config.record, overwrite=config.overwrite)
+            self.keeper.record(config.record, overwrite=config.overwrite)
 
     def _take(self, news: Any) -> None:
         if isinstance(news, SourceState):
@@ -107,7 +103,7 @@ class Controls(QObject):
                 self.problem.emit(news.error)
             self.engine_changed.emit()
         elif isinstance(news, RecordingState):
-            self._recording_ended(news)
+            self.keeper.recording_ended(news)
 
     # Source and playback
 
@@ -269,86 +265,14 @@ class Controls(QObject):
         shown = set(self.classes.ids(names)) if names else set(range(len(self.classes)))
         self._set_look(replace(self.look, hidden=frozenset(range(len(self.classes))) - shown))
 
-    # Files
+    def _model_name(self) -> str:
+        return self.engine.running.model if self.engine.running is not None else self.card.name
 
-    @property
-    def folder(self) -> Path:
-        return Path(self.settings.folder) if self.settings.folder else recordings_dir()
-
-    def _stem(self, shown: Shown) -> str:
-        title = shown.captured.info.title
-        return file_stem(self.settings.pattern, source=title, model=self.card.name, view=self.look.view)
-
-    def record(self, path: Path | None = None, *, overwrite: bool = False) -> None:
-        """Start recording what is shown (into `path`, or the folder of the settings), or stop and finalise."""
-        if self.session.recording is not None:
-            self.session.recording.stop()
-            return
-        shown = self.session.newest
-        try:
-            if path is None:
-                if shown is None:
-                    raise UsageError("there is no picture to record yet; open a video or a camera first")
-                path = free_path(self.folder / f"{self._stem(shown)}.mp4")
-            self.session.recording = LiveRecording(
-                path, self._news.emit, label_maps=self.settings.record_labels, overwrite=overwrite
-            )
-        except SegnetLiveError as error:
-            self.problem.emit(str(error))
-        self.recording_changed.emit()
-
-    def _recording_ended(self, news: RecordingState) -> None:
-        recording, self.session.recording = self.session.recording, None
-        if news.error:
-            self.problem.emit(news.error)
-        if news.finished:
-            names = ", ".join(str(path) for path in (*news.finished, *news.label_folders))
-            lost = f" ({recording.dropped} frames dropped)" if recording is not None and recording.dropped else ""
-            self.told.emit(f"Recorded {names}{lost}")
-        elif not news.error:
-            self.told.emit("Nothing was recorded: no frame was shown meanwhile")
-        self.recording_changed.emit()
-
-    def snapshot(self) -> None:
-        """Frame, picture as shown and label map as PNG."""
-
-        def save(shown: Shown) -> str:
-            stem = self._stem(shown) + f"_{shown.segmented.frame.pts_s:09.3f}s"
-            paths = save_snapshot(self.folder / stem, shown.segmented, shown.picture)
-            return f"Saved {paths[0]} and its -shown and -labels pictures"
-
-        self._save(save)
-
-    def hard_frame(self) -> None:
-        """Frame and label map as a draft for training."""
-
-        def save(shown: Shown) -> str:
-            if not shown.has_labels:
-                raise UsageError("this frame has no labels yet; wait for the engine, then press the key again")
-            name = f"{short_title(shown.captured.info.title)}_{shown.segmented.frame.pts_s:09.3f}s".replace(".", "-")
-            classes = shown.classes
-            path = save_hard_frame(self.folder / "hard-frames", name, shown.segmented, classes, self.card.name)
-            return f"Hard frame kept as a draft: {path}. Correct its label map before training."
-
-        self._save(save)
-
-    def _save(self, save: Callable[[Shown], str]) -> None:
-        shown = self.session.newest
-        if shown is None:
-            self.problem.emit("there is no picture to save yet; open a video or a camera first")
-            return
-        self._files.submit(self._save_now, save, shown)
-
-    def _save_now(self, save: Callable[[Shown], str], shown: Shown) -> None:
-        """In the thread for files: encoding a PNG takes too long for the window's."""
-        try:
-            self.told.emit(save(shown))
-        except SegnetLiveError as error:
-            self.problem.emit(str(error))
+    # The end
 
     def close(self) -> None:
         """Finalise what is being written and stop all threads."""
-        self._files.shutdown()
+        self.keeper.close()
         self.session.close()
 
 

@@ -12,6 +12,7 @@ from PyQt6.QtWidgets import (
     QLabel,
     QLineEdit,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -55,7 +56,9 @@ class UrlDialog(QDialog):
 
 
 def key_name(command: Command) -> str:
-    """The command's keys as printed on a keyboard."""
+    """The command's keys as printed on a keyboard; a row of class keys as from - to."""
+    if command.keys[0].endswith("Alt+1"):
+        return f"{command.keys[0]} ... 9, 0, -"
     return " or ".join(QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in command.keys)
 
 
@@ -75,7 +78,7 @@ class HelpDialog(QDialog):
         for groups in halves:
             column = QVBoxLayout()
             for group in groups:
-                column.addWidget(self._group(group, [c for c in table if c.group == group]))
+                column.addWidget(self._group(group, [c for c in table if c.group == group and c.text]))
             column.addStretch(1)
             columns.addLayout(column, 1)
         inner = QWidget()
@@ -90,8 +93,8 @@ class HelpDialog(QDialog):
         intro.setWordWrap(True)
         figures = quiet_label(
             "In the HUD: latency is the time from a picture's capture (for a file: from when it was due) until it has "
-            "been painted, over the last 2 s; the curve shows the last 10 s. Stages are mean milliseconds. Dropped frames "
-            "are those a stage never took because a newer one had come."
+            "been painted, over the last 2 s; the curve shows the last 10 s. Stages are mean milliseconds. "
+            "Dropped frames are those a stage never took because a newer one had come."
         )
         body.addWidget(intro)
         body.addWidget(figures)
@@ -107,6 +110,7 @@ class HelpDialog(QDialog):
     @staticmethod
     def _group(title: str, table: list[Command]) -> QWidget:
         box = QWidget()
+        box.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         grid = QGridLayout(box)
         grid.setContentsMargins(0, 8, 0, 8)
         grid.setVerticalSpacing(5)

@@ -35,6 +35,7 @@ class Header(QWidget):
         self.open.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.open.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.open.setToolTip("Video, images, stream, camera, recent (Ctrl+K)")
+        self.open.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.menu = QMenu(self)
         self.open.setMenu(self.menu)
         self.hud = icon_button("hud", "HUD (H)", checkable=True)

@@ -23,14 +23,11 @@ def _ms(value: float) -> str:
     return "--" if math.isnan(value) else f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
 
 
-def hud_lines(
-    snapshot: Snapshot, engine: EngineInfo | None, usage: Usage | None, state: str, parity: str = ""
-) -> list[str]:
+def hud_lines(snapshot: Snapshot, engine: EngineInfo | None, usage: Usage | None, state: str) -> list[str]:
     """What the HUD says, one string a line.
 
     Args:
         state: a word for what the source does when it is not playing, else "".
-        parity: the engine's agreement with fp32 eager where it is known, as text.
     """
     latency = snapshot.latency_ms
     stages = [f"{name} {_ms(snapshot.stages_ms[name])}" for name in STAGE_ORDER if name in snapshot.stages_ms]
@@ -39,26 +36,21 @@ def hud_lines(
         f"source {snapshot.source_fps:5.1f} fps   shown {snapshot.displayed_fps:5.1f} fps"
         + (f"   {state}" if state else ""),
         f"latency  p50 {_ms(latency.p50)}  p95 {_ms(latency.p95)} ms",
-        *(" ".join(("ms", *part)) if i == 0 else " ".join(("  ", *part)) for i, part in enumerate(_wrapped(stages))),
+        "stages   " + (" ".join(stages[:2]) + " ms" if stages else "--"),
+        *(["         " + " ".join(stages[2:]) + " ms"] if stages[2:] else []),
         "dropped  " + ("  ".join(dropped) if dropped else "none"),
     ]
     if engine is None:
         lines.append("no engine yet: the picture is not segmented")
     else:
         lines.append(f"{engine.backend} {engine.precision} on {engine.device}")
-        lines.append(
-            f"{engine.model} at {engine.input_size[0]}x{engine.input_size[1]}" + (f"   {parity}" if parity else "")
-        )
+        lines.append(f"{engine.model} at {engine.input_size[0]}x{engine.input_size[1]}")
     if usage is not None:
         if usage.vram_used_mib is not None and usage.vram_total_mib is not None:
             lines.append(f"VRAM {usage.vram_used_mib:.0f} / {usage.vram_total_mib:.0f} MiB")
         else:
             lines.append(f"memory {usage.memory_mib:.0f} MiB   CPU {usage.cpu_percent:.0f} %")
     return lines
-
-
-def _wrapped(words: Sequence[str], per_line: int = 3) -> list[list[str]]:
-    return [list(words[i : i + per_line]) for i in range(0, len(words), per_line)] or [["--"]]
 
 
 def draw_plate(
@@ -99,7 +91,7 @@ def plate_pixels(lines: Sequence[str], history: Sequence[tuple[float, float]], r
     plate = draw_plate(lines, history, 1.0, text_px=max(11.0, rows / 52))
     bits = plate.constBits()
     assert bits is not None
-    pixels = np.frombuffer(bits.asarray(plate.sizeInBytes()), np.uint8)
+    pixels: NDArray[np.uint8] = np.frombuffer(bits.asstring(plate.sizeInBytes()), np.uint8)
     return pixels.reshape(plate.height(), plate.bytesPerLine() // 4, 4)[:, : plate.width()].copy()
 
 

@@ -32,7 +32,7 @@ class Section(QFrame):
         layout.setSpacing(0)
         layout.addWidget(self._heading)
         layout.addWidget(body)
-        body.setContentsMargins(12, 0, 12, 12)
+        body.setContentsMargins(4, 0, 4, 6)
         self.fold(False)
 
     def fold(self, folded: bool) -> None:

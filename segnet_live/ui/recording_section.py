@@ -28,8 +28,8 @@ class RecordButton(QPushButton):
         self.setCheckable(True)
         self._controls = controls
         self._finishing = False
-        self.clicked.connect(lambda: controls.record())
-        controls.recording_changed.connect(self.refresh)
+        self.clicked.connect(lambda: controls.keeper.record())
+        controls.keeper.changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -77,7 +77,7 @@ class RecordingSection(QWidget):
         row.addStretch(1)
         layout.addLayout(row)
         layout.addWidget(self._where)
-        controls.recording_changed.connect(self.refresh)
+        controls.keeper.changed.connect(self.refresh)
         self.refresh()
 
     def _use_pattern(self) -> None:
@@ -90,7 +90,7 @@ class RecordingSection(QWidget):
 
     def choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(
-            self, "Folder for recordings and snapshots", str(self._controls.folder)
+            self, "Folder for recordings and snapshots", str(self._controls.keeper.folder)
         )
         if folder:
             self._controls.settings.folder = folder
@@ -102,4 +102,4 @@ class RecordingSection(QWidget):
             self.labels.setChecked(self._controls.settings.record_labels)
             self.burn.setChecked(self._controls.settings.burn_hud)
         self.labels.setEnabled(recording is None)
-        self._where.setText(f"Into {self._controls.folder}")
+        self._where.setText(f"Into {self._controls.keeper.folder}")

@@ -95,7 +95,7 @@ class ModelSection(QWidget):
             self.input_size.addItem(AUTO_SIZE, "")
             sizes = [network_size(shape, round(DEFAULT_PIXELS * f)) for f in (0.5, 1, 2, 4)]
             for height, width in dict.fromkeys([*sizes, (360, 480), (720, 960)]):
-                self.input_size.addItem(f"{height} x {width}", f"{height}x{width}")
+                self.input_size.addItem(f"{height} × {width}", f"{height}x{width}")
         self._show_size()
 
     def _show_size(self) -> None:
@@ -103,7 +103,7 @@ class ModelSection(QWidget):
         text = f"{size[0]}x{size[1]}" if size else ""
         with QSignalBlocker(self.input_size):
             if self.input_size.findData(text) < 0:
-                self.input_size.addItem(text.replace("x", " x "), text)
+                self.input_size.addItem(text.replace("x", " × "), text)
             self.input_size.setCurrentIndex(self.input_size.findData(text))
 
     def refresh(self) -> None:
@@ -114,14 +114,13 @@ class ModelSection(QWidget):
         lines = []
         if state.running is not None:
             info = state.running
-            lines.append(
-                f"{info.model} on {info.backend} {info.precision}, {info.input_size[0]} x {info.input_size[1]}"
-            )
-            lines.append(f"{info.device}" + (f" ({info.reason})" if info.reason else ""))
+            lines.append(f"{info.backend} {info.precision}, {info.input_size[0]}×{info.input_size[1]}")
+            if info.reason:
+                lines.append(info.reason)
         if state.opening is not None:
             wish = state.opening
             lines.append(
-                f"Opening {wish.card.name} on {wish.backend} ..." + (" the old one keeps running" if lines else "")
+                f"Opening {wish.card.name} on {wish.backend} ..." + ("\nthe old one keeps running" if lines else "")
             )
         elif state.running is None:
             lines.append("No engine is running" if controls.source is not None else "The engine opens with a video")

@@ -27,7 +27,7 @@ QMainWindow, QDialog {{ background: {GROUND}; }}
 #title {{ font-size: 14px; font-weight: 600; }}
 #big {{ font-size: 26px; font-weight: 600; }}
 #fold {{
-    background: transparent; border: none; border-radius: 0; padding: 10px 12px; text-align: left;
+    background: transparent; border: none; border-radius: 0; padding: 8px 12px; text-align: left;
     font-weight: 600; color: {TEXT};
 }}
 #fold:hover {{ background: {RAISED}; }}

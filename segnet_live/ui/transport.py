@@ -58,8 +58,8 @@ class Transport(QWidget):
             (self.back, controls.step_back),
             (self.play, controls.play_pause),
             (self.step, controls.step),
-            (self.snapshot, controls.snapshot),
-            (self.hard, controls.hard_frame),
+            (self.snapshot, controls.keeper.snapshot),
+            (self.hard, controls.keeper.hard_frame),
         ):
             button.clicked.connect(act)
         self.loop.toggled.connect(controls.set_loop)

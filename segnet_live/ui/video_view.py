@@ -42,6 +42,7 @@ class VideoView(QWidget):
         self._dragging = False
         self._drawn = False
         self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(160, 120)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._timer = QTimer(self)
@@ -116,11 +117,18 @@ class VideoView(QWidget):
             self._paint_dividers(painter, rect)
             self._paint_hover(painter)
         if self._plate is not None and self._shown is not None:
-            painter.drawImage(QPointF(12, 12), self._plate)
+            painter.drawImage(self._plate_place(self._plate), self._plate)
         if self._notice:
             self._paint_notice(painter)
         painter.end()
         self._drawn = True
+
+    def _plate_place(self, plate: QImage) -> QPointF:
+        """The picture's upper left corner, if the plate fits into the picture; else the widget's."""
+        rect = self.picture_rect()
+        size = plate.deviceIndependentSize()
+        fits = size.height() + 24 <= rect.height() and size.width() + 24 <= rect.width()
+        return rect.topLeft() + QPointF(12, 12) if fits else QPointF(8, 8)
 
     def _paint_dividers(self, painter: QPainter, rect: QRectF) -> None:
         """The wiper's line and grip, and which layer is which."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-import numpy as np
-from PyQt6.QtCore import QByteArray, Qt, QTimer, pyqtSignal
+from PyQt6.QtCore import QByteArray, Qt, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from segnet_live.pipeline.capture import Phase
-from segnet_live.pipeline.usage import UsageMeter
 from segnet_live.ui.banner import Banner
 from segnet_live.ui.commands import commands, install
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.dialogs import HelpDialog
 from segnet_live.ui.header import Header
-from segnet_live.ui.hud import draw_plate, hud_lines, plate_pixels
 from segnet_live.ui.legend import Legend
 from segnet_live.ui.panel import Panel, Section
+from segnet_live.ui.readouts import Readouts
 from segnet_live.ui.recording_section import RecordingSection
 from segnet_live.ui.sections import ModelSection, ViewSection
 from segnet_live.ui.sources import Sources
@@ -28,7 +26,6 @@ from segnet_live.ui.theme import icon
 from segnet_live.ui.transport import Transport
 from segnet_live.ui.video_view import VideoView
 
-TEXT_TIMER_MS = 250
 ROOM_FOR_PANEL_PX = 860
 SILENT_AFTER_S = 2.0
 
@@ -60,8 +57,6 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.setMinimumSize(420, 320)
         self.resize(1280, 760)
-        self._usage = UsageMeter()
-        self._strip_revision = -1
         self._narrow_panel = self._was_maximised = self._closed = False
         self.sources = Sources(self, controls)
         self.header = Header(controls)
@@ -81,14 +76,16 @@ class MainWindow(QMainWindow):
         self.commands = commands(self)
         install(self, self.commands)
         self._restore()
-        self._text_timer = QTimer(self)
-        self._text_timer.timeout.connect(self._refresh_text)
-        self._text_timer.start(TEXT_TIMER_MS)
+        self.readouts = Readouts(self)
 
     def _make_panel(self) -> Panel:
         widgets = self.panel_widgets
-        named = (("Model", widgets.model), ("View", widgets.view), ("Classes", widgets.legend))
-        sections = [Section(title, widget) for title, widget in (*named, ("Recording", widgets.recording))]
+        sections = [
+            Section("View", widgets.view),
+            Section("Classes", widgets.legend),
+            Section("Model", widgets.model),
+            Section("Recording", widgets.recording),
+        ]
         for section in sections:
             section.fold(section.title in self.controls.settings.folded)
             section.folded.connect(self._remember_folds)
@@ -132,6 +129,7 @@ class MainWindow(QMainWindow):
         self._show_classes()
         self._show_panel()
         self.header.hud.setChecked(settings.hud)
+        self.view.setFocus()
 
     # State to widgets
 
@@ -144,9 +142,9 @@ class MainWindow(QMainWindow):
         if nothing:
             self.start_page.refresh()
         self.setWindowTitle(f"{self.header.title.text()} - segnet-live")
-        self._show_notice()
+        self.show_notice()
 
-    def _show_notice(self) -> None:
+    def show_notice(self) -> None:
         source = self.controls.source
         text = ""
         if source is not None:
@@ -167,45 +165,6 @@ class MainWindow(QMainWindow):
 
     def _show_classes(self) -> None:
         self.panel_widgets.legend.show_classes(self.controls.classes, self.controls.look.hidden)
-        self._strip_revision = -1
-
-    def _refresh_text(self) -> None:
-        """Four times a second: everything that is text."""
-        shown = self.view.shown
-        self._show_notice()
-        self.transport.show_time()
-        for button in (self.transport.record, self.panel_widgets.recording.button):
-            button.refresh()
-        if shown is not None:
-            shares = shown.shares if shown.has_labels else np.zeros_like(shown.shares)
-            self.panel_widgets.legend.show_shares(shares)
-        self._refresh_strip()
-        self._refresh_hud()
-
-    def _refresh_strip(self) -> None:
-        strip, source = self.controls.session.strip, self.controls.source
-        revision = strip.revision if strip is not None else -1
-        if revision != self._strip_revision:
-            self._strip_revision = revision
-            rate = float(source.info.rate or 25) if source is not None and source.info is not None else 25.0
-            means = strip.means(1 / rate) if strip is not None else None
-            self.transport.seek_bar.show_strip(means, self.controls.classes)
-
-    def _refresh_hud(self) -> None:
-        controls, recording = self.controls, self.controls.session.recording
-        burn = recording is not None and controls.settings.burn_hud
-        if not controls.settings.hud and not burn:
-            self.view.show_plate(None)
-            return
-        snapshot = controls.session.metrics.snapshot()
-        phase = controls.phase
-        state = phase.value if phase not in (None, Phase.PLAYING) else ""
-        lines = hud_lines(snapshot, controls.engine.running, self._usage.latest, state)
-        plate = draw_plate(lines, snapshot.history, self.devicePixelRatioF())
-        self.view.show_plate(plate if controls.settings.hud else None)
-        if recording is not None:
-            picture_rows = self.view.shown.picture.shape[0] if self.view.shown is not None else 720
-            recording.plate = plate_pixels(lines, snapshot.history, picture_rows) if burn else None
 
     # Wishes that concern the window itself
 
@@ -213,7 +172,7 @@ class MainWindow(QMainWindow):
         settings = self.controls.settings
         settings.hud = not settings.hud
         self.header.hud.setChecked(settings.hud)
-        self._refresh_hud()
+        self.readouts.refresh_hud()
 
     def toggle_panel(self) -> None:
         settings = self.controls.settings
@@ -307,11 +266,10 @@ class MainWindow(QMainWindow):
         if self._closed:
             return
         self._closed = True
-        self._text_timer.stop()
+        self.readouts.close()
         if not self.isFullScreen():
             self.controls.settings.geometry = base64.b64encode(self.saveGeometry().data()).decode()
         self.view.stop()
         self.hide()  # at once, while the recording is being finished
         self.controls.close()
-        self._usage.close()
         self.closing.emit()
