@@ -29,7 +29,7 @@ class EngineInfo:
         model: the card's name.
         input_size: (height, width) the network runs at.
         reason: why this backend, one clause.
-        parity: share 0..1 of pixels labelled as fp32 eager labels them, on the reference frames; None where not measured.
+        parity: share 0..1 of pixels labelled as fp32 eager labels them, on reference frames; None if not measured.
     """
 
     backend: str

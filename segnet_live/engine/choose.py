@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS
@@ -50,12 +51,20 @@ def open_engine(
         size = network_size(source_size) if source_size else card.input_size
     reason = "asked for"
     if backend == "auto":
+        no_gpu = "no NVIDIA GPU"
         if _has_nvidia_gpu():
-            backend, reason = "torch", "an NVIDIA GPU is present"
-        elif importlib.util.find_spec("openvino"):
-            backend, reason = "openvino", "no NVIDIA GPU; fastest on a CPU"
+            from segnet_live.engine.gpu import cuda_problem
+
+            problem = cuda_problem()
+            if not problem:
+                from segnet_live.engine.cuda import open_cuda
+
+                return open_cuda(card, size, precision, "an NVIDIA GPU is present")
+            no_gpu = f"the NVIDIA GPU is not used: {problem}"
+        if importlib.util.find_spec("openvino"):
+            backend, reason = "openvino", f"{no_gpu}; fastest on a CPU"
         else:
-            backend, reason = "torch", "no NVIDIA GPU and OpenVINO is not installed (pip install openvino)"
+            backend, reason = "torch", f"{no_gpu}; OpenVINO is not installed (pip install openvino)"
     if backend == "openvino":
         from segnet_live.engine.openvino import OpenVINOEngine
 
@@ -64,4 +73,10 @@ def open_engine(
         from segnet_live.engine.eager import EagerEngine
 
         return EagerEngine(card, size, precision=precision, reason=reason)
-    raise EngineError(f"backend {backend} needs an NVIDIA GPU, and none was found; use --backend openvino")
+    if backend == "inductor":
+        from segnet_live.engine.cuda import open_inductor
+
+        return open_inductor(card, size, precision, reason)
+    from segnet_live.engine.cuda import open_tensorrt
+
+    return open_tensorrt(card, size, precision, reason, threading.Event())

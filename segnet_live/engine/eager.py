@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import Card
 from segnet_live.engine.base import EngineInfo, Size, fit_input
+from segnet_live.engine.gpu import as_engine_error
 from segnet_live.engine.load import load_network
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
@@ -25,7 +26,7 @@ class EagerEngine:
         precision: "fp32" (also for "auto": this engine is the reference), "fp16" or "bf16".
 
     Raises:
-        EngineError: the precision is unknown.
+        EngineError: the precision is unknown, or the GPU fails.
         CardError: see `load_network`.
     """
 
@@ -41,7 +42,10 @@ class EagerEngine:
         exact = RESIZE if self._device.type == "cuda" else network.pooling
         pooling = MASK if network.pooling is MASK else exact
         deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])
-        self._run = deploy.to(self._device)
+        try:
+            self._run = deploy.to(self._device)
+        except RuntimeError as error:
+            raise as_engine_error(error, f"moving {card.name} to {self._device} failed") from error
         self._run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self._device.type == "cuda":
             name = torch.cuda.get_device_name(self._device)
@@ -51,9 +55,12 @@ class EagerEngine:
 
     def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
         fitted = np.ascontiguousarray(fit_input(rgb, self.info.input_size))
-        with torch.inference_mode():
-            ids = self._run(torch.from_numpy(fitted)[None].to(self._device))
-            labels: LabelMap = ids[0].cpu().numpy()
+        try:
+            with torch.inference_mode():
+                ids = self._run(torch.from_numpy(fitted)[None].to(self._device))
+                labels: LabelMap = ids[0].cpu().numpy()
+        except RuntimeError as error:
+            raise as_engine_error(error, f"PyTorch on {self._device} stopped") from error
         return labels
 
     def close(self) -> None:

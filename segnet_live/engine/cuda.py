@@ -1,0 +1,87 @@
+"""The engines of an NVIDIA GPU in the order in which they become ready: eager, then inductor, then TensorRT."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from segnet_live.card import Card
+from segnet_live.engine import build, parity
+from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.inductor import InductorEngine, inductor_problem
+from segnet_live.engine.progressive import ProgressiveEngine, Stage
+from segnet_live.engine.tensorrt import TensorRTEngine, tensorrt_problem
+from segnet_live.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+
+def open_inductor(card: Card, size: Size, precision: str, reason: str) -> InductorEngine:
+    """A compiled engine that agrees with fp32 eager.
+
+    Raises:
+        EngineError: it cannot be compiled, or disagrees.
+        CardError: the weights are damaged.
+    """
+    engine = InductorEngine(card, size, precision=precision, reason=reason)
+    try:
+        found = parity.measure(engine, card)
+        parity.require(found, engine.info, card)
+    except Exception:
+        engine.close()
+        raise
+    parity.remember(card, engine.info, found)
+    engine.agrees(found.overall)
+    return engine
+
+
+def open_tensorrt(card: Card, size: Size, precision: str, reason: str, cancel: threading.Event) -> TensorRTEngine:
+    """A TensorRT engine from the cache, or built in a child process.
+
+    Raises:
+        EngineError: TensorRT is missing, the build fails, or the engine disagrees with fp32 eager.
+        CardError: the weights are damaged.
+        build.Cancelled: `cancel` was set.
+    """
+    precision = build.precision_of(precision)
+    problem = tensorrt_problem()
+    if problem:
+        raise EngineError(f"backend tensorrt: {problem}")
+    entry = build.find(card, size, precision)
+    if entry is None:
+        log.info("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
+        entry = build.build_in_child(card, size, precision, cancel)
+    return TensorRTEngine(card, size, entry, reason=reason)
+
+
+def open_cuda(card: Card, size: Size, precision: str, reason: str) -> Engine:
+    """What `auto` means on an NVIDIA GPU: frames at once, faster ones when ready, a smaller engine when one fails.
+
+    Raises:
+        SegnetLiveError: not even eager PyTorch runs, neither on the GPU nor on the CPU.
+    """
+
+    def eager(device: str) -> Stage:
+        return Stage(
+            f"torch on {device}",
+            lambda _: EagerEngine(card, size, device=device, precision=precision, reason=reason),
+        )
+
+    inductor = Stage("inductor", lambda _: open_inductor(card, size, precision, reason))
+    tensorrt = Stage("tensorrt", lambda cancel: open_tensorrt(card, size, precision, reason, cancel))
+    later = [
+        stage
+        for stage, problem in ((inductor, inductor_problem()), (tensorrt, tensorrt_problem()))
+        if _usable(stage, problem)
+    ]
+    buildable = tensorrt in later and precision in ("auto", *build.PRECISIONS)
+    if buildable and build.find(card, size, build.precision_of(precision)) is not None:
+        later = [tensorrt]  # ready sooner than anything could be compiled
+    return ProgressiveEngine(eager("cuda"), later, fallbacks=(eager("cuda"), eager("cpu")))
+
+
+def _usable(stage: Stage, problem: str) -> bool:
+    if problem:
+        log.info("%s is not used: %s", stage.name, problem)
+    return not problem

@@ -1,0 +1,86 @@
+"""Backend `inductor`: the deployed network through torch.compile; the default on an NVIDIA GPU until TensorRT is ready.
+
+On a GPU it has not been run by the tests; they run the same graph through Inductor on the CPU.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segnet_live.card import Card
+from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.eager import DTYPES
+from segnet_live.engine.frame_loop import FrameLoop
+from segnet_live.engine.gpu import as_engine_error, cuda_problem, first_line
+from segnet_live.engine.load import load_network
+from segnet_live.errors import EngineError
+from segnet_live.frame import LabelMap
+from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.pooling import MASK, RESIZE
+
+
+def inductor_problem() -> str:
+    """Why torch.compile cannot be used on a GPU here and what to do about it, in one clause; "" if it can."""
+    problem = cuda_problem()
+    if problem:
+        return problem
+    if importlib.util.find_spec("triton") is None:
+        return "torch.compile needs Triton, which is missing (on Windows: pip install triton-windows)"
+    return ""
+
+
+class InductorEngine:
+    """Compiles the network when opened, which takes a minute or so, then runs it as one CUDA graph.
+
+    Args:
+        precision: "fp16" (also for "auto"), "bf16" or "fp32".
+        device: "cuda", or "cpu" for tests (it needs a C++ compiler then).
+
+    Raises:
+        EngineError: unknown precision, no GPU, no Triton, or the compiler fails.
+        CardError: see `load_network`.
+    """
+
+    def __init__(
+        self, card: Card, size: Size, *, precision: str = "auto", device: str = "cuda", reason: str = ""
+    ) -> None:
+        precision = "fp16" if precision == "auto" else precision
+        if precision not in DTYPES:
+            raise EngineError(f"backend inductor has no precision {precision!r}; choose from {', '.join(DTYPES)}")
+        problem = inductor_problem() if device == "cuda" else ""
+        if problem:
+            raise EngineError(f"backend inductor: {problem}")
+        network = load_network(card)
+        # RESIZE keeps the rank at 4, so that activations stay channels-last between convolutions
+        pooling = MASK if network.pooling is MASK else RESIZE
+        deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision]).to(device)
+        deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        compiled = torch.compile(deploy, fullgraph=True, dynamic=False)
+        try:
+            with torch.backends.cudnn.flags(benchmark=True):
+                self._loop = FrameLoop(compiled, size, torch.device(device))
+                self._loop.segment(np.zeros((*size, 3), np.uint8))
+        except Exception as error:  # Dynamo, Inductor, Triton and the C++ compiler have an error tree each
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                raise as_engine_error(error, "compiling the network failed") from error
+            raise EngineError(f"torch.compile failed: {first_line(error)}; take --backend torch") from error
+        name = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+        self.info = EngineInfo("inductor", name, precision, card.name, size, reason)
+
+    def agrees(self, parity: float) -> None:
+        """Let `info` show how far the engine agrees with fp32 eager."""
+        self.info = replace(self.info, parity=parity)
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        try:
+            return self._loop.segment(rgb)
+        except RuntimeError as error:
+            raise as_engine_error(error, "the compiled network stopped") from error
+
+    def close(self) -> None:
+        self._loop.close()

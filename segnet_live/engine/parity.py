@@ -1,0 +1,176 @@
+"""Parity: on how many pixels an engine agrees with fp32 eager, on reference frames that ship with the app.
+
+A GPU engine below `MINIMUM` is refused: fp16 overflow, NaN and wrong kernels all show as wrong labels. A CPU engine
+in bf16 or int8 is judged by its mIoU instead; its agreement is only shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.card import Card
+from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.errors import EngineError
+from segnet_live.frame import LabelMap
+from segnet_live.paths import assets_dir, cache_dir
+from segnet_live.quality import Confusion
+
+log = logging.getLogger(__name__)
+
+MINIMUM = 0.995
+FRAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Agreement with fp32 eager.
+
+    Attributes:
+        overall: share 0..1 of all pixels.
+        per_class: share of each class's pixels in eager's label maps; None for a class that they do not show.
+        frames: how many were compared.
+    """
+
+    overall: float
+    per_class: tuple[float | None, ...]
+    frames: int
+
+    def worst(self, names: tuple[str, ...]) -> str:
+        """The class that agrees least and its share, as a person reads it."""
+        share, name = min((share, name) for share, name in zip(self.per_class, names, strict=True) if share is not None)
+        return f"{name} {share:.2%}"
+
+
+def reference_frames(count: int = FRAMES) -> list[NDArray[np.uint8]]:
+    """`count` frames spread over the clip that ships with the app: (H, W, 3) uint8 RGB each.
+
+    Raises:
+        EngineError: the clip is missing or damaged.
+    """
+    path = assets_dir() / "drive.mp4"
+    try:
+        with av.open(str(path)) as container:
+            total = container.streams.video[0].frames
+            wanted = {round(i * (total - 1) / max(1, count - 1)) for i in range(count)}
+            pictures = enumerate(container.decode(video=0))
+            found = [picture.to_ndarray(format="rgb24") for index, picture in pictures if index in wanted]
+    except (OSError, av.error.FFmpegError, IndexError) as error:
+        raise EngineError(
+            f"parity cannot be measured: {path} cannot be read ({error}); reinstall segnet-live"
+        ) from error
+    if not found:
+        raise EngineError(f"parity cannot be measured: {path} holds no frames; reinstall segnet-live")
+    return [np.asarray(frame, np.uint8) for frame in found]
+
+
+def reference_labels(card: Card, size: Size, frames: Iterable[NDArray[np.uint8]]) -> Iterator[LabelMap]:
+    """What fp32 eager makes of each frame, on the GPU where there is one; TF32 is off, because it is not fp32.
+
+    Raises:
+        CardError: see `load_network`.
+    """
+    import torch
+
+    from segnet_live.engine.eager import EagerEngine
+
+    eager = EagerEngine(card, size, precision="fp32")
+    try:
+        for frame in frames:
+            with torch.backends.cudnn.flags(allow_tf32=False):
+                labels = eager.segment(frame)
+            yield labels
+    finally:
+        eager.close()
+
+
+def measure(engine: Engine, card: Card, frames: list[NDArray[np.uint8]] | None = None) -> Parity:
+    """The engine's agreement with fp32 eager on `frames`, or on the reference frames.
+
+    Raises:
+        EngineError: the engine gave a label that is no class, or there are no reference frames.
+        CardError: the weights are damaged.
+    """
+    frames = reference_frames() if frames is None else frames
+    confusion = Confusion(len(card.classes))
+    for frame, truth in zip(frames, reference_labels(card, engine.info.input_size, frames), strict=True):
+        labels = engine.segment(frame)
+        if labels.max() >= len(card.classes):
+            raise EngineError(
+                f"{_name(engine.info)} gave class id {labels.max()} of {len(card.classes)}; do not use it"
+            )
+        confusion.add(truth, labels)
+    scores = confusion.scores()
+    per_class = tuple(None if math.isnan(share) else float(share) for share in scores.accuracy)
+    return Parity(scores.global_accuracy, per_class, len(frames))
+
+
+def require(parity: Parity, info: EngineInfo, card: Card) -> None:
+    """Refuse an engine that does not do what the network does.
+
+    Raises:
+        EngineError: below `MINIMUM`.
+    """
+    if not parity.overall >= MINIMUM:  # a NaN is refused, too
+        raise EngineError(
+            f"{_name(info)} agrees with fp32 eager on {parity.overall:.2%} of pixels (worst: "
+            f"{parity.worst(card.classes.names)}), {MINIMUM:.1%} are needed; use --precision fp32"
+        )
+
+
+def _name(info: EngineInfo) -> str:
+    height, width = info.input_size
+    return f"{info.backend} {info.precision} for {info.model} at {height}x{width}"
+
+
+def _record(card: Card, info: EngineInfo) -> Path:
+    """Where the figure of this engine on this device is kept."""
+    facts = [card.sha256, card.mean, card.std, info.backend, info.device, info.precision, info.input_size]
+    return cache_dir("parity") / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.json"
+
+
+def remember(card: Card, info: EngineInfo, parity: Parity) -> None:
+    """Keep the figure for `known` and `recorded`; a folder that cannot be written costs a log line."""
+    path = _record(card, info)
+    written = {"card": card.sha256, "info": asdict(info), "parity": asdict(parity)}
+    try:
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(written, file)
+        os.replace(partial, path)
+    except OSError as error:
+        log.warning("parity is not kept: %s (%s)", error.strerror, path)
+
+
+def known(card: Card, info: EngineInfo) -> Parity | None:
+    """What `remember` kept of this engine on this device."""
+    found = _read(_record(card, info))
+    return found[2] if found else None
+
+
+def recorded(card: Card) -> list[tuple[EngineInfo, Parity]]:
+    """Every engine of this card whose parity was measured on this machine, by backend."""
+    found = [entry for path in cache_dir("parity").glob("*.json") if (entry := _read(path)) and entry[0] == card.sha256]
+    return sorted(((info, parity) for _, info, parity in found), key=lambda pair: (pair[0].backend, pair[0].input_size))
+
+
+def _read(path: Path) -> tuple[str, EngineInfo, Parity] | None:
+    try:
+        written = json.loads(path.read_bytes())
+        info = EngineInfo(**{**written["info"], "input_size": tuple(written["info"]["input_size"])})
+        parity = written["parity"]
+        return str(written["card"]), info, Parity(parity["overall"], tuple(parity["per_class"]), parity["frames"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # never measured, or damaged: measured again when next compiled
