@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 
 import cv2
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame
+from segnet_live.video.opencv import quiet
 from segnet_live.video.source import SourceInfo
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -47,7 +46,7 @@ class CameraSource:
         self._corrupt = 0
         self._index = 0
         self._last = -1
-        with _silent():
+        with quiet():
             self._camera = cv2.VideoCapture(number)
             if self._camera.isOpened():
                 self._configure(size, rate)
@@ -133,13 +132,3 @@ class CameraSource:
                 self._corrupt += attempt
                 return bgr, time.perf_counter()  # type: ignore[return-value]
         return None
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """OpenCV tries several systems in turn and reports each failure on stderr; ours is the one line the user needs."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)

@@ -42,6 +42,7 @@ class FileSource:
     """
 
     _pending: tuple[VideoFrame, int] | None
+    _pictures: Iterator[VideoFrame]
 
     def __init__(self, location: str, *, start_s: float = 0.0, duration_s: float | None = None) -> None:
         """Open `location` and decode its first picture.
@@ -116,6 +117,7 @@ class FileSource:
         self._go_to(max(time_s, self._start_s))
 
     def close(self) -> None:
+        self._pending, self._pictures = None, iter(())
         self._container.close()
 
     def _go_to(self, time_s: float) -> bool:
@@ -246,7 +248,8 @@ class FileSource:
             try:
                 yield from self._stream.decode(packet)
             except FFmpegError:
-                self._corrupt += 1
+                # A stream is joined between key frames: what comes before the first picture is no loss.
+                self._corrupt += not self._live or self._last is not None
         if self._whole:
             end_s = float(self._expected * self._time_base)
             rate = self._rate or NOMINAL_RATE

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
+from segnet_live.video.opencv import quiet
 from segnet_live.video.source import SourceInfo
 
 RATE = Fraction(25)
@@ -39,17 +40,16 @@ class ImageSource:
         Raises:
             SourceError: no picture, none that decodes, or two of equal stem.
         """
-        self._place = place
         files = picture_files(place)
-        self._begin = math.ceil(Fraction(start_s) * RATE)
-        last = len(files) if duration_s is None else self._begin + math.ceil(Fraction(duration_s) * RATE)
+        self._begin = _position(start_s)
+        last = len(files) if duration_s is None else _position(start_s + duration_s)
         self._files = files[:last]
         self._corrupt = 0
         self._index = 0
         self._next = self._begin
         if self._begin >= len(files):
             raise SourceError(
-                f"{place}: got start {start_s:g} s but {len(files)} pictures last {len(files) / RATE:.2f} s"
+                f"{place}: got start {start_s:g} s but {len(files)} pictures last {float(len(files) / RATE):g} s"
             )
         self._pending = self._advance()
         if self._pending is None:
@@ -83,8 +83,7 @@ class ImageSource:
 
     def seek(self, time_s: float) -> None:
         self._pending = None
-        # A millionth of a picture is what a float of seconds may be off.
-        self._next = max(self._begin, math.ceil(time_s * RATE - 1e-6))
+        self._next = max(self._begin, _position(time_s))
 
     def close(self) -> None:
         self._files = []
@@ -143,12 +142,18 @@ def read_rgb(file: Path) -> NDArray[np.uint8] | None:
     """(H, W, 3) uint8 RGB as EXIF turns it; grey, 16-bit and transparent pictures too. None if it cannot be decoded."""
     try:
         data = np.fromfile(file, np.uint8)  # not cv2.imread: it cannot open every file name on Windows
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        with quiet():
+            bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except (OSError, cv2.error):
         return None
     return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
-def _natural(file: Path) -> list[tuple[int, int, str]]:
-    parts = re.split(r"(\d+)", str(file))
-    return [(0, int(p), p) if p.isdecimal() else (1, 0, p.lower()) for p in parts if p]
+def _position(time_s: float) -> int:
+    """The first picture at or after `time_s`; a float of seconds may be off by a millionth of a picture."""
+    return math.ceil(time_s * RATE - 1e-6)
+
+
+def _natural(file: Path) -> tuple[list[tuple[bool, int, str]], str]:
+    parts = re.findall(r"\d+|\D+", str(file))
+    return [(False, int(p), "") if p.isdecimal() else (True, 0, p.lower()) for p in parts], str(file)
