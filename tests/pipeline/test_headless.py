@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -17,6 +19,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from segnet_live.card import Card
 from segnet_live.cli import main
@@ -175,6 +178,18 @@ def test_bad_images_and_start_beyond_the_end_are_one_line(
         assert not (tmp_path / "out.mp4").exists()
 
 
+def card_with_nan(folder: Path) -> Path:
+    """A model whose file is whole, sha256 and all, but holds one number that is none."""
+    path = write_card(folder, seed=4).weights_path
+    weights = load_file(path)
+    next(iter(weights.values())).flat[0] = np.nan
+    save_file(weights, path)
+    card = json.loads((folder / "card.json").read_text())
+    card["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
 def test_bad_model_and_class_are_one_line(
     clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,6 +215,7 @@ def test_bad_model_and_class_are_one_line(
     assert sky in card
     (wrong.folder / "card.json").write_text(card.replace(sky, ""))
     assert "10 classes" in fails(wrong.folder)
+    assert "NaN" in fails(card_with_nan(tmp_path / "nan"))
 
 
 def test_an_existing_output_is_kept(
