@@ -69,7 +69,8 @@ def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.ui
     if "DISPLAYMATRIX" not in picture.side_data:
         return rgb
     # Row-vector convention: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 6.2.2).
-    a, b, _, c, d = np.frombuffer(bytes(picture.side_data["DISPLAYMATRIX"]), np.int32)[:5].tolist()
+    side = picture.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item]  # PyAV's stub names only one kind
+    a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5].tolist()
     if abs(b) > abs(a):
         rgb = cv2.transpose(rgb)  # type: ignore[assignment]
         a, d = c, b
