@@ -11,8 +11,10 @@ from typing import Any
 
 from segnet_live.card import Card, find_card
 from segnet_live.errors import SegnetLiveError, UsageError
-from train.checkpoint import read_checkpoint
+from train.checkpoint import current_commit, read_checkpoint
+from train.config import add_options, from_options
 from train.data import LabelledSet, Sample
+from train.package import shown_command
 from train.sets import SETS
 
 
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     subject.add_argument("--model", help="installed model or model folder")
     subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
     command.add_argument("--architecture", help="network of a checkpoint that does not say")
-    command.add_argument("--split", default="val")
+    command.add_argument("--split", nargs="+", default=["val"])
     command.add_argument("--drives", nargs="+", metavar="PREFIX", help="only images whose names begin so")
     command.add_argument(
         "--pictures", type=Path, metavar="DIR", help="write image, labels and errors of every image here"
@@ -87,20 +89,32 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _fit_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default="segnet-fast")
-    command.add_argument("--epochs", type=int, default=200)
-    command.add_argument("--out", type=Path, required=True)
-    command.add_argument("--init", type=Path)
-    command.add_argument("--lr", type=float, default=2e-3)
+    add_options(command)
+    command.add_argument("--crop", type=_size, metavar="WxH", help="size of the random crops, in multiples of 32")
+    command.add_argument("--out", type=Path, help="folder of this run (default runs/MODEL); a run in it goes on")
+    command.add_argument("--compile", action="store_true", help="torch.compile the network")
+    command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
+    command.add_argument("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
     command.set_defaults(run=_fit)
 
 
 def _fit(args: argparse.Namespace) -> None:
-    from train.fit import FitConfig, fit
+    from train.fit import Run, Session
+    from train.processes import joined
+    from train.start import load_teacher, split_samples, starting_network
 
-    config = FitConfig(model=args.model, epochs=args.epochs, lr=args.lr)
+    config = from_options(args, args.crop)
     labelled = SETS[args.set]
-    fit(config, labelled.load(args.data, "train"), labelled.load(args.data, "val"), args.out, args.init)
+    out = args.out or Path("runs") / config.model
+    train, val, data = split_samples(config, labelled, args.data, out)
+    about = {"command": shown_command(args.command_line), "commit": current_commit(), "data": data}
+    network = starting_network(config, labelled, getattr(args, "init", ""), getattr(args, "vgg16", ""))
+    teacher = load_teacher(args.teacher, config, labelled) if config.teacher else None
+    session = Session(out, about, args.compile, args.checkpoint_every, args.stop_after * 60)
+    with joined() as processes:
+        complete = Run(config, labelled, train, val, network, processes, session, teacher).go()
+        if processes.rank == 0:
+            print(f"{out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
 
 
 def _measured(
@@ -113,7 +127,7 @@ def _measured(
     source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
     engine = open_engine(card, backend=args.backend, precision=args.precision, size=args.size, source_size=source)
     with closing(engine):
-        result = evaluate(through(engine), samples, card.classes, pictures)
+        result = evaluate(through(engine), samples, card.classes, pictures=pictures)
         info = engine.info
     height, width = info.input_size
     at = f"{info.backend} {info.precision}, network at {width}x{height}, images {source[1]}x{source[0]}"
@@ -125,7 +139,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from train.evaluate import write_json
 
     labelled = SETS[args.set]
-    samples = labelled.load(args.data, args.split, args.drives)
+    samples = [s for split in args.split for s in labelled.load(args.data, split, args.drives)]
     with tempfile.TemporaryDirectory() as scratch:
         if args.checkpoint is not None:
             card = _packaged(args.checkpoint, args.architecture, labelled, Path(scratch) / args.checkpoint.stem)
@@ -156,7 +170,7 @@ def _packaged(
 
 def _package(args: argparse.Namespace) -> None:
     from train.evaluate import write_json
-    from train.package import install, read_fields, scratch_folder, shown_command
+    from train.package import install, read_fields, scratch_folder
 
     config = read_checkpoint(args.checkpoint).config
     labelled = SETS[config.get("set", "camvid")]

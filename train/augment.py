@@ -1,108 +1,221 @@
-"""Random changes of labelled images: geometry, light, weather-like haze, blur, noise and compression.
+"""Random changes of labelled images, on any device: geometry, light, weather-like haze, blur, noise and compression.
 
 CamVid was filmed with one camera in one town. The changes stand for what users' cameras add: other focal lengths and
 mountings, white balance, exposure, dusk and night, haze, defocus, motion blur, sensor noise and compression.
+
+Chance and pixels are apart: `draw` makes one sample's numbers on the host from its own generator, `change` applies a
+batch of them as tensor operations. So a crop does not depend on the batch it is in or on the number of processes.
 """
 
 from __future__ import annotations
 
-import cv2
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
-from segnet_live.frame import LabelMap
+Draw: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""One sample's numbers, see `draw`."""
 
-Rgb = NDArray[np.uint8]
+KERNEL = 9
+"""Taps of the blur; a motion of at most 8 pixels."""
+
+# ITU-T T.81, annex K: the tables that JPEG encoders scale by quality
+_LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
+           18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
+_CHROMA = (
+    "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99 " + "99 " * 32
+)
 
 
-def random_geometry(
-    rgb: Rgb, labels: LabelMap, size: tuple[int, int], void_id: int, rng: np.random.Generator
-) -> tuple[Rgb, LabelMap]:
-    """A randomly scaled, tilted, mirrored crop of `size`; what lies outside the picture is void."""
-    height, width = size
-    h, w = labels.shape
-    scale = float(np.exp(rng.uniform(np.log(0.55), np.log(2.0))))
-    aspect = float(np.exp(rng.uniform(-0.12, 0.12)))
-    angle = float(np.deg2rad(rng.normal(0, 1.8)))
-    sx, sy = scale * aspect, scale / aspect
-    flip = -1.0 if rng.random() < 0.5 else 1.0
-
-    # the crop's centre in the source: anywhere that keeps the crop inside, or the middle if it is larger
-    def centre(full: int, crop: float) -> float:
-        slack = max(full - crop, 0.0)
-        return full / 2 + rng.uniform(-0.5, 0.5) * (slack if slack else 0.15 * full)
-
-    cx, cy = centre(w, width / sx), centre(h, height / sy)
+def _geometry(rng: np.random.Generator, source: tuple[int, int], crop: tuple[int, int]) -> dict[str, object]:
+    """A randomly scaled, tilted, mirrored crop, as the map from its normalised coordinates to pixels of the source."""
+    height, width = source
+    scale = np.exp(rng.uniform(np.log(0.55), np.log(2.0)))
+    aspect, angle = np.exp(rng.uniform(-0.12, 0.12)), np.deg2rad(rng.normal(0, 1.8))
+    sx, sy, flip = scale * aspect, scale / aspect, -1.0 if rng.random() < 0.5 else 1.0
     cos, sin = np.cos(angle), np.sin(angle)
     forward = np.array([[flip * sx * cos, -flip * sx * sin], [sy * sin, sy * cos]])
-    shift = np.array([width / 2, height / 2]) - forward @ np.array([cx, cy])
-    matrix = np.concatenate([forward, shift[:, None]], 1)
-    interpolation = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
-    if scale < 0.7:  # warpAffine has no area filter: shrink first, so that thin things do not alias
-        small = cv2.resize(rgb, (int(w * sx), int(h * sy)), interpolation=interpolation)
-        matrix_rgb = matrix @ np.diag([w / small.shape[1], h / small.shape[0], 1.0])
-    else:
-        small, matrix_rgb = rgb, matrix
-    fill = tuple(float(v) for v in rgb.reshape(-1, 3)[:: max(1, h * w // 97)].mean(0))
-    out = cv2.warpAffine(small, matrix_rgb, (width, height), flags=cv2.INTER_LINEAR, borderValue=fill)
-    out_labels = cv2.warpAffine(labels, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=float(void_id))
-    return out.astype(np.uint8, copy=False), out_labels.astype(np.uint8, copy=False)
+    half = np.diag([crop[1] / 2, crop[0] / 2])
+
+    def centre(full: int, part: float) -> float:
+        """Anywhere that keeps the crop inside, or near the middle if it is larger."""
+        slack = max(full - part, 0.0)
+        return full / 2 + rng.uniform(-0.5, 0.5) * (slack or 0.15 * full)
+
+    middle = [centre(width, crop[1] / sx), centre(height, crop[0] / sy)]
+    return {"matrix": np.linalg.inv(forward) @ half, "middle": middle, "scale": scale}
 
 
-def _light(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Exposure, contrast, gamma, white balance and saturation; sometimes dusk or night. x: 0..1."""
-    x = x * np.float32(np.exp(rng.normal(0, 0.22)))
-    mean = x.mean()
-    x = (x - mean) * np.float32(np.exp(rng.normal(0, 0.22))) + mean
-    x = x * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
-    grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
-    saturation = np.float32(rng.uniform(0.0, 0.3) if rng.random() < 0.08 else np.exp(rng.normal(0, 0.3)))
-    x = grey[..., None] + (x - grey[..., None]) * saturation
-    x = np.clip(x, 0, 1)
-    gamma = float(np.exp(rng.normal(0, 0.25)))
-    if rng.random() < 0.1:  # night-like: dark, steep, tinted
-        gamma *= rng.uniform(1.3, 2.2)
-        x = (
-            x
-            * np.float32(rng.uniform(0.45, 0.9))
-            * np.array([1.0, rng.uniform(0.85, 1), rng.uniform(0.6, 1.1)], np.float32)
-        )
-    return np.power(x, np.float32(gamma), dtype=np.float32)
-
-
-def random_photometry(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """The same scene through another camera, light or weather. Labels stay as they are."""
-    height, width = rgb.shape[:2]
-    x = rgb.astype(np.float32) / 255
+def _light(rng: np.random.Generator) -> dict[str, object]:
+    """Exposure, contrast, white balance, saturation, gamma; one in ten night-like: dark, steep, tinted."""
+    numbers: dict[str, Any] = dict.fromkeys(("gain", "contrast", "saturation", "gamma"), 1.0)
+    numbers |= {"balance": np.ones(3), "tint": np.ones(3)}
     if rng.random() < 0.9:
-        x = _light(x, rng)
-    if rng.random() < 0.15:  # haze or glare: a veil that thickens towards the horizon's rows
-        veil = np.linspace(rng.uniform(0, 0.5), rng.uniform(0, 0.3), height, dtype=np.float32)[:, None, None]
-        x = x * (1 - veil) + veil * np.float32(rng.uniform(0.6, 1.0))
-    if rng.random() < 0.2:  # a broad shadow or a bright patch with a soft edge
-        ramp = np.clip(np.linspace(-1, 1, width) * rng.uniform(1, 6) + rng.uniform(-3, 3), -0.5, 0.5) + 0.5
-        x = x * (1 + (ramp * rng.uniform(-0.55, 0.4)).astype(np.float32))[None, :, None]
-    blur = rng.random()
-    if blur < 0.15:
-        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6)))
-    elif blur < 0.22:  # motion, mostly sideways
-        length = int(rng.integers(3, 9))
-        x = cv2.blur(x, (length, 1) if rng.random() < 0.75 else (1, length))
-    elif blur < 0.34:
-        x = x + (x - cv2.GaussianBlur(x, (0, 0), 1.2)) * np.float32(rng.uniform(0.3, 1.2))
-    if rng.random() < 0.25:
-        x = x + rng.standard_normal(x.shape, dtype=np.float32) * np.float32(rng.uniform(0.005, 0.05))
-    out = (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)
-    if rng.random() < 0.2:
-        quality = int(rng.integers(20, 75))
-        _, packed = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        out = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
-    return out
+        numbers["gain"], numbers["contrast"] = np.exp(rng.normal(0, 0.22, 2))
+        numbers["balance"] = np.exp(rng.normal(0, 0.08, 3))
+        numbers["saturation"] = rng.uniform(0.0, 0.3) if rng.random() < 0.08 else np.exp(rng.normal(0, 0.3))
+        numbers["gamma"] = np.exp(rng.normal(0, 0.25))
+        if rng.random() < 0.1:
+            numbers["gamma"] *= rng.uniform(1.3, 2.2)
+            numbers["tint"] = rng.uniform(0.45, 0.9) * np.array([1.0, rng.uniform(0.85, 1), rng.uniform(0.6, 1.1)])
+    veil = (rng.uniform(0, 0.5), rng.uniform(0, 0.3)) if rng.random() < 0.15 else (0.0, 0.0)
+    ramp = (rng.uniform(1, 6), rng.uniform(-3, 3), rng.uniform(-0.55, 0.4)) if rng.random() < 0.2 else (0.0, 0.0, 0.0)
+    return numbers | {"veil": veil, "veil_light": rng.uniform(0.6, 1.0), "ramp": ramp}
 
 
-def augmented(
-    rgb: Rgb, labels: LabelMap, size: tuple[int, int], void_id: int, rng: np.random.Generator
-) -> tuple[Rgb, LabelMap]:
-    """One random training crop of `size` (height, width) from a labelled image."""
-    rgb, labels = random_geometry(rgb, labels, size, void_id, rng)
-    return random_photometry(rgb, rng), labels
+def _lens(rng: np.random.Generator) -> dict[str, object]:
+    """Defocus, motion or sharpening as two 1-D kernels and their share, sensor noise, JPEG quality (0: none)."""
+    taps = np.arange(KERNEL) - KERNEL // 2
+    still = (taps == 0).astype(float)
+    rows, columns, share = still, still, 0.0
+    kind = rng.random()
+    if kind < 0.15 or 0.22 <= kind < 0.34:
+        sigma = rng.uniform(0.4, 1.6) if kind < 0.15 else 1.2
+        rows = columns = np.exp(-(taps**2) / (2 * sigma**2))
+        share = 1.0 if kind < 0.15 else -rng.uniform(0.3, 1.2)
+    elif kind < 0.22:  # motion, mostly sideways
+        length = int(rng.integers(3, KERNEL))
+        box = ((taps >= -(length // 2)) & (taps < length - length // 2)).astype(float)
+        rows, columns = (still, box) if rng.random() < 0.75 else (box, still)
+        share = 1.0
+    noise = rng.uniform(0.005, 0.05) if rng.random() < 0.25 else 0.0
+    quality = rng.integers(20, 75) if rng.random() < 0.2 else 0
+    return {
+        "rows": rows / rows.sum(), "columns": columns / columns.sum(), "share": share,
+        "noise": noise, "quality": quality,
+    }  # fmt: skip
+
+
+def draw(rng: np.random.Generator, source: tuple[int, int], crop: tuple[int, int], classes: int, paste: float) -> Draw:
+    """The numbers of one random crop of size `crop` from an image of size `source`, both (height, width).
+
+    Args:
+        paste: chance that each class is copied over from the batch's next crop, see `change`.
+    """
+    numbers = _geometry(rng, source, crop) | _light(rng) | _lens(rng)
+    numbers["pasted"] = rng.random(classes) < paste
+    return {key: np.asarray(value, np.float32) for key, value in numbers.items()}
+
+
+@torch.no_grad()
+def change(
+    rgb: Tensor, labels: Tensor, draws: Sequence[Draw], crop: tuple[int, int], void_id: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """A batch of random crops.
+
+    Args:
+        rgb: (N, 3, H, W) uint8 and labels: (N, H, W) uint8, on any device; smaller images padded below and to the
+            right, with void.
+        draws: one for each image.
+        seed: of the sensor noise.
+
+    Returns:
+        (N, 3, h, w) float32 of values 0..1, and (N, h, w) int64 class ids; what lies outside the picture is void.
+    """
+    n = {key: torch.from_numpy(np.stack([d[key] for d in draws])).to(rgb.device, non_blocking=True) for key in draws[0]}
+    x, y = _cropped(rgb, labels, n, crop, void_id)
+    if any(d["pasted"].any() for d in draws):
+        x, y = _pasted(x, y, n["pasted"])
+    x = _relit(x, n)
+    if any(d["share"] for d in draws):
+        x = _blurred(x, n)
+    # which samples: known on the host, so nothing waits for the device
+    if noisy := [i for i, d in enumerate(draws) if d["noise"]]:
+        generator = torch.Generator(rgb.device).manual_seed(seed)
+        grain = torch.randn((len(noisy), *x.shape[1:]), generator=generator, device=x.device)
+        x[noisy] = x[noisy] + grain * _each(n["noise"][noisy])
+    x = x.clamp(0, 1)
+    if packed := [i for i, d in enumerate(draws) if d["quality"]]:
+        x[packed] = compressed(x[packed], n["quality"][packed])
+    return x, y
+
+
+def _each(number: Tensor) -> Tensor:
+    """(N,) or (N, 3) -> (N, 1 or 3, 1, 1)."""
+    return number.reshape(len(number), -1, 1, 1)
+
+
+def _cropped(
+    rgb: Tensor, labels: Tensor, n: Mapping[str, Tensor], crop: tuple[int, int], void_id: int
+) -> tuple[Tensor, Tensor]:
+    size = torch.tensor([labels.shape[2], labels.shape[1]], dtype=torch.float32, device=rgb.device)
+    theta = torch.cat((n["matrix"] * (2 / size)[:, None], (n["middle"] * 2 / size - 1)[..., None]), 2)
+    grid = F.affine_grid(theta, [len(rgb), 1, *crop], align_corners=False)
+    x = rgb.float() / 255
+    fill = x.mean((2, 3), keepdim=True)
+    x = x - fill  # grid_sample pads with 0
+    # bilinear sampling has no area filter: small scales read a halved picture, so that thin things do not alias
+    halved = F.grid_sample(F.avg_pool2d(x, 2), grid, align_corners=False)
+    x = torch.where(_each(n["scale"]) < 0.7, halved, F.grid_sample(x, grid, align_corners=False)) + fill
+    shifted = labels[:, None].float() - void_id
+    y = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0] + void_id
+    return x, y.round().long()
+
+
+def _pasted(x: Tensor, y: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """The next crop's pixels of each crop's drawn classes laid over it (after ClassMix, arXiv:2007.07936)."""
+    over_x, over_y = x.roll(-1, 0), y.roll(-1, 0)
+    table = F.pad(classes, (0, 256 - classes.shape[1]))
+    over = table.gather(1, over_y.flatten(1)).reshape(y.shape) > 0
+    return torch.where(over[:, None], over_x, x), torch.where(over, over_y, y)
+
+
+def _relit(x: Tensor, n: Mapping[str, Tensor]) -> Tensor:
+    height, width = x.shape[-2:]
+    x = x * _each(n["gain"])
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = ((x - mean) * _each(n["contrast"]) + mean) * _each(n["balance"])
+    grey = (x * torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    x = (grey + (x - grey) * _each(n["saturation"])).clamp(0, 1)
+    x = (x * _each(n["tint"])).clamp(0, 1) ** _each(n["gamma"])
+    down = torch.linspace(0, 1, height, device=x.device).view(1, 1, -1, 1)
+    veil = torch.lerp(_each(n["veil"][:, 0]), _each(n["veil"][:, 1]), down)  # haze or glare that thins downwards
+    x = x * (1 - veil) + veil * _each(n["veil_light"])
+    across = torch.linspace(-1, 1, width, device=x.device).view(1, 1, 1, -1)
+    steep, place, strength = (_each(v) for v in n["ramp"].unbind(1))
+    return x * (1 + ((across * steep + place).clamp(-0.5, 0.5) + 0.5) * strength)  # a broad shadow with a soft edge
+
+
+def _blurred(x: Tensor, n: Mapping[str, Tensor]) -> Tensor:
+    count, channels = x.shape[:2]
+    planes = F.pad(x, [KERNEL // 2] * 4, mode="replicate").flatten(0, 1)[None]
+    rows = n["rows"].repeat_interleave(channels, 0)[:, None, :, None]
+    columns = n["columns"].repeat_interleave(channels, 0)[:, None, None, :]
+    groups = count * channels
+    blurred = F.conv2d(F.conv2d(planes, rows, groups=groups), columns, groups=groups).reshape(x.shape)
+    return torch.lerp(x, blurred, _each(n["share"]))
+
+
+def _table(numbers: str, quality: Tensor) -> Tensor:
+    """(N, 1, 1, 1, 8, 8) quantisation steps at each quality 1..100."""
+    base = torch.tensor([float(v) for v in numbers.split()], device=quality.device).reshape(8, 8)
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
+    return (base * scale.reshape(-1, 1, 1, 1, 1, 1)).round().clamp(1, 255)
+
+
+def _quantised(plane: Tensor, table: Tensor) -> Tensor:
+    """(N, C, H, W) of values around 0, through the 8x8 cosine transform, the quantiser, and back."""
+    count, channels, height, width = plane.shape
+    i = torch.arange(8, device=plane.device, dtype=torch.float32)
+    basis = torch.cos((2 * i[None] + 1) * i[:, None] * torch.pi / 16) / 2
+    basis[0] /= 2**0.5
+    blocks = plane.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
+    blocks = basis.T @ ((basis @ blocks @ basis.T / table).round() * table) @ basis
+    return blocks.transpose(3, 4).reshape(plane.shape)
+
+
+def compressed(x: Tensor, quality: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB of values 0..1 as JPEG of each quality (N,) 1..100 would show it; H and W in multiples of 16."""
+    to_ycc = torch.tensor(
+        [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], device=x.device
+    )
+    ycc = torch.einsum("ij,njhw->nihw", to_ycc, x * 255)
+    luma = _quantised(ycc[:, :1] - 128, _table(_LUMA, quality)) + 128
+    chroma = _quantised(F.avg_pool2d(ycc[:, 1:], 2), _table(_CHROMA, quality))
+    ycc = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="bilinear")), 1)
+    return (torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycc), ycc) / 255).clamp(0, 1)

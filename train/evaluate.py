@@ -67,9 +67,12 @@ def through(engine: Engine) -> Segment:
 
 
 def evaluate(
-    segment: Segment, samples: Sequence[Sample], classes: ClassSet, pictures: Path | None = None
+    segment: Segment, samples: Sequence[Sample], classes: ClassSet, *, pictures: Path | None = None, bf: bool = True
 ) -> Evaluation:
     """All measures over `samples`; with `pictures`, also a comparison per image in that folder.
+
+    Args:
+        bf: False leaves out BF, which takes longer than the rest together.
 
     Raises:
         OutputError: a picture cannot be written.
@@ -79,7 +82,8 @@ def evaluate(
     for sample in samples:
         labels = segment(sample.rgb)
         confusion.add(sample.labels, labels)
-        boundaries.append(boundary_f1(sample.labels, labels, len(classes)))
+        if bf:
+            boundaries.append(boundary_f1(sample.labels, labels, len(classes)))
         if not consecutive(before, sample.name):
             flicker.cut()
         flicker.add(labels, sample.labels)

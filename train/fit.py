@@ -1,183 +1,334 @@
-"""The training loop: one readable function over stateless random numbers, so that a resumed run equals an unbroken one."""
+"""The training loop. A run is its settings and a step number: stopped anywhere, it goes on as if it never had been."""
 
 from __future__ import annotations
 
-import csv
-import json
+import copy
 import math
-import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
-from segnet_live.classes import CAMVID
-from segnet_live.nets.segnet import NETWORKS, Network
-from segnet_live.quality import Confusion, Scores
-from train.augment import augmented
-from train.data import Sample, class_frequencies, median_frequency_weights
+from segnet_live.errors import OutputError, SegnetLiveError
+from segnet_live.frame import LabelMap
+from segnet_live.nets.pooling import EXACT
+from segnet_live.nets.segnet import Network
+from train.checkpoint import load, save
+from train.config import FitConfig, require_same
+from train.curves import Row, write_curves
+from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights
+from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
+from train.feed import Feed
+from train.losses import balanced_cross_entropy, distillation, lovasz_softmax
+from train.optimise import learning_rate, make_optimiser, move_average, settle_statistics
+from train.processes import Processes
+from train.stop import StopRequest
 
-MEAN = (0.412, 0.425, 0.433)
-STD = (0.307, 0.312, 0.307)
-"""CamVid train's mean and standard deviation per RGB channel, of values 0..1."""
+LOOK_EVERY = 20
+"""Steps between looks at the loss: each look waits for the device."""
+
+
+class DivergedError(SegnetLiveError):
+    """The loss or a weight is no longer a number."""
 
 
 @dataclass(frozen=True, slots=True)
-class FitConfig:
-    """Everything that decides a run's result, saved beside its checkpoints."""
+class Session:
+    """What may differ from call to call without changing a run's result.
 
-    model: str
-    epochs: int
-    batch: int = 8
-    crop: tuple[int, int] = (256, 320)
-    lr: float = 2e-3
-    weight_decay: float = 0.02
-    warmup_epochs: int = 3
-    ema_decay: float = 0.998
-    weight_power: float = 0.5
-    seed: int = 0
-    workers: int = 1
-    evaluate_every: int = 5
+    Attributes:
+        out: folder of checkpoints, curves and samples.
+        about: what the card will say: command, commit, data.
+        compiled: compile the network; pays on a GPU from some minutes on.
+        checkpoint_s: seconds between checkpoints within an epoch.
+        stop_after_s: end this call after so many seconds, to go on with the next; 0 never.
+    """
 
-
-class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented crops whose randomness depends only on (seed, epoch, position)."""
-
-    def __init__(self, samples: list[Sample], config: FitConfig, epoch: int) -> None:
-        self.samples, self.config, self.epoch = samples, config, epoch
-        self.order = np.random.default_rng((config.seed, epoch)).permutation(len(samples))
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        cv2.setNumThreads(1)
-        rng = np.random.default_rng((self.config.seed, self.epoch, position))
-        sample = self.samples[self.order[position]]
-        rgb, labels = augmented(sample.rgb, sample.labels, self.config.crop, CAMVID.void_id, rng)
-        return torch.from_numpy(rgb), torch.from_numpy(labels)
+    out: Path
+    about: dict[str, Any]
+    compiled: bool = False
+    checkpoint_s: float = 300.0
+    stop_after_s: float = 0.0
 
 
-def normalised(rgb: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, channels-last, zero mean and unit variance on CamVid."""
-    mean = torch.tensor(MEAN, device=rgb.device) * 255
-    std = torch.tensor(STD, device=rgb.device) * 255
-    return ((rgb.float() - mean) / std).permute(0, 3, 1, 2)
+class Run:
+    """One training run, on this process's device; `go` takes it to its end or to a stop."""
+
+    def __init__(
+        self,
+        config: FitConfig,
+        labelled: LabelledSet,
+        train: Sequence[Sample],
+        val: Sequence[Sample],
+        network: Network,
+        processes: Processes,
+        session: Session,
+        teacher: Network | None = None,
+    ) -> None:
+        self.config, self.labelled, self.val = config, labelled, val
+        self.processes, self.session = processes, session
+        device = processes.device
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.set_float32_matmul_precision("high")
+        self.network = self._placed(network)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.teacher = None if teacher is None else self._placed(teacher).eval().requires_grad_(False)
+        self.trained = processes.wrapped(self.network)
+        self.optimiser = make_optimiser(self.network, config)
+        self.feed = Feed(train, labelled, config, device, processes.rank, processes.world)
+        weights = median_frequency_weights(class_frequencies(train, labelled.classes), config.weight_power)
+        self.class_weight = torch.tensor(weights, dtype=torch.float32, device=device)
+        self.mean = torch.tensor(config.mean, device=device).view(1, 3, 1, 1)
+        self.deviation = torch.tensor(config.std, device=device).view(1, 3, 1, 1)
+        self.step, self.seconds, self.evaluations, self.best = 0, 0.0, 0, 0.0
+        self.history: list[Row] = []
+        self.loss_sum, self.loss_steps = torch.zeros((), device=device), 0
+        self.console = Console(quiet=processes.rank > 0)
+        self._resume()
+        if session.compiled:
+            self.trained = torch.compile(self.trained)  # type: ignore[assignment]
+
+    def _placed(self, network: Network) -> Network:
+        """On the device, channels last; on CUDA with the equal pooling that keeps it (max_unpool2d does not)."""
+        if self.processes.device.type == "cuda" and network.pooling is EXACT["torch"]:
+            network.pooling = EXACT["resize"]
+        network.to(self.processes.device)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    @property
+    def progress(self) -> float:
+        """0..1 of the whole run, by time if the settings say minutes, else by steps."""
+        if self.config.minutes:
+            return min(self.seconds / (60 * self.config.minutes), 1.0)
+        return min(self.step / (self.config.epochs * self.feed.steps_per_epoch), 1.0)
+
+    def go(self) -> bool:
+        """True once the run is complete; False if this call's time was up first.
+
+        Raises:
+            DivergedError: the loss or a weight is NaN or infinite; `last.pt` is from before.
+            KeyboardInterrupt: a stop was asked for; `last.pt` is from the last whole step.
+            OutputError: a file cannot be written; what was there stays whole.
+        """
+        began = saved = time.monotonic()
+        before = self.seconds
+        epoch_began, epoch_steps = began, 0
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        task = bar.add_task("training", total=1.0)
+        bar.update(task, completed=self.progress)
+        with StopRequest() as stop, bar:
+            while self.progress < 1:
+                now = time.monotonic()
+                up = bool(self.session.stop_after_s) and now - began > self.session.stop_after_s
+                flags = torch.tensor([before + now - began, up, stop.asked], device=self.processes.device)
+                if self.processes.world > 1:  # all processes follow rank 0's clock, and stop if any is asked to
+                    flags[0] *= self.processes.rank == 0
+                    flags = self.processes.shared(flags)
+                    elapsed, up, asked = flags.tolist()
+                else:
+                    elapsed, asked = before + now - began, stop.asked
+                self.seconds = elapsed
+                if asked or up:
+                    self._save("last.pt")
+                    if asked:
+                        raise KeyboardInterrupt
+                    return False
+                self._one_step()
+                epoch_steps += 1
+                if self.step % LOOK_EVERY == 0:
+                    self._look()
+                    bar.update(task, completed=self.progress)
+                if self.step % self.feed.steps_per_epoch == 0 or self.progress >= 1:
+                    images = epoch_steps * self.config.batch * self.processes.world
+                    self._end_epoch(images / (time.monotonic() - epoch_began))
+                    bar.update(task, completed=self.progress, description=self._line(self.history[-1]))
+                    epoch_began, epoch_steps = time.monotonic(), 0
+                elif time.monotonic() - saved > self.session.checkpoint_s:
+                    self._save("last.pt")
+                    saved = time.monotonic()
+        return True
+
+    def _one_step(self) -> None:
+        config, device = self.config, self.processes.device
+        rate = learning_rate(config, self.progress if config.minutes else self._progress_after(self.step + 1))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        rgb, labels = self.feed.batch(self.step)
+        x = self._normalised(rgb)
+        torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout, the same after a resumption
+        self.network.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            logits = self.trained(x)
+            taught = None if self.teacher is None else self.teacher(x)
+        void_id = self.labelled.classes.void_id
+        total, weight = balanced_cross_entropy(logits, labels, self.class_weight, void_id, config.boundary)
+        # every process divides by the same mean weight, so that their averaged gradients are the whole batch's
+        loss = total * self.processes.world / self.processes.shared(weight.detach().clone()).clamp(min=1e-6)
+        if config.lovasz:
+            loss = loss + config.lovasz * lovasz_softmax(logits, labels, void_id)
+        if taught is not None:
+            loss = loss + config.distil * distillation(logits, taught)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.step += 1
+        move_average(self.average, self.network, min(config.ema_decay, (1 + self.step) / (10 + self.step)))
+        self.loss_sum += loss.detach()
+        self.loss_steps += 1
+
+    def _progress_after(self, steps: int) -> float:
+        return min(steps / (self.config.epochs * self.feed.steps_per_epoch), 1.0)
+
+    def _normalised(self, rgb: Tensor) -> Tensor:
+        return ((rgb - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+
+    def _look(self) -> float:
+        """The mean loss of the epoch so far; waits for the device.
+
+        Raises:
+            DivergedError: it is not finite.
+        """
+        loss = float(self.loss_sum) / max(self.loss_steps, 1)
+        if not math.isfinite(loss):
+            epoch = self.step / self.feed.steps_per_epoch
+            raise DivergedError(
+                f"the loss is {loss} at epoch {epoch:.1f}, step {self.step}; the last good state is in "
+                f"{self.session.out / 'last.pt'}: lower --lr, with that file as --init and another --out"
+            )
+        return loss
+
+    def _end_epoch(self, images_per_s: float) -> None:
+        loss = self._look()
+        row: Row = {
+            "epoch": self.step / self.feed.steps_per_epoch,
+            "step": self.step,
+            "minutes": self.seconds / 60,
+            "loss": loss,
+            "lr": self.optimiser.param_groups[0]["lr"],
+            "images_per_s": images_per_s,
+        }
+        busy = device_busy(self.processes.device)
+        if busy is not None:
+            row["device_busy"] = busy
+        self.loss_sum.zero_()
+        self.loss_steps = 0
+        self.history.append(row)
+        better = False
+        due = int(self.progress * self.config.evaluations)
+        if due > self.evaluations:
+            self.evaluations = due
+            if self.processes.rank == 0:
+                better = self._evaluate(row)
+        if self.processes.rank == 0:
+            self._save("last.pt")
+            if better:
+                self._save("best.pt")
+            write_curves(self.session.out, self.history)
+            if "mIoU" in row or not self.console.is_terminal:
+                self.console.print(self._line(row), highlight=False)
+
+    def _evaluate(self, row: Row) -> bool:
+        """Adds G, C and mIoU of the averaged network to `row`; True if it is the best so far."""
+        if not self.config.ema_decay:
+            settle_statistics(self.average, [self._normalised(batch) for batch in self.feed.whole()])
+        result: Evaluation = evaluate(self.segment, self.val, self.labelled.classes, bf=False)
+        row |= {"G": result.global_accuracy, "C": result.class_accuracy, "mIoU": result.miou}
+        shown = self.val[:: max(1, len(self.val) // 4)][:4]
+        rows = [comparison(sample, self.segment(sample.rgb), self.labelled.classes) for sample in shown]
+        if len({r.shape for r in rows}) == 1:
+            write_picture(self.session.out / "samples" / f"epoch-{int(row['epoch']):05d}.png", np.concatenate(rows))
+        if self.config.train_on_val or row[self.config.select] <= self.best:
+            return False
+        self.best = row[self.config.select]
+        return True
+
+    @torch.no_grad()
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids by the averaged network, at the image's own size."""
+        device = self.processes.device
+        x = torch.from_numpy(rgb).to(device).permute(2, 0, 1)[None].float() / 255
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            labels: LabelMap = self.average.label_ids(self._normalised(x))[0].to("cpu", torch.uint8).numpy()
+        return labels
+
+    def _line(self, row: Row) -> str:
+        measured = "".join(f"  {name} {row[name]:.4f}" for name in ("G", "C", "mIoU") if name in row)
+        return f"epoch {row['epoch']:g}  loss {row['loss']:.4f}  {row['images_per_s']:.1f} images/s{measured}"
+
+    def _save(self, name: str) -> None:
+        """The whole state to `out/name`, on rank 0.
+
+        Raises:
+            DivergedError: a weight is not finite; nothing is written.
+            OutputError: it cannot be written.
+        """
+        if self.processes.rank:
+            return
+        self._look()
+        if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
+            raise DivergedError(
+                f"a weight is NaN or infinite at step {self.step}; lower --lr and start again from last.pt"
+            )
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "config": self.config.as_json(),
+            "run": self.session.about | {"minutes": self.seconds / 60},
+            "history": self.history,
+            "epoch": self.step / self.feed.steps_per_epoch,
+            "loss_sum": self.loss_sum,
+        }
+        counters = ("step", "seconds", "evaluations", "best", "loss_steps")
+        save(self.session.out / name, state | {key: getattr(self, key) for key in counters})
+
+    def _resume(self) -> None:
+        """Take up `last.pt` where there is one, else begin with the settings written beside it to be.
+
+        Raises:
+            UsageError: it is of another run. DataError: it is damaged. OutputError: the folder cannot be written.
+        """
+        out = self.session.out
+        path = out / "last.pt"
+        if path.exists():
+            state = load(path, self.processes.device)
+            require_same(state.get("config"), self.config, path)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.history = state["history"]
+            self.loss_sum = state["loss_sum"]
+            for key in ("step", "seconds", "evaluations", "best", "loss_steps"):
+                setattr(self, key, state[key])
+            self.console.print(f"going on from epoch {state['epoch']:g} of {path}", highlight=False)
+        if self.processes.rank == 0:
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{out} cannot be made ({error.strerror}); pass another --out") from error
+            write_json(out / "config.json", self.config.as_json())
 
 
-@torch.no_grad()
-def evaluate(network: nn.Module, samples: list[Sample], device: torch.device) -> Scores:
-    """Scores of `network` on whole images at their own size."""
-    network.eval()
-    confusion = Confusion(len(CAMVID))
-    for sample in samples:
-        x = normalised(torch.from_numpy(sample.rgb)[None].to(device))
-        with torch.autocast(device.type, torch.bfloat16):
-            labels = network.label_ids(x) if isinstance(network, Network) else network(x).argmax(1)
-        confusion.add(sample.labels, labels[0].to("cpu", torch.uint8).numpy())
-    return confusion.scores()
+def device_busy(device: torch.device) -> float | None:
+    """Share 0..1 of the last moments in which the GPU computed, as its driver counts; None where it cannot say."""
+    if device.type != "cuda":
+        return None
+    import pynvml
 
-
-def learning_rate(config: FitConfig, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up, then a half cosine to zero."""
-    warmup, total = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
-    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for convolution kernels only, none for batch norm and biases."""
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": kernels, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights and batch-norm statistics."""
-    for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if a.dtype.is_floating_point:
-            a.lerp_(b, 1 - decay)
-        else:
-            a.copy_(b)
-
-
-def batches(samples: list[Sample], config: FitConfig, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    loader = DataLoader(
-        Crops(samples, config, epoch), config.batch, drop_last=True, num_workers=config.workers,
-        prefetch_factor=4 if config.workers else None,
-    )  # fmt: skip
-    yield from loader
-
-
-def save(path: Path, state: dict[str, object]) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
-
-
-def fit(config: FitConfig, train: list[Sample], val: list[Sample], out: Path, init: Path | None = None) -> None:
-    """Train, keep `last.pt` and `best.pt` (by val mIoU of the averaged weights) in `out`; resume if `last.pt` is there."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(config.seed)
-    network = NETWORKS[config.model](len(CAMVID)).to(device, memory_format=torch.channels_last)
-    average = NETWORKS[config.model](len(CAMVID)).to(device, memory_format=torch.channels_last)
-    if init is not None:
-        network.load_state_dict(torch.load(init, weights_only=True)["average"])
-    average.load_state_dict(network.state_dict())
-    optimiser = torch.optim.AdamW(parameter_groups(network, config.weight_decay), lr=config.lr)
-    weights = median_frequency_weights(class_frequencies(train, CAMVID), config.weight_power)
-    weight = torch.tensor(weights, dtype=torch.float32, device=device)
-    first, best, step = 0, 0.0, 0
-    if (out / "last.pt").exists():
-        state = torch.load(out / "last.pt", map_location=device, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first, best, step = state["epoch"], state["best"], state["step"]
-    steps_per_epoch = len(train) // config.batch
-    began = time.monotonic()
-    for epoch in range(first, config.epochs):
-        network.train()
-        total = 0.0
-        for rgb, labels in batches(train, config, epoch):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, step, steps_per_epoch)
-            x, y = normalised(rgb.to(device, non_blocking=True)), labels.to(device, non_blocking=True).long()
-            with torch.autocast(device.type, torch.bfloat16):
-                logits = network(x)
-            loss = F.cross_entropy(logits.float(), y, weight, ignore_index=CAMVID.void_id)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            step += 1
-            update_average(average, network, min(config.ema_decay, (1 + step) / (10 + step)))
-            total += float(loss.detach())
-        row = {"epoch": epoch + 1, "loss": total / steps_per_epoch, "lr": learning_rate(config, step, steps_per_epoch)}
-        state = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-                 "epoch": epoch + 1, "best": best, "step": step}  # fmt: skip
-        if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
-            scores = evaluate(average, val, device)
-            row |= {"val_g": scores.global_accuracy, "val_c": scores.class_accuracy, "val_miou": scores.miou}
-            if scores.miou > best:
-                best = state["best"] = scores.miou
-                save(out / "best.pt", state)
-        save(out / "last.pt", state)
-        fields = ["epoch", "loss", "lr", "val_g", "val_c", "val_miou"]
-        fresh = not (out / "curves.csv").exists()
-        with open(out / "curves.csv", "a", newline="") as file:
-            writer = csv.DictWriter(file, fields)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
-        print({k: round(v, 4) for k, v in row.items()}, f"{time.monotonic() - began:.0f} s", flush=True)
+    try:
+        return torch.cuda.utilization(device) / 100
+    except pynvml.NVMLError:  # for example on a slice of a GPU
+        return None

@@ -42,15 +42,15 @@ def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str) -> dict[str, Any]:
     """Everything on the card except the weights' sha256 and the metrics."""
     classes, config, run = labelled.classes, checkpoint.config, checkpoint.run
-    recipe = {key: value for key, value in config.items() if key not in ("model", "arguments", "workers")}
+    recipe = {key: value for key, value in config.items() if key not in ("model", "arguments", "mean", "std")}
     return {
         "name": name,
         "architecture": model,
-        "arguments": config.get("arguments", {}),
+        "arguments": {key: value for key, value in config.get("arguments", {}).items() if key != "dropout"},
         "classes": [{"name": n, "colour": c} for n, c in zip(classes.names, classes.colours, strict=True)],
         "void_id": classes.void_id,
         "input_size": list(INPUT_SIZE),
-        "normalisation": {"mean": list(labelled.mean), "std": list(labelled.std)},
+        "normalisation": {"mean": config.get("mean", labelled.mean), "std": config.get("std", labelled.std)},
         "licence": f"{labelled.licence} (as the data the weights were trained on)",
         "training": {
             "data": run.get("data", f"{labelled.name} train"),
@@ -58,6 +58,7 @@ def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name:
             "recipe": recipe,
             "epochs": run.get("epoch"),
             "steps": run.get("step"),
+            "minutes": run.get("minutes"),
             "command": run.get("command", f"python -m train fit --model {model} --data {labelled.name}"),
             "commit": run.get("commit", "unknown"),
             "packaged_at_commit": current_commit(),

@@ -1,0 +1,145 @@
+"""The command line, end to end on a tiny set: fit, package, evaluate, weights, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from segnet_live.card import load_weights, read_card
+from segnet_live.nets.segnet import SegNet
+from train.__main__ import main
+from train.checkpoint import load
+from train.package import shown_command
+
+FAST = ["--crop", "64x32", "--batch", "2", "--epochs", "1", "--evaluations", "1", "--precision", "fp32"]
+ENGINE = ["--backend", "torch", "--size", "96x64"]
+
+
+@pytest.fixture
+def checkpoint(camvid: Path, tmp_path: Path) -> Path:
+    assert main(["fit", "--data", str(camvid), "--out", str(tmp_path / "run"), *FAST]) == 0
+    return tmp_path / "run" / "last.pt"
+
+
+def test_a_packaged_model_says_what_it_is_and_measures_as_its_card_says(
+    camvid: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, figures = tmp_path / "models", tmp_path / "figures.json"
+    package = [
+        "package",
+        "--checkpoint",
+        str(checkpoint),
+        "--name",
+        "tiny",
+        "--out",
+        str(models),
+        "--data",
+        str(camvid),
+    ]
+    assert main([*package, *ENGINE]) == 0
+    card = read_card(models / "tiny")
+    assert (card.name, card.architecture, card.input_size) == ("tiny", "segnet-fast", (360, 480))
+    assert card.training["data"] == "camvid train (6 images)"
+    assert card.training["recipe"]["lr"] == 2e-3
+    assert "research use" in card.licence
+    assert "--out run" in card.training["command"]
+    assert str(tmp_path) not in (card.folder / "card.json").read_text()
+    stored = load_weights(card)
+    average = load(checkpoint)["average"]
+    assert {t.dtype.name for t in stored.values() if t.ndim > 1} == {"float16"}
+    for name, tensor in stored.items():
+        torch.testing.assert_close(torch.from_numpy(tensor).float(), average[name], rtol=1e-3, atol=1e-4)
+    assert not list(models.glob(".package*"))
+
+    evaluate = ["evaluate", "--model", str(models / "tiny"), "--data", str(camvid), "--json", str(figures), *ENGINE]
+    assert main([*evaluate, "--pictures", str(tmp_path / "pictures")]) == 0
+    written = json.loads(figures.read_text())
+    assert card.metrics["camvid val"].items() >= written.items()
+    assert written["images"] == 3
+    assert written["flicker"] is not None
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 3
+    assert "mIoU" in capsys.readouterr().out
+
+
+def test_a_checkpoint_evaluates_without_being_installed(camvid: Path, checkpoint: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    options = ["--split", "train", "val", "--drives", "0016E5", "--json", str(figures)]
+    assert main(["evaluate", "--checkpoint", str(checkpoint), "--data", str(camvid), *options, *ENGINE]) == 0
+    assert json.loads(figures.read_text())["images"] == 5
+
+
+def test_a_run_can_start_from_and_learn_from_a_checkpoint(camvid: Path, checkpoint: Path, tmp_path: Path) -> None:
+    options = ["--init", str(checkpoint), "--teacher", str(checkpoint), "--distil", "0.5", "--lovasz", "0.5"]
+    options += ["--boundary", "1", "--paste", "0.2", "--leave-out", "0001TP"]
+    assert main(["fit", "--data", str(camvid), "--out", str(tmp_path / "second"), *FAST, *options]) == 0
+    assert load(tmp_path / "second" / "last.pt")["config"]["teacher"] == "last.pt"
+
+
+def test_weights_are_printed_for_every_class(camvid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "--data", str(camvid)]) == 0
+    printed = capsys.readouterr().out
+    assert "Bicyclist" in printed
+    assert "1.0000" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["weights", "--data", "nowhere"], "nowhere"),
+        (["evaluate", "--checkpoint", "gone.pt", "--data", "{camvid}"], "gone.pt"),
+        (["evaluate", "--model", "no-such-model", "--data", "{camvid}"], "no-such-model"),
+        (["fit", "--data", "{camvid}", "--crop", "50x50"], "multiple of 32"),
+        (["fit", "--data", "{camvid}", "--leave-out", "9999"], "0001TP"),
+        (["fit", "--data", "{camvid}", "--dropout", "0.5"], "no dropout"),
+        (["fit", "--data", "{camvid}", "--vgg16", "x.pth"], "drop --vgg16"),
+        (["fit", "--data", "{camvid}", "--distil", "1"], "--teacher"),
+        (["fit", "--data", "{camvid}", "--init", "gone.pt"], "gone.pt"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    camvid: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([a.format(camvid=camvid) for a in arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: ")
+    assert words in said
+    assert "\n" not in said
+
+
+def test_a_damaged_checkpoint_is_named(camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.pt").write_bytes(b"PK nothing")
+    assert main(["evaluate", "--checkpoint", str(tmp_path / "bad.pt"), "--data", str(camvid)]) == 2
+    assert "bad.pt is damaged" in capsys.readouterr().err
+
+
+def test_commands_are_shown_without_the_folders_of_a_machine(tmp_path: Path) -> None:
+    assert shown_command(["fit", "--data", "/home/someone/camvid"]) == "python -m train fit --data camvid"
+
+
+def test_vgg16s_encoder_is_taken_from_a_file(camvid: Path, tmp_path: Path) -> None:
+    from train.config import recipe
+    from train.data import LabelledSet
+    from train.start import starting_network
+
+    torch.manual_seed(1)
+    state: dict[str, torch.Tensor] = {}
+    index = 0
+    for encoder in SegNet(11).encoders:
+        for unit in encoder:  # type: ignore[union-attr]
+            conv, norm = unit[0], unit[1]
+            state |= {
+                f"features.{index}.weight": conv.weight.detach(),
+                f"features.{index}.bias": torch.ones(len(norm.bias)),
+            }
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                state[f"features.{index + 1}.{name}"] = getattr(norm, name).detach()
+            index += 3
+        index += 1
+    torch.save(state, tmp_path / "vgg.pth")
+    network = starting_network(recipe("release", "segnet"), LabelledSet(), "", str(tmp_path / "vgg.pth"))
+    first = network.get_submodule("encoders.0.0")
+    torch.testing.assert_close(first.get_parameter("0.weight"), state["features.0.weight"])
+    torch.testing.assert_close(first.get_buffer("1.running_mean"), -torch.ones(64))

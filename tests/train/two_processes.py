@@ -1,0 +1,47 @@
+"""Run by torchrun in `test_processes.py`: trains a network without batch norm and writes its weights."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from segnet_live.nets.pooling import MASK
+from segnet_live.nets.segnet import Network
+from train.config import FitConfig
+from train.data import LabelledSet
+from train.fit import Run, Session
+from train.processes import joined
+
+
+class Plain(Network):
+    """Two convolutions: nothing in it depends on the batch's statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pooling = MASK
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 11, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        return logits
+
+
+def train(data: Path, out: Path, batch: int) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    labelled = LabelledSet()
+    config = FitConfig("segnet-fast", "release", epochs=3, crop=(32, 64), evaluations=1, precision="fp32")
+    config = replace(config, batch=batch, optimiser="sgd", lr=0.1)
+    samples, val = labelled.load(data, "train"), labelled.load(data, "val")
+    with joined() as processes:
+        run = Run(config, labelled, samples, val, Plain(), processes, Session(out, {}))
+        run.go()
+        torch.save(run.network.state_dict(), out / f"weights-{processes.rank}.pt")
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
