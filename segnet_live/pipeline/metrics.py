@@ -11,6 +11,8 @@ import numpy as np
 
 WINDOW_S = 2.0
 HISTORY_S = 10.0
+MOST = 4096
+"""Values kept of each kind: ten seconds at 400 a second. Headless, nobody asks for snapshots that would forget old ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._arrivals: deque[float] = deque()
-        self._displays: deque[tuple[float, float]] = deque()
-        self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(deque)
+        self._arrivals: deque[float] = deque(maxlen=MOST)
+        self._displays: deque[tuple[float, float]] = deque(maxlen=MOST)
+        self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=MOST))
         self._dropped: Counter[str] = Counter()
 
     def arrived(self) -> None:
