@@ -12,7 +12,7 @@ import numpy as np
 WINDOW_S = 2.0
 HISTORY_S = 10.0
 MOST = 4096
-"""Values kept of each kind: ten seconds at 400 a second. Headless, nobody asks for snapshots that would forget old ones."""
+"""Values kept of each kind, ten seconds at 400 a second: without a window nobody asks for snapshots, which forget."""
 
 
 @dataclass(frozen=True, slots=True)
