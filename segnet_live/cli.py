@@ -18,6 +18,9 @@ from segnet_live.errors import SegnetLiveError, UsageError
 
 COMMANDS = {
     "models": ("segnet_live.listing", "list the installed models"),
+    "doctor": ("segnet_live.doctor", "check this machine and every engine on it"),
+    "compile": ("segnet_live.compiling", "make engines ahead of their use"),
+    "cache": ("segnet_live.cached", "list or clear the compiled engines"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
 

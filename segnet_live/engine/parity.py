@@ -16,8 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import av
-import av.error
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,10 +46,11 @@ class Parity:
     per_class: tuple[float | None, ...]
     frames: int
 
-    def worst(self, names: tuple[str, ...]) -> str:
-        """The class that agrees least and its share, as a person reads it."""
-        share, name = min((share, name) for share, name in zip(self.per_class, names, strict=True) if share is not None)
-        return f"{name} {share:.2%}"
+    def words(self, card: Card) -> tuple[str, str]:
+        """As a person reads it: the overall share, and the class that agrees least with its share."""
+        shares = zip(self.per_class, card.classes.names, strict=True)
+        share, name = min((share, name) for share, name in shares if share is not None)
+        return f"{self.overall:.2%}", f"{name} {share:.2%}"
 
 
 def reference_frames(count: int = FRAMES) -> list[NDArray[np.uint8]]:
@@ -60,6 +59,9 @@ def reference_frames(count: int = FRAMES) -> list[NDArray[np.uint8]]:
     Raises:
         EngineError: the clip is missing or damaged.
     """
+    import av
+    import av.error
+
     path = assets_dir() / "drive.mp4"
     try:
         with av.open(str(path)) as container:
@@ -124,9 +126,10 @@ def require(parity: Parity, info: EngineInfo, card: Card) -> None:
         EngineError: below `MINIMUM`.
     """
     if not parity.overall >= MINIMUM:  # a NaN is refused, too
+        overall, least = parity.words(card)
         raise EngineError(
-            f"{_name(info)} agrees with fp32 eager on {parity.overall:.2%} of pixels (worst: "
-            f"{parity.worst(card.classes.names)}), {MINIMUM:.1%} are needed; use --precision fp32"
+            f"{_name(info)} agrees with fp32 eager on {overall} of pixels (least: {least}), {MINIMUM:.1%} are needed; "
+            "use --precision fp32"
         )
 
 

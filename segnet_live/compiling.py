@@ -1,0 +1,79 @@
+"""`segnet-live compile`: makes engines ahead of their use, and says how far they agree with fp32 eager."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from segnet_live.card import DEFAULT_MODEL_CPU, Card, find_card
+from segnet_live.config import PRECISIONS
+from segnet_live.errors import UsageError
+
+BACKENDS = ("auto", "openvino", "inductor", "tensorrt")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", action="append", metavar="NAME|DIR", help=f"may be repeated (default: {DEFAULT_MODEL_CPU})")
+    add("--backend", choices=BACKENDS, default="auto", help="default: the fastest that this machine has")
+    add("--precision", choices=PRECISIONS, default="auto", help="default: the backend's fast one")
+    add("--size", action="append", metavar="HxW", help="network input; may be repeated (default: for 4:3 and for 16:9)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compile everything asked for, one after the other, and print a table.
+
+    Raises:
+        SegnetLiveError: the first engine that cannot be made; those before it are kept.
+    """
+    from segnet_live.engine.base import network_size
+    from segnet_live.engine.choose import open_engine
+    from segnet_live.engine.parity import measure, remember
+
+    cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL_CPU]]
+    sizes = [_size(text) for text in arguments.size or []] or [network_size((3, 4)), network_size((9, 16))]
+    backend = fastest() if arguments.backend == "auto" else arguments.backend
+    console = Console(highlight=False)
+    table = Table(title="parity: pixels labelled as fp32 eager labels them", title_justify="left")
+    for column in ("model", "engine", "precision", "input (HxW)", "seconds", "parity", "least"):
+        table.add_column(column)
+    for card in cards:
+        for size in sizes:
+            console.print(f"compiling {card.name} for {backend} at {size[0]}x{size[1]} ...")
+            start = time.perf_counter()
+            engine = open_engine(card, backend=backend, size=size, precision=arguments.precision)
+            took_s = time.perf_counter() - start
+            try:
+                parity = measure(engine, card)
+                remember(card, engine.info, parity)
+                table.add_row(
+                    *_row(card, engine.info.backend, engine.info.precision, size, took_s), *parity.words(card)
+                )
+            finally:
+                engine.close()
+    console.print(table)
+    return 0
+
+
+def fastest() -> str:
+    """The fastest backend that this machine can compile for."""
+    from segnet_live.engine.inductor import inductor_problem
+    from segnet_live.engine.tensorrt import tensorrt_problem
+
+    if not tensorrt_problem():
+        return "tensorrt"
+    return "openvino" if inductor_problem() else "inductor"
+
+
+def _row(card: Card, backend: str, precision: str, size: tuple[int, int], took_s: float) -> tuple[str, ...]:
+    return card.name, backend, precision, f"{size[0]}x{size[1]}", f"{took_s:.1f}"
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, cross, width = text.lower().partition("x")
+    if not (cross and height.isdecimal() and width.isdecimal() and int(height) >= 32 and int(width) >= 32):
+        raise UsageError(f"--size got {text!r}; give HEIGHTxWIDTH such as 352x480, 32 or more each")
+    return int(height), int(width)

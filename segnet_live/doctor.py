@@ -1,0 +1,263 @@
+"""`segnet-live doctor`: what this machine has, whether every engine works on it, and what to do if not."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from segnet_live import __version__
+from segnet_live.errors import SegnetLiveError
+
+State = Literal["ok", "absent", "failed"]
+COLOURS = {"ok": "green", "absent": "yellow", "failed": "red"}
+QT_PROBE = "from PyQt6.QtGui import QGuiApplication as A; a = A([]); print(a.platformName())"
+PROBE_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        what: the thing looked at.
+        state: "absent" is no fault: the app works without it, or with something slower.
+        found: a version, a name or a figure.
+        advice: what to do about it; "" where nothing need be done.
+    """
+
+    what: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-engines", action="store_true", help="only list what is installed; build no network")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; 0 if nothing failed, 1 otherwise."""
+    console = Console(highlight=False)
+    findings = _report(console, f"segnet-live {__version__} on this machine", list(machine()))
+    if not arguments.no_engines:
+        console.print("building a small network on every engine; TensorRT takes a minute or more ...")
+        from segnet_live.trials import trials
+
+        findings += _report(console, "engines, compared with PyTorch eager on the CPU", list(trials()))
+    failed = [finding.what for finding in findings if finding.state == "failed"]
+    console.print(f"failed: {', '.join(failed)}" if failed else "nothing failed")
+    return 1 if failed else 0
+
+
+def _report(console: Console, title: str, findings: list[Finding]) -> list[Finding]:
+    table = Table(title=title, title_justify="left")
+    for column in ("what", "", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        colour = COLOURS[finding.state]
+        table.add_row(
+            escape(finding.what), f"[{colour}]{finding.state}[/]", escape(finding.found), escape(finding.advice)
+        )
+    console.print(table)
+    return findings
+
+
+def machine() -> Iterator[Finding]:
+    """Findings about hardware, drivers, libraries, display, cameras and folders; no check ends the report."""
+    checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
+        ("system", _system),
+        ("GPU", _gpu),
+        ("CUDA", _cuda),
+        ("PyTorch", lambda: _package("PyTorch", "torch")),
+        ("TensorRT", _tensorrt),
+        ("OpenVINO", _openvino),
+        ("OpenCV", _opencv),
+        ("PyAV", _pyav),
+        ("Qt", _qt),
+        ("cameras", _cameras),
+        ("models", _models),
+        ("cache", _cache),
+    )
+    for what, check in checks:
+        try:
+            yield check()
+        except Exception as error:  # a broken library must not hide the findings about the others
+            text = str(error).strip().splitlines()
+            yield Finding(what, "failed", f"{type(error).__name__}: {text[0] if text else ''}", "reinstall it")
+
+
+def _system() -> Finding:
+    found = f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPU threads"
+    return Finding("system", "ok", found)
+
+
+def _package(what: str, distribution: str, *, extra: str = "") -> Finding:
+    return Finding(what, "ok", f"{importlib.metadata.version(distribution)}{extra}")
+
+
+def _gpu() -> Finding:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return Finding("GPU", "absent", f"no NVIDIA driver answers ({error})", "with an NVIDIA GPU: install its driver")
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        names = [
+            f"{pynvml.nvmlDeviceGetName(handle)}, {pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30:.0f} GiB"
+            for handle in handles
+        ]
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        return Finding("GPU", "ok" if names else "absent", f"{'; '.join(names) or 'none'}; driver {driver}")
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _cuda() -> Finding:
+    import torch
+
+    from segnet_live.engine.gpu import cuda_problem, driver_version
+
+    problem = cuda_problem()
+    if not problem:
+        return Finding("CUDA", "ok", f"{torch.version.cuda}, {torch.cuda.get_device_name()}")
+    found, _, advice = problem.partition("; ")
+    # with a driver there is a GPU that goes unused, and that is worth an alarm
+    return Finding("CUDA", "failed" if driver_version() else "absent", found, advice)
+
+
+def _tensorrt() -> Finding:
+    from segnet_live.engine.tensorrt import INSTALL
+
+    try:
+        versions = [f"{name} {importlib.metadata.version(name)}" for name in ("tensorrt", "torch-tensorrt")]
+    except importlib.metadata.PackageNotFoundError as error:
+        return Finding("TensorRT", "absent", f"{error.name} is not installed", f"with an NVIDIA GPU: {INSTALL}")
+    return Finding("TensorRT", "ok", ", ".join(versions))
+
+
+def _openvino() -> Finding:
+    import openvino as ov
+
+    core = ov.Core()
+    offered = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    precisions = ", ".join(name for name in ("FP32", "BF16", "INT8") if name in offered)
+    name = core.get_property("CPU", "FULL_DEVICE_NAME")
+    return Finding("OpenVINO", "ok", f"{importlib.metadata.version('openvino')}, {name}: {precisions}")
+
+
+def _opencv() -> Finding:
+    import cv2
+
+    flavours = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+    installed = [name for name in flavours if _has(name)]
+    if len(installed) > 1:
+        advice = f"keep one of them: pip uninstall {' '.join(installed)}; pip install opencv-python"
+        return Finding("OpenCV", "failed", f"{' and '.join(installed)} overwrite each other", advice)
+    return Finding("OpenCV", "ok", f"{cv2.__version__} ({', '.join(installed) or 'not from PyPI'})")
+
+
+def _has(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _pyav() -> Finding:
+    import av
+    import av.codec
+
+    try:
+        encoder = av.codec.Codec("libx264", "w").name
+    except ValueError:
+        advice = "pip install --force-reinstall av, which brings libx264"
+        return Finding("PyAV", "failed", f"{av.__version__} without an H.264 encoder; --record cannot work", advice)
+    return Finding("PyAV", "ok", f"{av.__version__}, FFmpeg's {encoder}")
+
+
+def _qt() -> Finding:
+    """In a process of its own, because Qt aborts the process where it finds no display."""
+    versions = f"PyQt6 {importlib.metadata.version('PyQt6')}"
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", QT_PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Finding("Qt", "failed", f"{versions} does not open the display", "check that the display answers")
+    if probe.returncode == 0:
+        return Finding("Qt", "ok", f"{versions} on {probe.stdout.strip()}")
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return Finding("Qt", "absent", f"{versions}, no display", "run with --headless, or where there is a display")
+    said = [line for line in probe.stderr.splitlines() if line.strip()] or ["no reason given"]
+    return Finding("Qt", "failed", f"{versions}: {said[0]}", "on Debian or Ubuntu: apt install libxcb-cursor0 libegl1")
+
+
+def _cameras() -> Finding:
+    import cv2
+
+    from segnet_live.video.opencv import quiet
+
+    devices = sorted(int(path.name[5:]) for path in Path("/dev").glob("video*") if path.name[5:].isdecimal())
+    numbers = devices if sys.platform.startswith("linux") else range(3)
+    usable = []
+    with quiet():
+        for number in numbers:
+            camera = cv2.VideoCapture(number)
+            if camera.isOpened() and camera.read()[0]:
+                usable.append(number)
+            camera.release()
+    if usable:
+        return Finding("cameras", "ok", f"--camera {', '.join(map(str, usable))}")
+    if devices:
+        advice = "close other programs that use it, and join the group `video`"
+        return Finding("cameras", "failed", f"/dev/video{devices[0]} gives no picture", advice)
+    return Finding("cameras", "absent", "none found", "plug one in, or use --video")
+
+
+def _models() -> Finding:
+    from segnet_live.card import installed_cards, load_weights
+
+    cards = installed_cards()
+    for card in cards:
+        load_weights(card)
+    if not cards:
+        return Finding("models", "failed", "none is installed", "reinstall segnet-live, or pass --model a folder")
+    return Finding("models", "ok", f"{', '.join(card.name for card in cards)}; all weights intact")
+
+
+def _cache() -> Finding:
+    from segnet_live.paths import cache_dir
+
+    folder = cache_dir()
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        advice = "make it writable, or compiling is repeated at every start"
+        return Finding("cache", "failed", f"{folder} cannot be written ({error.strerror})", advice)
+    return Finding("cache", "ok", str(folder))
+
+
+def failure(what: str, error: Exception) -> Finding:
+    """An engine that did not run, or did something else, as a finding."""
+    if isinstance(error, SegnetLiveError):
+        found, _, advice = str(error).partition("; ")
+        return Finding(what, "failed", found, advice)
+    text = str(error).strip().splitlines()
+    return Finding(what, "failed", f"{type(error).__name__}: {text[0] if text else ''}", "report this line")

@@ -1,0 +1,117 @@
+"""Trials of every engine on a small SegNet: does it run here, and does it do what PyTorch eager does?
+
+In fp32, because random weights decide many pixels by a hair: fp16 would differ without being wrong. How well an
+installed model fares in its engine's own precision is what `segnet-live compile` measures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from segnet_live.card import Card, read_card
+from segnet_live.doctor import Finding, failure
+from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.choose import open_engine
+from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.gpu import cuda_problem
+from segnet_live.engine.inductor import InductorEngine, inductor_problem
+from segnet_live.engine.parity import MINIMUM
+from segnet_live.engine.tensorrt import TensorRTEngine, tensorrt_problem
+from segnet_live.nets.segnet import NETWORKS
+
+SIZE: Size = (96, 128)
+CLASSES = (("Sky", (128, 128, 128)), ("Road", (128, 64, 128)), ("Car", (64, 0, 128)))
+
+
+def trials() -> Iterator[Finding]:
+    """A finding for every engine; none of them ends the others."""
+    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
+        card = small_card(Path(folder) / "small")
+        eager = EagerEngine(card, SIZE, device="cpu")
+        scene = picture()
+        truth = eager.segment(scene)
+        yield Finding("torch on the CPU", "ok", f"PyTorch {torch.__version__}, the reference")
+        for what, problem, make in _engines(card, Path(folder)):
+            reason = problem()
+            if reason:
+                found, _, advice = reason.partition("; ")
+                yield Finding(what, "absent", found, advice)
+                continue
+            try:
+                engine = make()
+                agreement = float((engine.segment(scene) == truth).mean())
+                info = engine.info
+                engine.close()
+            except Exception as error:  # whatever a vendor's library raises is what the user needs to see
+                yield failure(what, error)
+                continue
+            if agreement >= MINIMUM:
+                yield Finding(what, "ok", f"{agreement:.2%} of pixels agree, {info.precision} on {info.device}")
+            else:
+                advice = "do not use it; take another --backend, and report this table"
+                yield Finding(what, "failed", f"only {agreement:.2%} of pixels agree", advice)
+
+
+def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], str], Callable[[], Engine]]]:
+    """(name, why it cannot run, how to open it) of every engine but eager on the CPU."""
+
+    def no_openvino() -> str:
+        try:
+            import openvino  # noqa: F401
+        except ImportError as error:
+            return f"OpenVINO does not load ({error}); pip install openvino"
+        return ""
+
+    yield "openvino", no_openvino, lambda: open_engine(card, backend="openvino", size=SIZE, precision="fp32")
+    yield "torch on the GPU", cuda_problem, lambda: EagerEngine(card, SIZE, device="cuda")
+    yield "inductor", inductor_problem, lambda: InductorEngine(card, SIZE, precision="fp32")
+    yield "tensorrt", tensorrt_problem, lambda: _built(card, folder)
+
+
+def _built(card: Card, folder: Path) -> Engine:
+    """A TensorRT engine that is really built, in a cache of its own."""
+    from segnet_live.engine.build import build_in_child
+    from segnet_live.engine.cache import EngineCache
+
+    cache = folder / "cache"
+    cache.mkdir()
+    entry = build_in_child(card, SIZE, "fp32", threading.Event(), EngineCache(cache))
+    return TensorRTEngine(card, SIZE, entry)
+
+
+def picture() -> NDArray[np.uint8]:
+    """A smooth random picture, (96, 128, 3) uint8, the same every time."""
+    noise = np.random.default_rng(0).integers(0, 255, (9, 12, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(noise, SIZE[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def small_card(folder: Path) -> Card:
+    """A model folder with random weights of SegNet-Basic, the smallest network with the paper's pooling indices."""
+    torch.manual_seed(0)
+    state = NETWORKS["segnet-basic"](len(CLASSES)).state_dict()
+    data = save({k: np.ascontiguousarray(v.numpy()) for k, v in state.items() if not k.endswith("num_batches_tracked")})
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(data)
+    card = {
+        "name": "small",
+        "architecture": "segnet-basic",
+        "classes": [{"name": name, "colour": colour} for name, colour in CLASSES],
+        "void_id": len(CLASSES),
+        "input_size": SIZE,
+        "normalisation": {"mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3]},
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "licence": "none: random weights",
+    }
+    (folder / "card.json").write_text(json.dumps(card))
+    return read_card(folder)
