@@ -94,18 +94,21 @@ def stream_length_s(container: InputContainer, stream: Stream) -> float | None:
 def pictures_missing(container: InputContainer, stream: VideoStream, got: int, end_s: float, rate: Fraction) -> int:
     """Pictures that the container promises beyond the `got` packets up to `end_s` of source time: lost by a cut."""
     name = container.format.name
-    if "mp4" in name or name == "avi":
-        # An edit list may leave pictures out of the index, so the number in the header is not the one to expect.
-        return max(0, (len(stream.index_entries) if "mp4" in name else stream.frames) - got)
-    if "matroska" not in name or not container.duration:
-        return 0
+    if "mp4" in name:  # an edit list may leave out pictures that the header counts; the index holds what is shown
+        return max(0, len(stream.index_entries) - got)
     tag = re.match(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
-    if tag:
-        promised_s, slack_s = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]), float(1 / rate)
-    else:
+    listed, slack_s = 0, float(1 / rate)
+    if name == "avi":  # entries without bytes repeat the picture before
+        listed = sum(entry.size > 0 for entry in stream.index_entries) - got
+        promised_s = float(stream.frames * (stream.time_base or 0))
+    elif "matroska" in name and tag:
+        promised_s = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    elif "matroska" in name and container.duration:
         promised_s, slack_s = container.duration / av.time_base, 1.0  # sound may last longer than the pictures
+    else:
+        return 0
     missing_s = promised_s - end_s
-    return round(missing_s * rate) if missing_s > slack_s / 2 else 0
+    return max(0, listed, round(missing_s * rate) if missing_s > slack_s / 2 else 0)
 
 
 def reason(error: FFmpegError) -> str:

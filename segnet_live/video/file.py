@@ -93,6 +93,8 @@ class FileSource:
         if self._pending_s() >= self._end_s - _EPSILON_S:
             return None
         (picture, pts), self._pending = self._pending, None
+        if self._live:
+            began = time.perf_counter()  # until now it waited for the network
         rgb = self._converter.rgb(picture, self._pixel_aspect)
         if rgb.shape[:2] != self._info.size:
             if self._live:

@@ -112,7 +112,7 @@ class Recorder:
         self._durations: deque[int] = deque()
         self._first: int | None = None
         self._last: int | None = None
-        self._gap = round(1 / (self._rate * time_base))
+        self._gap = max(1, round(1 / (self._rate * time_base)))
         self._key = 0
         self._end = 0
         self._lead_s = self._shift_s = Fraction(0)

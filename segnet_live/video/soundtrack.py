@@ -30,6 +30,7 @@ class Soundtrack:
         self._stream = stream
         self._copied = stream.codec_context.name in _COPIED
         self._packets = self._demux()
+        self._early: Packet[AudioStream] | None = None
 
     @classmethod
     def open(cls, location: str) -> Soundtrack | None:
@@ -76,9 +77,13 @@ class Soundtrack:
 
     def packets_until(self, end_s: Fraction | None, shift_s: Fraction) -> Iterator[Packet[AudioStream]]:
         """Packets not given yet that begin before `end_s` of source time (None: all), `shift_s` later, ready to mux."""
-        for packet in self._packets:
+        while True:
+            packet = next(self._packets, None) if self._early is None else self._early
+            self._early = None
+            if packet is None:
+                return
             if end_s is not None and _begin_s(packet) >= end_s:
-                self._packets = itertools.chain([packet], self._packets)
+                self._early = packet
                 return
             ticks = round(shift_s / packet.time_base)
             assert packet.pts is not None

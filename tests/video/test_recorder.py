@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from segnet_live.errors import OutputError
 from segnet_live.video.file import FileSource
 from segnet_live.video.recorder import Recorder
+from segnet_live.video.soundtrack import Soundtrack
 from tests.video.conftest import corners, number_in, numbered, packets, quadrants
 
 MakeClip = Callable[..., str]
@@ -172,6 +174,17 @@ def test_a_trimmed_recording_has_just_its_own_sound(clip: MakeClip, tmp_path: Pa
     assert float(times(tmp_path / "out.mp4", "audio")[0]) == pytest.approx(0.0, abs=0.05)
 
 
+def test_a_long_wait_for_late_sound_piles_up_nothing(clip: MakeClip) -> None:
+    sound = Soundtrack.open(clip(name="clip.mkv", audio="aac", audio_start_s=0.4))
+    assert sound is not None
+    with av.open(io.BytesIO(), "w", format="mp4") as output:
+        sound.begin(output)
+        for _ in range(100_000):
+            assert list(sound.packets_until(Fraction(1, 10), Fraction(0))) == []
+        assert len(list(sound.packets_until(None, Fraction(0)))) > 10
+    sound.close()
+
+
 def test_an_exception_inside_still_finalises_and_cuts_the_sound(clip: MakeClip, tmp_path: Path) -> None:
     source = clip(audio="aac", frames=75)
     video = FileSource(source)
@@ -211,6 +224,7 @@ GROW = """
 import sys, time
 from fractions import Fraction
 from segnet_live.video.recorder import Recorder
+from segnet_live.video.soundtrack import Soundtrack
 from tests.video.conftest import numbered
 rate = Fraction(sys.argv[2])
 audio = sys.argv[3] if len(sys.argv) > 3 else None
