@@ -1,5 +1,6 @@
 """Houses along the street: facades with windows, doors, shops and weather, gable walls, roofs and chimneys."""
 
+# ruff: noqa: RUF005 - `+` adds numpy arrays here, it joins no lists
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from segnet_live.video.drive.world import Camera, Floats, Light, Road
 BUILDING = 1
 
 _PX_PER_M = 36
-_PLAIN_M, _CHIMNEYS_M = 110.0, 90.0
+_PLAIN_M, _CHIMNEYS_M = 100.0, 55.0
 """Beyond these distances a house is drawn in plain colours (its windows are about a pixel), and without chimneys."""
 
 _WALLS = (
@@ -56,7 +57,9 @@ class Building:
     @cached_property
     def wall(self) -> Floats:
         rng = np.random.default_rng(self.seed)
-        return np.clip(np.array(_WALLS[rng.integers(len(_WALLS))]) * rng.uniform(0.82, 1.08) + rng.normal(0, 5, 3), 25, 238)
+        return np.clip(
+            np.array(_WALLS[rng.integers(len(_WALLS))]) * rng.uniform(0.82, 1.08) + rng.normal(0, 5, 3), 25, 238
+        )
 
     @cached_property
     def roof_colour(self) -> Floats:
@@ -82,7 +85,9 @@ class Building:
         albedo = _facade(rng, self.s1 - self.s0, self.height, self.floors, self.wall, self.shop)
         shaded = self.light.gain(self._normals()[0], sunlit=0.0)
         rows = np.linspace(self.height, 0, albedo.shape[0])[:, None, None]
-        edge = self.shade + np.interp(np.arange(albedo.shape[1]), [0, albedo.shape[1] / 2, albedo.shape[1]], rng.normal(0, 0.5, 3))
+        edge = self.shade + np.interp(
+            np.arange(albedo.shape[1]), [0, albedo.shape[1] / 2, albedo.shape[1]], rng.normal(0, 0.5, 3)
+        )
         sunlit = np.clip((rows - edge[None, :, None]) * 4 + 0.5, 0, 1)
         gain = shaded + (self.gains[0] - shaded) * sunlit
         return Texture(to_picture(albedo * gain))
@@ -141,7 +146,9 @@ def draw(canvas: Canvas, camera: Camera, house: Building, corners: Floats, shows
         if plain:
             face(np.array([near + up, far + up, ridge[1], ridge[0]]), house.roof_colour * house.gains[2])
         else:
-            canvas.plane(house.roof, camera.plane(ridge[0], ridge[1] - ridge[0], near + up - ridge[0]), BUILDING, haze=haze)
+            canvas.plane(
+                house.roof, camera.plane(ridge[0], ridge[1] - ridge[0], near + up - ridge[0]), BUILDING, haze=haze
+            )
     if plain:
         face(np.array([near, far, far + up, near + up]), house.wall * house.gains[0] * 0.82)
     else:
@@ -155,13 +162,20 @@ def _chimneys(house: Building, ridge: Floats, face: Callable[[Floats, Floats], N
     for part in rng.choice([0.06, 0.5, 0.94], size=rng.integers(0, 3), replace=False):
         base = ridge[0] + (ridge[1] - ridge[0]) * part - [0, 0, 0.6]
         tall = np.array([0, 0, rng.uniform(1.5, 2.3)])
-        a, b, c = base - along * 0.35 + across * 0.5, base + along * 0.35 + across * 0.5, base - along * 0.35 - across * 0.5
+        a, b, c = (
+            base - along * 0.35 + across * 0.5,
+            base + along * 0.35 + across * 0.5,
+            base - along * 0.35 - across * 0.5,
+        )
         face(np.array([a, c, c + tall, a + tall]), house.wall * 0.8 * house.gains[1])
         face(np.array([a, b, b + tall, a + tall]), house.wall * 0.8 * house.gains[0])
         for step in (-0.2, 0.2):
             pot, top = base + across * step + tall, np.array([0, 0, 0.45])
             width = along * 0.12
-            face(np.array([pot - width, pot + width, pot + width + top, pot - width + top]), np.array([150, 96, 70.0]) * house.gains[0])
+            face(
+                np.array([pot - width, pot + width, pot + width + top, pot - width + top]),
+                np.array([150, 96, 70.0]) * house.gains[0],
+            )
 
 
 def _masonry(rng: np.random.Generator, size: tuple[int, int], colour: Floats, px_per_m: int) -> Floats:
@@ -188,8 +202,12 @@ def _facade(rng: np.random.Generator, width: float, height: float, floors: int, 
         part = picture[rows, max(round(x0 * _PX_PER_M), 0) : max(round(x1 * _PX_PER_M), 0)]
         if part.size:
             mirrored = np.linspace(rng.uniform(50, 120), rng.uniform(24, 44), part.shape[0])[:, None, None]
-            things = np.clip(noise(rng, part.shape[:2], 16, 3), -1.2, 2)[..., None] * interior
-            part[:] = mirrored * [0.92, 1.0, 1.08] + things * np.array([20, 18, 14])
+            part[:] = mirrored * [0.92, 1.0, 1.08] + noise(rng, part.shape[:2], 30, 3)[..., None] * 6
+            for _ in range(int(interior * part.shape[1] / 14)):
+                tall, wide = rng.integers(8, max(part.shape[0] // 2, 9)), rng.integers(4, 16)
+                x, y = rng.integers(0, part.shape[1]), part.shape[0] - tall - rng.integers(0, 8)
+                part[y : y + tall, x : x + wide] *= 0.4
+                part[y : y + tall, x : x + wide] += rng.uniform(10, 90) * rng.uniform(0.7, 1.1, 3)
 
     def window(x: float, z: float, w: float, h: float) -> None:
         paint(x - 0.1, z - 0.14, x + w + 0.1, z, trim)
@@ -241,7 +259,9 @@ def _facade(rng: np.random.Generator, width: float, height: float, floors: int, 
     return picture * soot[:, None, None]
 
 
-def _shop(rng: np.random.Generator, paint: Callable[..., None], glass: Callable[..., None], width: float, storey: float) -> None:
+def _shop(
+    rng: np.random.Generator, paint: Callable[..., None], glass: Callable[..., None], width: float, storey: float
+) -> None:
     colour = np.array(_FASCIAS[rng.integers(len(_FASCIAS))], np.float64) * rng.uniform(0.7, 1.0)
     paint(0, 0, width, storey, colour * 0.75)
     paint(0.1, storey - 0.85, width - 0.1, storey - 0.15, colour)
@@ -260,4 +280,3 @@ def _shop(rng: np.random.Generator, paint: Callable[..., None], glass: Callable[
             glass(x0, 0.55, x1, storey - 1.0, 1.8)
             paint((x0 + x1) / 2 - 0.04, 0.55, (x0 + x1) / 2 + 0.04, storey - 1.0, colour * 0.9)
     glass(door - 0.45, 0.1, door + 0.45, storey - 1.15, 0.8)
-

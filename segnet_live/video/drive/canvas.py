@@ -21,7 +21,7 @@ _HALF_CIRCLE = np.stack([np.cos(_HALF_TURN), np.sin(_HALF_TURN)], 1)
 
 
 def noise(rng: np.random.Generator, size: tuple[int, int], cell: float, octaves: int = 4) -> NDArray[np.float32]:
-    """(height, width) float32 cloud noise around 0 with a spread of about 1, whose largest blobs are `cell` pixels wide."""
+    """(height, width) float32 cloud noise around 0, spread about 1, whose largest blobs are `cell` pixels wide."""
     out = np.zeros(size, np.float32)
     total = 0.0
     for octave in range(octaves):
@@ -36,7 +36,7 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cell: float, octaves:
 
 def to_picture(values: NDArray) -> Picture:
     """Any real array, rounded and clipped to uint8."""
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 class Texture:
@@ -45,9 +45,10 @@ class Texture:
     def __init__(self, rgb: Picture, cover: Picture | None = None) -> None:
         self._levels = {(0, 0): rgb if cover is None else np.dstack([rgb, cover])}
         self.size: tuple[int, int] = (rgb.shape[0], rgb.shape[1])
+        self.mean: Floats = rgb[::4, ::4].mean((0, 1)) if cover is None else rgb[cover > 127].mean(0)
 
     def level(self, x: int, y: int) -> Picture:
-        """The texture halved `x` times across and `y` times down (never below two pixels), the cover as a fourth channel."""
+        """The texture halved `x` times across and `y` times down (not below two pixels); a cover is channel 4."""
         x = min(max(x, 0), max(int(math.log2(self.size[1])) - 1, 0))
         y = min(max(y, 0), max(int(math.log2(self.size[0])) - 1, 0))
         if (x, y) not in self._levels:
@@ -82,9 +83,9 @@ class Canvas:
         return self._flats[label]
 
     def polygon(self, points: ArrayLike, colour: ArrayLike, label: int | None, *, convex: bool = True) -> None:
-        """Fills (N, 2) pixel positions (x, y); no label keeps the classes that are there (paint on a thing's own face)."""
+        """Fills (N, 2) pixel positions (x, y); no label keeps the classes there (paint on a thing's own face)."""
         corners = np.rint(np.asarray(points) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        rgb = colour.tolist() if isinstance(colour, np.ndarray) else colour
+        rgb: list[float] = np.asarray(colour).tolist()
         if convex:
             cv2.fillConvexPoly(self.rgb, corners, rgb, cv2.LINE_8, _SUBPIXEL_BITS)
             if label is not None:
@@ -97,10 +98,10 @@ class Canvas:
     def capsule(self, a: Floats, b: Floats, radius_a: float, radius_b: float, colour: Floats, label: int) -> None:
         """A limb: the hull of two circles at pixel positions a and b."""
         if radius_a < 2.5:
-            ends = [(round(x * 16), round(y * 16)) for x, y in (a.tolist(), b.tolist())]
+            start, end = np.rint(np.array([a, b]) * (1 << _SUBPIXEL_BITS)).astype(int).tolist()
             wide = max(1, round(radius_a + radius_b))
-            cv2.line(self.rgb, *ends, colour.tolist(), wide, cv2.LINE_8, _SUBPIXEL_BITS)
-            cv2.line(self.labels, *ends, label, wide, cv2.LINE_8, _SUBPIXEL_BITS)
+            cv2.line(self.rgb, start, end, colour.tolist(), wide, cv2.LINE_8, _SUBPIXEL_BITS)
+            cv2.line(self.labels, start, end, label, wide, cv2.LINE_8, _SUBPIXEL_BITS)
             return
         direction = math.atan2(b[1] - a[1], b[0] - a[0])
         sine, cosine = math.sin(direction), math.cos(direction)
@@ -129,7 +130,7 @@ class Canvas:
         box = self._box(outline)
         if box is None:
             return
-        x0, y0, x1, y1 = box
+        x0, y0 = box[:2]
         level = _levels(texture, homography, corners.mean(0))
         picture = texture.level(*level)
         h, w = picture.shape[:2]
@@ -206,7 +207,7 @@ class Canvas:
         mask = np.zeros(wanted[::-1], np.uint8)
         cv2.fillConvexPoly(mask, corners, 255, cv2.LINE_8, _SUBPIXEL_BITS)
         if picture.shape[2] == 4:
-            mask &= cv2.compare(cv2.extractChannel(colours, 3), 127.0, cv2.CMP_GT)
+            mask[colours[..., 3] < 128] = 0
         colour, share = haze if haze is not None else (np.zeros(3), 0.0)
         if picture.shape[2] == 4 or share > 0.01:
             blend = np.zeros((3, picture.shape[2] + 1))

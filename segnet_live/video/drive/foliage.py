@@ -41,7 +41,7 @@ def leafy(rng: np.random.Generator, light: Light, *, trunk: float = 0.28) -> Tex
     lit = np.zeros((h, w), np.float32)
     crown = np.zeros((h, w), np.float32)
     base, middle = h * (1 - trunk), h * (1 - trunk) / 2 + 6
-    for _ in range(90):
+    for _ in range(110):
         angle, reach = rng.uniform(0, 2 * math.pi), math.sqrt(rng.random())
         x = w / 2 + math.cos(angle) * reach * w * 0.39
         y = middle + math.sin(angle) * reach * base * 0.41
@@ -50,19 +50,19 @@ def leafy(rng: np.random.Generator, light: Light, *, trunk: float = 0.28) -> Tex
         cv2.circle(crown, (int(x), int(y)), radius, 1.0, -1)
         cv2.circle(lit, (int(x), int(y - radius * 0.25)), radius, 0.72 + 0.62 * up + rng.uniform(-0.16, 0.2), -1)
         cv2.circle(lit, (int(x), int(y + radius * 0.6)), int(radius * 0.6), 0.5 + 0.45 * up, -1)
-    fine = noise(rng, (h, w), 9, 3)
+    fine = noise(rng, (h, w), 10, 4)
     coarse = noise(rng, (h, w), 40, 3)
-    cover = cv2.GaussianBlur(crown, (0, 0), 5) + 0.14 * fine + 0.13 * coarse
-    lit = cv2.GaussianBlur(lit, (0, 0), 2.5) + 0.17 * fine + 0.09 * coarse
+    cover = cv2.GaussianBlur(crown, (0, 0), 9) + 0.17 * fine + 0.17 * coarse
+    lit = cv2.GaussianBlur(lit, (0, 0), 2.0) + 0.2 * fine + 0.1 * coarse
     leaves = colour * np.clip(lit, 0.22, 1.6)[..., None] * (light.ambient + light.direct * 0.75)
     stem = np.zeros((h, w), np.uint8)
     if trunk:
         foot = np.array([w / 2, h - 1])
-        _branch(rng, stem, foot, -math.pi / 2, h * 0.3, w * 0.055, 4)
+        _branch(rng, stem, foot, -math.pi / 2, h * 0.28, w * 0.05, 3)
     bark = _BARK * (1 + 0.18 * fine[..., None]) * (light.ambient + light.direct * 0.3) * 0.8
-    covered = cover > 0.5
+    covered = _without_specks(cover > 0.5)
     rgb = np.where(covered[..., None], leaves, bark)
-    edge = np.clip((cover - 0.5) * 900 + 128, 0, 255)
+    edge = np.where(covered, np.clip((cover - 0.5) * 900 + 128, 0, 255), 0)
     return Texture(to_picture(_bleed(rgb, covered | (stem > 127))), to_picture(np.maximum(edge, stem)))
 
 
@@ -72,7 +72,10 @@ def bare(rng: np.random.Generator, light: Light) -> Texture:
     stem = np.zeros((h, w), np.uint8)
     _branch(rng, stem, np.array([w / 2, h - 1.0]), -math.pi / 2, h * 0.2, w * 0.04, 9)
     fine = noise(rng, (h, w), 8, 2)
-    haze_of_twigs = np.clip(cv2.GaussianBlur(stem, (0, 0), 3).astype(np.float32) * 1.25 - 10 + 48 * fine, 0, 170)
+    thin = noise(rng, (h, w), 44, 4)
+    haze_of_twigs = np.clip(
+        cv2.GaussianBlur(stem, (0, 0), 3).astype(np.float32) * 1.05 - 18 + 44 * fine + 34 * thin, 0, 180
+    )
     rows = np.linspace(0, 1, h)[:, None]
     cover = np.maximum(stem, haze_of_twigs * (rows < 0.7))
     tone = _BARK * rng.uniform(0.75, 1.1) * (light.ambient + light.direct * 0.35)
@@ -104,6 +107,12 @@ def _branch(
         if depth > 6 or rng.random() < 0.83:
             lifted = angle + turn - 0.06 * math.cos(angle) * (1 if math.sin(angle) < 0 else -1)
             _branch(rng, stem, tip, lifted, length * rng.uniform(0.68, 0.86), width * 0.66, depth - 1)
+
+
+def _without_specks(solid: np.ndarray) -> np.ndarray:
+    """The same mask without islands of less than 150 pixels: no leaf hangs in the air."""
+    _, part, stats, _ = cv2.connectedComponentsWithStats(solid.astype(np.uint8), connectivity=4)
+    return np.asarray(solid & (stats[part, cv2.CC_STAT_AREA] >= 150))
 
 
 def _bleed(rgb: Floats, solid: np.ndarray) -> Floats:

@@ -14,6 +14,8 @@ from segnet_live.video.drive.world import NEAR_M, Camera, Floats, Light
 POLE, SIGN, FENCE = 2, 6, 7
 
 _UP = np.array([0.0, 0.0, 1.0])
+_PLAIN_M = 50.0
+"""Beyond this distance a panel is one colour."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def draw_post(canvas: Canvas, camera: Camera, light: Light, post: Post, foot: Fl
         canvas.sprite(texture, (float(at[0]), float(at[1])), px, SIGN, haze=(light.haze, share))
 
 
-def _stick(canvas: Canvas, camera: Camera, a: Floats, b: Floats, radius_a: float, radius_b: float, colour: Floats) -> None:
+def _stick(
+    canvas: Canvas, camera: Camera, a: Floats, b: Floats, radius_a: float, radius_b: float, colour: Floats
+) -> None:
     view = camera.view(np.stack([a, b]))
     if view[:, 2].min() < NEAR_M:
         return
@@ -79,15 +83,21 @@ def _stick(canvas: Canvas, camera: Camera, a: Floats, b: Floats, radius_a: float
     canvas.polygon([pa + side * wa, pb + side * wb, pb - side * wb, pa - side * wa], colour, POLE)
     if wa > 2:
         lit = np.clip(colour * 1.35, 0, 255)
-        canvas.polygon([pa + side * wa * 0.1, pb + side * wb * 0.1, pb - side * wb * 0.6, pa - side * wa * 0.6], lit, None)
+        canvas.polygon(
+            [pa + side * wa * 0.1, pb + side * wb * 0.1, pb - side * wb * 0.6, pa - side * wa * 0.6], lit, None
+        )
 
 
 def draw_panel(canvas: Canvas, camera: Camera, light: Light, panel: Panel, ends: Floats) -> None:
     """Paints a panel between two world points (2, 3) on the ground."""
     near, far = ends
     depth = float(camera.view((near + far) / 2)[2])
-    share = float(1 - math.exp(-max(depth, 0) / light.haze_m))
     top = _UP * panel.height
+    if depth > _PLAIN_M:
+        corners = camera.screen(camera.view(np.array([near, far, far + top, near + top])))
+        canvas.polygon(corners, light.through_air(panel.texture.mean, depth), panel.label)
+        return
+    share = float(1 - math.exp(-max(depth, 0) / light.haze_m))
     canvas.plane(panel.texture, camera.plane(near + top, far - near, -top), panel.label, haze=(light.haze, share))
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from segnet_live.frame import LabelMap
 from segnet_live.video.drive.canvas import Canvas, Picture, Texture, noise, to_picture
 from segnet_live.video.drive.world import LAP_M, SIGHT_M, Camera, Floats, Light, Road
+
+Map = NDArray[np.float32]
 
 ROAD, PAVEMENT, GRASS = 3, 4, 5
 
@@ -58,9 +62,11 @@ class Ground:
         arrives = cv2.resize(shadow, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         gain = np.stack([np.interp(np.arange(256), [0, 255], [a, b]) for a, b in zip(shaded, sunny, strict=True)], 1)
         table = to_picture(np.clip(gain, 0, 2) * 127).reshape(1, 256, 3)
-        self._texture = Texture(cv2.multiply(albedo, cv2.LUT(cv2.merge([arrives] * 3), table), scale=1 / 127).astype(np.uint8, copy=False))
+        self._texture = Texture(
+            cv2.multiply(albedo, cv2.LUT(cv2.merge([arrives] * 3), table), scale=1 / 127).astype(np.uint8, copy=False)
+        )
         self._haze, self._haze_m = light.haze, light.haze_m
-        grain = noise(rng, (_GRAIN_PX, _GRAIN_PX), 4, 2) * 5 + noise(rng, (_GRAIN_PX, _GRAIN_PX), 60, 3) * 2
+        grain = noise(rng, (_GRAIN_PX, _GRAIN_PX), 3, 2) * 4.5 + noise(rng, (_GRAIN_PX, _GRAIN_PX), 60, 3) * 2
         self._grain = to_picture(128 + grain)
 
     def draw(self, canvas: Canvas, camera: Camera, road: Road, u: float) -> None:
@@ -70,7 +76,7 @@ class Ground:
         while camera.height * camera.focal / (top - camera.horizon) > SIGHT_M * 4:
             top += 1
         rows = np.arange(top, height)
-        z = camera.height * camera.focal / (rows - camera.horizon)
+        z: Floats = np.asarray(camera.height * camera.focal / (rows - camera.horizon), np.float64)
         ahead = np.arange(-10.0, SIGHT_M * 1.2)
         centre = camera.view(np.concatenate([road.at(camera.s + ahead), np.zeros((len(ahead), 1))], 1))
         s = np.interp(z, centre[:, 2], camera.s + ahead)
@@ -80,16 +86,17 @@ class Ground:
         columns = (np.arange(width) - camera.centre).astype(np.float32)
         metres = (z / camera.focal).astype(np.float32)
         map_u = (metres * cosine).astype(np.float32)[:, None] * columns - (middle * cosine).astype(np.float32)[:, None]
-        map_s = (metres * sine).astype(np.float32)[:, None] * columns + (np.mod(s, LAP_M) - middle * sine).astype(np.float32)[:, None]
+        start = (np.mod(s, LAP_M) - middle * sine).astype(np.float32)
+        map_s = (metres * sine).astype(np.float32)[:, None] * columns + start[:, None]
         self._paint(canvas, camera, top, z, map_u, map_s)
         self._label(canvas.labels[top:], map_u)
 
-    def _paint(self, canvas: Canvas, camera: Camera, top: int, z: Floats, map_u: np.ndarray, map_s: np.ndarray) -> None:
+    def _paint(self, canvas: Canvas, camera: Camera, top: int, z: Floats, map_u: Map, map_s: Map) -> None:
         along = np.log2(np.maximum(z**2 / (camera.focal * camera.height) * _ALONG_PX, 1))
         across = np.log2(np.maximum(z / camera.focal * _ACROSS_PX, 1))
         band = np.minimum(along, 9).astype(int) * 16 + np.minimum(across, 5).astype(int)
         edges = [0, *(np.flatnonzero(np.diff(band)) + 1).tolist(), len(z)]
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges):
             level = self._texture.level(band[first] % 16, band[first] // 16)
             h, w = level.shape[:2]
             x = np.clip((map_u[first:last] + HALF_M) * (w / (2 * HALF_M)) - 0.5, 0, w - 1)
@@ -105,10 +112,12 @@ class Ground:
                 grain = cv2.remap(
                     self._grain, map_u[first:last] * k, near_s * k, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
                 )
-                seen = cv2.addWeighted(seen, 1.0, cv2.merge([grain] * 3), min(1.0, 6 / depth), -128 * min(1.0, 6 / depth))
+                seen = cv2.addWeighted(
+                    seen, 1.0, cv2.merge([grain] * 3), min(1.0, 6 / depth), -128 * min(1.0, 6 / depth)
+                )
             canvas.rgb[top + first : top + last] = seen
 
-    def _label(self, labels: LabelMap, map_u: np.ndarray) -> None:
+    def _label(self, labels: LabelMap, map_u: Map) -> None:
         zones = self._profile.zones()
         labels[:] = zones[0][1]
         for begin, class_id in zones[1:]:
@@ -136,14 +145,16 @@ def _bake(rng: np.random.Generator, profile: Profile) -> Picture:
     _slabs(ground, u, profile, rng)
     _repairs(ground, rng, profile)
     _markings(ground, profile, rng)
-    stains = noise(rng, (h // 8, w // 4), 40, 4) * 7 + 128
-    stains = cv2.resize(to_picture(stains), (w, h), interpolation=cv2.INTER_LINEAR)
+    coarse = noise(rng, (h // 8, w // 4), 40, 4) * 7 + 128
+    stains = cv2.resize(to_picture(coarse), (w, h), interpolation=cv2.INTER_LINEAR)
     speckle = np.tile(to_picture(128 + rng.normal(0, 4, (512, w))), (h // 512, 1))
     cv2.addWeighted(ground, 1.0, cv2.merge([stains] * 3), 1.0, -128, dst=ground)
     cv2.addWeighted(ground, 1.0, cv2.merge([speckle] * 3), 1.0, -128, dst=ground)
     rough = np.abs(u) > profile.half + np.where(u < 0, *profile.pavement)
     if any(profile.grass):
-        tufts = cv2.resize(to_picture(128 + 20 * noise(rng, (h // 4, w // 4), 12, 4)), (w, h), interpolation=cv2.INTER_LINEAR)
+        tufts = cv2.resize(
+            to_picture(128 + 20 * noise(rng, (h // 4, w // 4), 12, 4)), (w, h), interpolation=cv2.INTER_LINEAR
+        )
         for side in (0, 1):
             if profile.grass[side]:
                 strip = np.flatnonzero(rough & ((u > 0) == bool(side)))
@@ -161,7 +172,10 @@ def _slabs(ground: Picture, u: Floats, profile: Profile, rng: np.random.Generato
     if rng.random() < 0.35:
         return
     paved = np.abs(u) > profile.half + 0.2
-    for side, pavement, grass in ((-1, profile.pavement[0], profile.grass[0]), (1, profile.pavement[1], profile.grass[1])):
+    for side, pavement, grass in (
+        (-1, profile.pavement[0], profile.grass[0]),
+        (1, profile.pavement[1], profile.grass[1]),
+    ):
         reach = pavement if grass else HALF_M
         here = paved & (u * side > 0) & (np.abs(u) < profile.half + reach)
         first, last = np.flatnonzero(here)[[0, -1]]
@@ -180,7 +194,9 @@ def _repairs(ground: Picture, rng: np.random.Generator, profile: Profile) -> Non
     for _ in range(14):
         s, u = rng.uniform(2, LAP_M - 2), rng.uniform(-profile.half + 0.5, profile.half - 0.5)
         centre = (int((u + HALF_M) * _ACROSS_PX), int(s * _ALONG_PX))
-        cv2.ellipse(ground, centre, (int(0.3 * _ACROSS_PX), int(0.3 * _ALONG_PX)), 0, 0, 360, (70, 68, 66), -1, cv2.LINE_AA)
+        cv2.ellipse(
+            ground, centre, (int(0.3 * _ACROSS_PX), int(0.3 * _ALONG_PX)), 0, 0, 360, (70, 68, 66), -1, cv2.LINE_AA
+        )
     for s in np.arange(7, LAP_M, 23.0):
         for side in (-1, 1):
             edge = sorted((side * (profile.half - 0.05), side * (profile.half - 0.42)))
@@ -215,7 +231,9 @@ def _markings(ground: Picture, profile: Profile, rng: np.random.Generator) -> No
         paint(crossing, crossing + 2.8, u, u + 0.55, white)
 
 
-def shadow_map(polygons: Sequence[Floats], blots: Sequence[tuple[float, float, float]], rng: np.random.Generator) -> Picture:
+def shadow_map(
+    polygons: Sequence[Floats], blots: Sequence[tuple[float, float, float]], rng: np.random.Generator
+) -> Picture:
     """The share of sunlight on one lap of ground, 0.25 m a pixel.
 
     Args:

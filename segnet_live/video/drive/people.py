@@ -1,5 +1,6 @@
 """People on foot and on bicycles: jointed figures that walk and pedal."""
 
+# ruff: noqa: RUF005 - `+` adds numpy arrays here, it joins no lists
 from __future__ import annotations
 
 import math
@@ -14,7 +15,16 @@ from segnet_live.video.drive.world import Camera, Floats, Light
 
 PEDESTRIAN, BICYCLIST = 9, 10
 
-_COATS = ((38, 40, 48), (60, 52, 48), (96, 30, 34), (44, 60, 92), (120, 112, 100), (24, 24, 26), (150, 146, 138), (70, 84, 60))
+_COATS = (
+    (48, 50, 60),
+    (74, 64, 58),
+    (112, 38, 42),
+    (56, 74, 112),
+    (136, 126, 112),
+    (36, 36, 40),
+    (172, 168, 160),
+    (82, 96, 72),
+)
 _TROUSERS = ((42, 50, 72), (30, 30, 34), (70, 64, 56), (54, 56, 62), (96, 90, 80))
 _SKIN = ((206, 164, 138), (182, 136, 108), (120, 84, 62), (224, 182, 158))
 _HAIR = ((44, 34, 26), (24, 20, 18), (112, 84, 52), (140, 136, 130))
@@ -59,6 +69,7 @@ class _Figure:
         self._axes = np.array([[sine, cosine, 0], [-cosine, sine, 0], [0, 0, 1]])
         self.depth = float(camera.view(self._at)[2])
         self.left_is_near = bool(camera.turn(self._axes[1])[2] < 0)
+        self.end_on = abs(float(camera.turn(self._axes[0])[0])) < 0.12
         self._points: list[Floats] = []
         self._radii: list[float] = []
         self._parts: list[tuple[str, int, Floats]] = []
@@ -88,7 +99,7 @@ class _Figure:
         np.maximum(view[:, 2], 0.5, out=view[:, 2])
         at, scale = self._camera.screen(view), self._camera.focal / max(self.depth, 0.5)
         radii = np.maximum(np.array(self._radii) * scale, 0.5)
-        gain = light.gain([0.0, -0.8, 0.3], sunlit)
+        gain = light.gain([0.0, 0.0, 1.0], max(sunlit, 0.25)) * 1.1
         colours = light.through_air(np.array([c for _, _, c in self._parts]) * gain, self.depth)
         sun_side = float(self._camera.turn(light.sun)[0]) * sunlit
         shift, brighter = math.copysign(0.35, sun_side), 1 + 0.28 * min(abs(sun_side) * 2, 1)
@@ -121,7 +132,14 @@ def _point(x: float, y: float, z: float) -> Floats:
 
 
 def draw_walker(
-    canvas: Canvas, camera: Camera, light: Light, person: Person, at: Floats, heading: float, walked_m: float, sunlit: float
+    canvas: Canvas,
+    camera: Camera,
+    light: Light,
+    person: Person,
+    at: Floats,
+    heading: float,
+    walked_m: float,
+    sunlit: float,
 ) -> None:
     """Paints a person at the ground point `at` who has walked `walked_m` metres (0 speed stands still)."""
     body = _Figure(camera, at, heading)
@@ -164,14 +182,21 @@ def draw_walker(
 
 
 def _head(body: _Figure, person: Person, neck: Floats, h: float) -> None:
-    body.limb(neck, neck + [0.01, 0, 0.06 * h], 0.05, 0.048, person.skin * 0.85)
-    crown = neck + [0.02, 0, 0.115 * h]
+    body.limb(neck, neck + [0.01, 0, 0.05 * h], 0.06, 0.05, person.coat * 0.9)
+    crown = neck + [0.02, 0, 0.098 * h]
     body.limb(crown + [0.005, 0, -0.035], crown + [0, 0, 0.025], 0.07, 0.082, person.skin)
-    body.limb(crown + [-0.035, 0, 0.01], crown + [-0.01, 0, 0.05], 0.078, 0.076, person.hair)
+    body.limb(crown + [-0.035, 0, -0.015], crown + [-0.01, 0, 0.05], 0.078, 0.076, person.hair)
 
 
 def draw_cyclist(
-    canvas: Canvas, camera: Camera, light: Light, person: Person, at: Floats, heading: float, ridden_m: float, sunlit: float
+    canvas: Canvas,
+    camera: Camera,
+    light: Light,
+    person: Person,
+    at: Floats,
+    heading: float,
+    ridden_m: float,
+    sunlit: float,
 ) -> None:
     """Paints a rider and bicycle at the ground point `at` who has ridden `ridden_m` metres."""
     body = _Figure(camera, at, heading)
@@ -181,19 +206,31 @@ def draw_cyclist(
     steel, rubber = np.clip(person.coat[::-1] * 1.2 + 30, 0, 220), np.array([26.0, 26, 28])
     for x in (-0.52, 0.53):
         body.tyre(_point(x, 0, 0.35), 0.35, 0.045, rubber)
-        body.limb(_point(x, 0, 0.02), _point(x, 0, 0.68), 0.022, 0.022, rubber)
+        if body.end_on:
+            body.limb(_point(x, 0, 0.02), _point(x, 0, 0.68), 0.022, 0.022, rubber)
     saddle, crank, bar = _point(-0.2, 0, 0.92), _point(-0.06, 0, 0.3), _point(0.4, 0, 1.0)
     rear, front = _point(-0.52, 0, 0.34), _point(0.53, 0, 0.34)
-    for a, b in ((rear, crank), (rear, saddle), (crank, saddle), (crank, bar), (saddle, bar - [0.02, 0, 0.14]), (front, bar)):
+    for a, b in (
+        (rear, crank),
+        (rear, saddle),
+        (crank, saddle),
+        (crank, bar),
+        (saddle, bar - [0.02, 0, 0.14]),
+        (front, bar),
+    ):
         body.limb(a, b, 0.022, 0.022, steel)
     body.limb(bar + [0, 0.26, 0.02], bar + [0, -0.26, 0.02], 0.02, 0.02, rubber)
     h, wide = person.height, person.build
     hip, shoulder = saddle + [0, 0, 0.09], _point(0.12, 0, 0.95 + 0.3 * h)
     for i, side in enumerate((-1, 1) if body.left_is_near else (1, -1)):
-        pedal = crank + [0.17 * math.cos(turn + (side > 0) * math.pi), side * 0.11, 0.17 * math.sin(turn + (side > 0) * math.pi)]
+        pedal = crank + [
+            0.17 * math.cos(turn + (side > 0) * math.pi),
+            side * 0.11,
+            0.17 * math.sin(turn + (side > 0) * math.pi),
+        ]
         joint = hip + [0, side * 0.09, 0]
         reach = pedal + [0, 0, 0.06] - joint
-        knee = joint + reach / 2 + _point(0.9, 0, 0.35) * math.sqrt(max(0.42**2 - (reach @ reach) / 4, 0.0))
+        knee = joint + reach / 2 + _point(0.9, 0, 0.35) * math.sqrt(max(0.42**2 - float(reach @ reach) / 4, 0.0))
         leg = person.trousers * (0.85 if i == 0 else 1.0)
         body.limb(joint, knee, 0.085, 0.065, leg)
         body.limb(knee, pedal + [0, 0, 0.06], 0.06, 0.042, leg)

@@ -9,17 +9,18 @@ from functools import lru_cache, partial
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from segnet_live.frame import LabelMap
 from segnet_live.video.drive import buildings, foliage, furniture, people, vehicles
-from segnet_live.video.drive.canvas import SUPERSAMPLING, Canvas, Picture, noise, to_picture
+from segnet_live.video.drive.canvas import Canvas, Picture, noise, to_picture
 from segnet_live.video.drive.scene import Scene, build
 from segnet_live.video.drive.world import LAP_M, SIGHT_M, Camera, Floats
 
 SKY = 0
 
 RATE = Fraction(25)
-_TREES_M = 190.0
+_TREES_M = 160.0
 """Trees are seen from here, growing out of the skyline over the next 50 m instead of popping up."""
 
 
@@ -53,7 +54,9 @@ def _camera(scene: Scene, time_s: float, size: tuple[int, int]) -> Camera:
     """Where the car is, and how its suspension and steering move the lens."""
     s = scene.start_s + scene.speed * time_s
     phase = scene.seed % 97
-    bump = 0.5 * math.sin(7.3 * time_s + phase) + 0.3 * math.sin(13.1 * time_s + 2 * phase) + 0.2 * math.sin(23.7 * time_s)
+    bump = (
+        0.5 * math.sin(7.3 * time_s + phase) + 0.3 * math.sin(13.1 * time_s + 2 * phase) + 0.2 * math.sin(23.7 * time_s)
+    )
     weave = math.sin(0.55 * time_s + phase)
     u = scene.own_u + 0.1 * weave
     focal = scene.focal_share * size[1]
@@ -77,7 +80,7 @@ def _things(canvas: Canvas, camera: Camera, scene: Scene, time_s: float) -> list
     out: list[tuple[float, Callable[[], None]]] = []
     light, road = scene.light, scene.road
 
-    def ahead(s: Floats, reach: float, behind: float = 0.0) -> tuple[Floats, Floats]:
+    def ahead(s: Floats, reach: float, behind: float = 0.0) -> tuple[NDArray[np.int64], Floats]:
         """(indices, metres ahead) of those between `behind` metres behind the camera and `reach` ahead of it."""
         away = np.mod(s - camera.s + behind, LAP_M) - behind
         near = np.flatnonzero(away < reach)
@@ -97,14 +100,21 @@ def _things(canvas: Canvas, camera: Camera, scene: Scene, time_s: float) -> list
     spans, lines = scene.panel_spans
     near, aways = ahead(spans[:, 1], SIGHT_M * 0.5)
     ends = ground((camera.s + aways - spans[near, 1])[:, None] + spans[near], lines[near])
-    for i, away, pair, seen in zip(near, aways, ends, camera.sees(camera.view(ends), 4.0).any(1), strict=True):
+    for i, away, pair, seen in zip(near, aways, ends, np.any(camera.sees(camera.view(ends), 4.0), 1), strict=True):
         if seen:
             out.append((away, partial(furniture.draw_panel, canvas, camera, light, scene.panels[i], pair)))
     near, aways = ahead(scene.tree_places[0], _TREES_M)
     views = camera.view(ground(camera.s + aways, scene.tree_places[1][near]))
     for i, away, view, seen in zip(near, aways, views, camera.sees(views, 4.0), strict=True):
         if seen and view[2] > 1.5:
-            out.append((away, partial(foliage.draw, canvas, camera, light, scene.trees[i], view, min((_TREES_M - away) / 50, 1.0))))
+            out.append(
+                (
+                    away,
+                    partial(
+                        foliage.draw, canvas, camera, light, scene.trees[i], view, min((_TREES_M - away) / 50, 1.0)
+                    ),
+                )
+            )
     near, aways = ahead(scene.post_places[0], SIGHT_M * 0.5)
     feet = ground(camera.s + aways, scene.post_places[1][near])
     for i, away, foot, seen in zip(near, aways, feet, camera.sees(camera.view(feet), 1.5), strict=True):
@@ -158,7 +168,9 @@ def _sky(canvas: Canvas, camera: Camera, scene: Scene) -> None:
     map_x = np.broadcast_to(np.mod(around, 2048), up.shape).astype(np.float32)
     map_y = np.clip((1 - up) * 255, 0, 255).astype(np.float32)
     seen = cv2.remap(dome, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    canvas.rgb[:bottom] = cv2.resize(seen, (columns * 4, rows * 4), interpolation=cv2.INTER_LINEAR)[:bottom, : canvas.size[1]]
+    canvas.rgb[:bottom] = cv2.resize(seen, (columns * 4, rows * 4), interpolation=cv2.INTER_LINEAR)[
+        :bottom, : canvas.size[1]
+    ]
     canvas.labels[:bottom] = SKY
 
 
@@ -175,7 +187,9 @@ def _ridges(seed: int) -> tuple[tuple[Floats, int, Floats], ...]:
         else:
             shape = noise(rng, (1, 4096), 160, 7)[0] if i == 1 else noise(rng, (1, 4096), 90, 7)[0]
             heights = np.clip(0.02 + 0.009 * shape - 0.006 * (i - 1), 0.002, 0.06)
-        colour = scene.light.through_air(np.array(tint) * (scene.light.ambient + scene.light.direct * 0.4), 620 - 140 * i)
+        colour = scene.light.through_air(
+            np.array(tint) * (scene.light.ambient + scene.light.direct * 0.4), 620 - 140 * i
+        )
         out.append((heights, foliage.TREE if i else buildings.BUILDING, np.clip(colour, 0, 255)))
     return tuple(out)
 
@@ -210,16 +224,15 @@ def _photograph(rgb: Picture, scene: Scene, index: int) -> Picture:
     """Glare of bright sky, vignette, tone, a soft lens sharpened by the camera, and sensor noise."""
     height, width = rgb.shape[:2]
     small = cv2.resize(rgb, (max(width // 8, 1), max(height // 8, 1)), interpolation=cv2.INTER_AREA)
-    glare = cv2.GaussianBlur(cv2.subtract(small, (150, 150, 150, 0)), (0, 0), 4)
-    rgb = cv2.addWeighted(rgb, 1.0, cv2.resize(glare, (width, height), interpolation=cv2.INTER_LINEAR), 0.22, 0)
-    rgb = cv2.multiply(rgb, _lens((height, width)), scale=1 / 255)
-    x = np.arange(256) / 255
-    tone = (x * scene.exposure * 1.12) ** 1.05
+    bright = cv2.LUT(small, np.maximum(np.arange(256) - 150, 0).astype(np.uint8))
+    glare = cv2.resize(cv2.GaussianBlur(bright, (0, 0), 4), (width, height), interpolation=cv2.INTER_LINEAR)
+    lit = cv2.multiply(cv2.addWeighted(rgb, 1.0, glare, 0.22, 0), _lens((height, width)), scale=1 / 255)
+    level = np.arange(256) / 255 * scene.exposure * 1.12
+    tone = level**1.05 - 0.042 * np.sin(2 * math.pi * np.clip(level**1.05, 0, 1))
     tone = np.where(tone < 0.8, tone, 0.8 + 0.2 * np.tanh((tone - 0.8) / 0.2))
-    rgb = cv2.LUT(rgb, to_picture(tone * 255))
     sigma = 0.6 * max(width / 640, 0.6)
-    rgb = cv2.GaussianBlur(rgb, (0, 0), sigma)
-    rgb = cv2.addWeighted(rgb, 1.5, cv2.GaussianBlur(rgb, (0, 0), 2.2 * sigma), -0.5, 0)
+    soft = cv2.GaussianBlur(cv2.LUT(lit, to_picture(tone * 255)), (0, 0), sigma)
+    sharp = cv2.addWeighted(soft, 1.5, cv2.GaussianBlur(soft, (0, 0), 2.2 * sigma), -0.5, 0)
     shift = np.random.default_rng([scene.seed, index]).integers(0, 64, 2)
     grain = _sensor_noise((height, width))[shift[0] : shift[0] + height, shift[1] : shift[1] + width]
-    return np.asarray(cv2.addWeighted(rgb, 1.0, grain, 1.0, -128), np.uint8)
+    return np.asarray(cv2.addWeighted(sharp, 1.0, grain, 1.0, -128), np.uint8)

@@ -1,10 +1,12 @@
 """Cars and vans as closed bodies of some hundred shaded faces, right from every side."""
 
+# ruff: noqa: RUF005 - `+` adds numpy arrays here, it joins no lists
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -23,7 +25,7 @@ _PAINTS = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Metres, and shares of the length from the nose: foot of the windscreen, roof from..to, foot of the rear window."""
+    """Metres, and shares of the length from the nose: windscreen's foot, roof from..to, rear window's foot."""
 
     length: float
     width: float
@@ -65,7 +67,7 @@ def random_vehicle(rng: np.random.Generator) -> Vehicle:
 
 @dataclass(frozen=True)
 class _Mesh:
-    """Faces as runs of corners, with what shading needs of each; painting layers: 1 body, 2 wheels, 3 cabin, 4 on them."""
+    """Faces as runs of corners, with what shading needs of each; layers: 1 body, 2 wheels, 3 cabin, 4 on them."""
 
     corners: Floats
     begins: list[int]
@@ -122,13 +124,14 @@ def _build(shape: Shape, paint: Floats) -> _Mesh:
     faces = _Faces()
     length, half, height = shape.length, shape.width / 2, shape.height
     belt = 0.92 if height < 1.6 else (1.0 if height < 2 else 1.12)
-    places = np.array([0, 0.025, 0.09, shape.screen, 0.5, 0.82, 0.95, 0.99, 1.0])
-    widths = np.array([0.78, 0.9, 0.97, 1.0, 1.0, 1.0, 0.97, 0.92, 0.84]) * half
-    nose = belt * 0.72 if shape.screen > 0.2 else belt * 0.86
-    tops = np.interp(places, [0, 0.03, shape.screen, 0.9, 1.0], [nose * 0.9, nose, belt, belt * 1.02, belt * 0.94])
-    floors = np.interp(places, [0, 0.1, 0.9, 1], [0.3, 0.2, 0.2, 0.32])
+    places = np.array([0, 0.015, 0.045, 0.1, 0.16, shape.screen, 0.5, 0.82, 0.93, 0.975, 1.0])
+    widths = np.array([0.7, 0.84, 0.93, 0.98, 1.0, 1.0, 1.0, 1.0, 0.97, 0.92, 0.82]) * half
+    nose = belt * 0.8 if shape.screen > 0.2 else belt * 0.9
+    rise = [nose * 0.88, nose * 0.95, nose, (nose + belt) / 2 + 0.02, belt, belt * 1.02, belt * 1.03, belt * 0.95]
+    tops = np.interp(places, [0, 0.015, 0.045, 0.14, shape.screen, 0.8, 0.93, 1.0], rise)
+    floors = np.interp(places, [0, 0.1, 0.9, 1], [0.26, 0.2, 0.2, 0.3])
     x = length * (0.5 - places)
-    steps, flare = np.array([0, 0.22, 0.52, 0.86, 1.0]), np.array([0.93, 0.985, 1.0, 0.97, 0.9])
+    steps, flare = np.array([0, 0.14, 0.4, 0.68, 0.9, 1.0]), np.array([0.92, 0.975, 1.0, 0.99, 0.955, 0.88])
     rings = np.zeros((len(x), len(steps), 3))
     rings[:, :, 0] = x[:, None]
     rings[:, :, 1] = widths[:, None] * flare
@@ -161,8 +164,9 @@ def _wheels(faces: _Faces, shape: Shape) -> None:
         hub = np.array([x, half * 0.985, 0.31])
         inside = hub - [0, 0.3, 0]
         for radius, out, colour, gloss in (
-            (0.375, 0.0, _TYRE * 0.6, 0.0), (0.315, 0.005, _TYRE * 1.2, 0.0), (0.215, 0.01, np.array([128.0, 130, 132]), 0.3),
-            (0.15, 0.012, np.array([84.0, 86, 88]), 0.0), (0.06, 0.014, np.array([140.0, 142, 144]), 0.0),
+            (0.375, 0.0, _TYRE * 0.6, 0.0), (0.315, 0.005, _TYRE * 1.2, 0.0),
+            (0.215, 0.01, np.array([128.0, 130, 132]), 0.3), (0.15, 0.012, np.array([84.0, 86, 88]), 0.0),
+            (0.06, 0.014, np.array([140.0, 142, 144]), 0.0),
         ):  # fmt: skip
             corners = hub + circle * radius + [0, out, 0]
             corners[:, 2] = np.maximum(corners[:, 2], 0.0 if radius < 0.35 else 0.2)
@@ -176,11 +180,11 @@ def _cabin(faces: _Faces, shape: Shape, paint: Floats, belt: float) -> None:
     r0, r1 = length * (0.5 - shape.roof[0]), length * (0.5 - shape.roof[1])
     front, rear = np.array([x0, base, belt]), np.array([x1, base, belt * 1.02])
     roof_front, roof_rear = np.array([r0, roof, height * 0.985]), np.array([r1, roof, height * 0.97])
-    top = np.array([(r0 + r1) / 2, roof, height])
+    top, back = np.array([r0 + (r1 - r0) * 0.3, roof, height]), np.array([r0 + (r1 - r0) * 0.72, roof, height * 0.995])
     flip, middle = np.array([1, -1, 1]), np.array([(x0 + x1) / 2, 0, (belt + height) / 2])
-    for a, b in ((front, roof_front), (roof_front, top), (top, roof_rear), (roof_rear, rear)):
+    for a, b in ((front, roof_front), (roof_front, top), (top, back), (back, roof_rear), (roof_rear, rear)):
         faces.add([a, b, b * flip, a * flip], paint, 3, 1.0, middle)
-    faces.mirrored([front, roof_front, top, roof_rear, rear], paint, 3, 1.0, middle)
+    faces.mirrored([front, roof_front, top, back, roof_rear, rear], paint, 3, 1.0, middle)
 
     def glazed(a: Floats, b: Floats, edge: float) -> None:
         low, high = a + (b - a) * 0.05, a + (b - a) * 0.9
@@ -193,15 +197,14 @@ def _cabin(faces: _Faces, shape: Shape, paint: Floats, belt: float) -> None:
     cuts = np.linspace(0, 1, shape.windows + 1) if shape.windows > 1 else np.array([0, 0.36])
     sill, lintel = front + [-0.12, 0, 0.04], roof_front + [-0.06, 0, -0.07]
     sill_end, lintel_end = rear + [0.22, 0, 0.04], roof_rear + [0.1, 0, -0.06]
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    for a, b in pairwise(cuts):
         pane = [sill + (sill_end - sill) * (a + 0.012), sill + (sill_end - sill) * (b - 0.012),
                 lintel + (lintel_end - lintel) * (b - 0.012), lintel + (lintel_end - lintel) * (a + 0.012)]  # fmt: skip
         faces.mirrored(pane, _GLASS * 0.9, 4, 0.9, middle)
     mirror = front + [-0.25, 0.0, 0.0]
-    faces.mirrored([mirror, mirror + [0, 0.2, 0.02], mirror + [0, 0.2, 0.15], mirror + [0, 0, 0.13]], paint * 0.7, 4, 0.2,
-                  mirror - [1.0, 0, 0])  # fmt: skip
-    faces.mirrored([mirror, mirror + [0, 0.2, 0.02], mirror + [0, 0.2, 0.15], mirror + [0, 0, 0.13]], _TRIM, 4, 0.2,
-                  mirror + [1.0, 0, 0])  # fmt: skip
+    glass = [mirror, mirror + [0, 0.2, 0.02], mirror + [0, 0.2, 0.15], mirror + [0, 0, 0.13]]
+    faces.mirrored(glass, paint * 0.7, 4, 0.2, mirror - [1.0, 0, 0])
+    faces.mirrored(glass, _TRIM, 4, 0.2, mirror + [1.0, 0, 0])
 
 
 def _lamps(faces: _Faces, shape: Shape, widths: Floats, nose: float, belt: float) -> None:
@@ -209,16 +212,30 @@ def _lamps(faces: _Faces, shape: Shape, widths: Floats, nose: float, belt: float
     middle = np.zeros(3)
 
     def on_end(sign: int, y0: float, y1: float, z0: float, z1: float, colour: ArrayLike, gloss: float = 0.4) -> None:
-        faces.add([[sign * x, y0, z0], [sign * x, y1, z0], [sign * x, y1, z1], [sign * x, y0, z1]], colour, 4, gloss, middle)
+        faces.add(
+            [[sign * x, y0, z0], [sign * x, y1, z0], [sign * x, y1, z1], [sign * x, y0, z1]], colour, 4, gloss, middle
+        )
 
-    on_end(1, -front * 0.55, front * 0.55, nose * 0.66, nose * 0.84, _TRIM)
-    on_end(1, -front * 0.8, front * 0.8, 0.33, 0.45, _TRIM)
-    on_end(1, -0.26, 0.26, 0.46, 0.56, (226, 226, 220))
+    on_end(1, -front * 0.62, front * 0.62, nose * 0.68, nose * 0.82, _TRIM)
+    on_end(1, -front * 0.85, front * 0.85, 0.3, 0.4, _TRIM)
+    on_end(1, -0.26, 0.26, 0.41, 0.51, (226, 226, 220))
     on_end(-1, -0.26, 0.26, belt * 0.62, belt * 0.74, (222, 188, 64))
     on_end(-1, -back * 0.95, back * 0.95, 0.36, 0.46, _TRIM)
     for side in (-1, 1):
-        on_end(1, side * front * 0.62, side * front * 0.98, nose * 0.64, nose * 0.86, (226, 230, 232), 0.8)
-        on_end(-1, side * back * 0.66, side * back * 1.0, belt * 0.66, belt * 0.95, (168, 22, 24), 0.5)
+        lamp = [
+            [0.0, 0.68, 0.62],
+            [0.0, 1.0, 0.6],
+            [-0.05, 1.17, 0.66],
+            [-0.17, 1.3, 0.84],
+            [-0.1, 1.0, 0.87],
+            [-0.03, 0.7, 0.8],
+        ]
+        corners = np.array([[x + dx, side * front * y, nose * z] for dx, y, z in lamp])
+        faces.add(corners, (222, 227, 230), 4, 0.7, corners.mean(0) - [1.0, side * 0.5, 0])
+        on_end(-1, side * back * 0.7, side * back * 1.0, belt * 0.66, belt * 0.92, (168, 22, 24), 0.5)
+        wrap = [[0.0, 1.0, 0.66], [0.1, 1.12, 0.68], [0.16, 1.13, 0.92], [0.02, 1.0, 0.92]]
+        corners = np.array([[dx - x, side * back * y, belt * z] for dx, y, z in wrap])
+        faces.add(corners, (150, 20, 22), 4, 0.5, corners.mean(0) + [0.5, -side * 1.0, 0])
         on_end(-1, side * back * 0.7, side * back * 0.9, belt * 0.7, belt * 0.76, (230, 130, 60), 0.5)
 
 

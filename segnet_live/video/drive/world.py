@@ -35,7 +35,7 @@ class Road:
 
     def heading(self, s: ArrayLike) -> Floats:
         """Radians clockwise from the y axis."""
-        return np.interp(np.mod(s, LAP_M) * 2, np.arange(len(self._heading)), self._heading)
+        return np.asarray(np.interp(np.mod(s, LAP_M) * 2, np.arange(len(self._heading)), self._heading))
 
     def at(self, s: ArrayLike, u: ArrayLike = 0.0) -> Floats:
         """(..., 2) ground points `u` metres right of the centre line at `s`."""
@@ -113,9 +113,11 @@ class Camera:
         return np.asarray(out)
 
     def sees(self, view: Floats, around_m: float) -> NDArray[np.bool_]:
-        """(...,) whether something within `around_m` of these view coordinates can be in the picture (left to right)."""
+        """(...,) whether a thing reaching `around_m` from these view coordinates can be in the picture's width."""
         half = self.centre / self.focal
-        return np.asarray((view[..., 2] > -around_m) & (np.abs(view[..., 0]) < (view[..., 2] + around_m) * half + around_m))
+        return np.asarray(
+            (view[..., 2] > -around_m) & (np.abs(view[..., 0]) < (view[..., 2] + around_m) * half + around_m)
+        )
 
     def plane(self, origin: ArrayLike, across: ArrayLike, down: ArrayLike) -> Floats:
         """(3, 3) homography: (p, q, 1) of the world point origin + p across + q down -> homogeneous pixel position."""
