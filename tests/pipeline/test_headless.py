@@ -19,6 +19,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from segnet_live.card import Card
@@ -84,24 +85,28 @@ def test_every_output_of_one_run_agrees(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["labels", "out.mp4", "s.csv"]
 
 
-def test_a_part_of_a_clip_in_two_pictures_with_text(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
-    record = tmp_path / "out.mp4"
-    look = ["--view", "side-by-side", "--opacity", "0", "--classes", "road"]
-    part = ["--start", "0.5", "--duration", "1", "--record", str(record)]
-    assert main(["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, *part, *look]) == 0
-    with av.open(str(record)) as video:
-        pictures = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+def recorded(clip: Path, card: Card, to: Path, *options: str) -> list[NDArray[np.uint8]]:
+    """The pictures of a recording of `clip` made with `options`."""
+    assert main(["--video", str(clip), "--model", str(card.folder), *SMALL, "--record", str(to), *options]) == 0
+    with av.open(str(to)) as video:
+        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+
+
+def test_a_part_of_a_clip_side_by_side(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
+    options = ["--view", "side-by-side", "--opacity", "0", "--start", "0.5", "--duration", "1"]
+    pictures = recorded(clip, tiny_card, tmp_path / "out.mp4", *options)
     assert len(pictures) == RATE
     assert pictures[0].shape == (64, 192, 3)
     assert np.abs(pictures[0][:, :96].astype(int) - pictures[0][:, 96:]).mean() < 6
-    burnt = tmp_path / "burnt.mp4"
-    assert (
-        main(["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, "--record", str(burnt), "--burn-hud"])
-        == 0
-    )
-    with av.open(str(burnt)) as video:
-        with_text = next(video.decode(video=0)).to_ndarray(format="rgb24")
-    assert np.percentile(with_text[:24], 99) > 200
+
+
+def test_figures_are_burnt_in_only_if_asked(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
+    plain = recorded(clip, tiny_card, tmp_path / "plain.mp4", "--opacity", "0")[0]
+    burnt = recorded(clip, tiny_card, tmp_path / "burnt.mp4", "--opacity", "0", "--burn-hud")[0]
+    with av.open(str(clip)) as video:
+        source = next(video.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(plain.astype(int) - source).mean() < 8
+    assert np.abs(burnt[:24].astype(int) - source[:24]).mean() > 20
 
 
 def test_images_keep_their_names_and_their_sizes(
