@@ -31,6 +31,9 @@ _CHROMA = (
     "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99 " + "99 " * 32
 )
 
+_TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+_FROM_YCC = torch.linalg.inv(_TO_YCC)
+
 
 def _geometry(rng: np.random.Generator, source: tuple[int, int], crop: tuple[int, int]) -> dict[str, object]:
     """A randomly scaled, tilted, mirrored crop, as the map from its normalised coordinates to pixels of the source."""
@@ -211,11 +214,9 @@ def _quantised(plane: Tensor, table: Tensor) -> Tensor:
 
 def compressed(x: Tensor, quality: Tensor) -> Tensor:
     """(N, 3, H, W) RGB of values 0..1 as JPEG of each quality (N,) 1..100 would show it; H and W in multiples of 16."""
-    to_ycc = torch.tensor(
-        [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], device=x.device
-    )
+    to_ycc = _TO_YCC.to(x.device)
     ycc = torch.einsum("ij,njhw->nihw", to_ycc, x * 255)
     luma = _quantised(ycc[:, :1] - 128, _table(_LUMA, quality)) + 128
     chroma = _quantised(F.avg_pool2d(ycc[:, 1:], 2), _table(_CHROMA, quality))
     ycc = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="bilinear")), 1)
-    return (torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycc), ycc) / 255).clamp(0, 1)
+    return (torch.einsum("ij,njhw->nihw", _FROM_YCC.to(x.device), ycc) / 255).clamp(0, 1)

@@ -6,7 +6,7 @@ unbroken one, and two processes with half the batch see what one with the whole 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -79,6 +79,6 @@ class Feed:
         noise_seed = (config.seed * 1_000_003 + step) * 1_009 + self._rank
         return change(rgb, labels, draws, config.crop, self._classes.void_id, noise_seed)
 
-    def whole(self) -> list[Tensor]:
+    def whole(self) -> Iterator[Tensor]:
         """The training images unchanged, in batches (N, 3, H, W) float32 of values 0..1: for batch-norm statistics."""
-        return [part.float() / 255 for part in torch.split(self._rgb, self._config.batch)]
+        return (part.float() / 255 for part in torch.split(self._rgb, self._config.batch))

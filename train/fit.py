@@ -34,6 +34,9 @@ from train.stop import StopRequest
 
 LOOK_EVERY = 20
 """Steps between looks at the loss: each look waits for the device."""
+LINE_EVERY_S = 30
+"""Where the output is no terminal, seconds between lines; evaluations always have theirs."""
+COUNTERS = ("step", "seconds", "evaluations", "best", "loss_steps")
 
 
 class DivergedError(SegnetLiveError):
@@ -119,9 +122,8 @@ class Run:
             KeyboardInterrupt: a stop was asked for; `last.pt` is from the last whole step.
             OutputError: a file cannot be written; what was there stays whole.
         """
-        began = saved = time.monotonic()
+        began = self._saved = self._shown = self._epoch_began = time.monotonic()
         before = self.seconds
-        epoch_began, epoch_steps = began, 0
         bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -131,34 +133,23 @@ class Run:
         bar.update(task, completed=self.progress)
         with StopRequest() as stop, bar:
             while self.progress < 1:
-                now = time.monotonic()
-                up = bool(self.session.stop_after_s) and now - began > self.session.stop_after_s
-                flags = torch.tensor([before + now - began, up, stop.asked], device=self.processes.device)
-                if self.processes.world > 1:  # all processes follow rank 0's clock, and stop if any is asked to
-                    flags[0] *= self.processes.rank == 0
-                    flags = self.processes.shared(flags)
-                    elapsed, up, asked = flags.tolist()
-                else:
-                    elapsed, asked = before + now - began, stop.asked
-                self.seconds = elapsed
+                elapsed = time.monotonic() - began
+                up = bool(self.session.stop_after_s) and elapsed > self.session.stop_after_s
+                self.seconds, up, asked = self.processes.agreed(before + elapsed, up, stop.asked)
                 if asked or up:
-                    self._save("last.pt")
+                    self._keep()
                     if asked:
                         raise KeyboardInterrupt
                     return False
                 self._one_step()
-                epoch_steps += 1
                 if self.step % LOOK_EVERY == 0:
                     self._look()
                     bar.update(task, completed=self.progress)
                 if self.step % self.feed.steps_per_epoch == 0 or self.progress >= 1:
-                    images = epoch_steps * self.config.batch * self.processes.world
-                    self._end_epoch(images / (time.monotonic() - epoch_began))
+                    self._end_epoch()
                     bar.update(task, completed=self.progress, description=self._line(self.history[-1]))
-                    epoch_began, epoch_steps = time.monotonic(), 0
-                elif time.monotonic() - saved > self.session.checkpoint_s:
-                    self._save("last.pt")
-                    saved = time.monotonic()
+                if time.monotonic() - self._saved > self.session.checkpoint_s:
+                    self._keep()
         return True
 
     def _one_step(self) -> None:
@@ -210,15 +201,16 @@ class Run:
             )
         return loss
 
-    def _end_epoch(self, images_per_s: float) -> None:
+    def _end_epoch(self) -> None:
         loss = self._look()
+        images = self.loss_steps * self.config.batch * self.processes.world
         row: Row = {
             "epoch": self.step / self.feed.steps_per_epoch,
             "step": self.step,
             "minutes": self.seconds / 60,
             "loss": loss,
             "lr": self.optimiser.param_groups[0]["lr"],
-            "images_per_s": images_per_s,
+            "images_per_s": images / (time.monotonic() - self._epoch_began),
         }
         busy = device_busy(self.processes.device)
         if busy is not None:
@@ -226,24 +218,24 @@ class Run:
         self.loss_sum.zero_()
         self.loss_steps = 0
         self.history.append(row)
-        better = False
         due = int(self.progress * self.config.evaluations)
         if due > self.evaluations:
             self.evaluations = due
             if self.processes.rank == 0:
                 better = self._evaluate(row)
-        if self.processes.rank == 0:
-            self._save("last.pt")
-            if better:
-                self._save("best.pt")
-            write_curves(self.session.out, self.history)
-            if "mIoU" in row or not self.console.is_terminal:
-                self.console.print(self._line(row), highlight=False)
+                self._keep()
+                if better:
+                    self._save("best.pt", self._portable())
+        now = time.monotonic()
+        if "mIoU" in row or (not self.console.is_terminal and now - self._shown > LINE_EVERY_S):
+            self.console.print(self._line(row), highlight=False)
+            self._shown = now
+        self._epoch_began = now
 
     def _evaluate(self, row: Row) -> bool:
         """Adds G, C and mIoU of the averaged network to `row`; True if it is the best so far."""
         if not self.config.ema_decay:
-            settle_statistics(self.average, [self._normalised(batch) for batch in self.feed.whole()])
+            settle_statistics(self.average, map(self._normalised, self.feed.whole()))
         result: Evaluation = evaluate(self.segment, self.val, self.labelled.classes, bf=False)
         row |= {"G": result.global_accuracy, "C": result.class_accuracy, "mIoU": result.miou}
         shown = self.val[:: max(1, len(self.val) // 4)][:4]
@@ -268,8 +260,31 @@ class Run:
         measured = "".join(f"  {name} {row[name]:.4f}" for name in ("G", "C", "mIoU") if name in row)
         return f"epoch {row['epoch']:g}  loss {row['loss']:.4f}  {row['images_per_s']:.1f} images/s{measured}"
 
-    def _save(self, name: str) -> None:
-        """The whole state to `out/name`, on rank 0.
+    def _portable(self) -> dict[str, Any]:
+        """What `package`, `--init` and `--teacher` read: the averaged weights and what is known of them."""
+        return {
+            "average": self.average.state_dict(),
+            "config": self.config.as_json(),
+            "run": self.session.about | {"minutes": self.seconds / 60},
+            "epoch": self.step / self.feed.steps_per_epoch,
+            "step": self.step,
+        }
+
+    def _keep(self) -> None:
+        """`last.pt` with the whole state, and the curves."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history,
+            "loss_sum": self.loss_sum,
+        }
+        self._save("last.pt", self._portable() | state | {key: getattr(self, key) for key in COUNTERS})
+        if self.processes.rank == 0:
+            write_curves(self.session.out, self.history)
+        self._saved = time.monotonic()
+
+    def _save(self, name: str, state: dict[str, Any]) -> None:
+        """`state` to `out/name`, on rank 0.
 
         Raises:
             DivergedError: a weight is not finite; nothing is written.
@@ -282,18 +297,7 @@ class Run:
             raise DivergedError(
                 f"a weight is NaN or infinite at step {self.step}; lower --lr and start again from last.pt"
             )
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "config": self.config.as_json(),
-            "run": self.session.about | {"minutes": self.seconds / 60},
-            "history": self.history,
-            "epoch": self.step / self.feed.steps_per_epoch,
-            "loss_sum": self.loss_sum,
-        }
-        counters = ("step", "seconds", "evaluations", "best", "loss_steps")
-        save(self.session.out / name, state | {key: getattr(self, key) for key in counters})
+        save(self.session.out / name, state)
 
     def _resume(self) -> None:
         """Take up `last.pt` where there is one, else begin with the settings written beside it to be.
@@ -311,7 +315,7 @@ class Run:
             self.optimiser.load_state_dict(state["optimiser"])
             self.history = state["history"]
             self.loss_sum = state["loss_sum"]
-            for key in ("step", "seconds", "evaluations", "best", "loss_steps"):
+            for key in COUNTERS:
                 setattr(self, key, state[key])
             self.console.print(f"going on from epoch {state['epoch']:g} of {path}", highlight=False)
         if self.processes.rank == 0:
@@ -329,6 +333,6 @@ def device_busy(device: torch.device) -> float | None:
     import pynvml
 
     try:
-        return torch.cuda.utilization(device) / 100
+        return float(torch.cuda.utilization(device)) / 100
     except pynvml.NVMLError:  # for example on a slice of a GPU
         return None

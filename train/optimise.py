@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ def make_optimiser(network: nn.Module, config: FitConfig) -> torch.optim.Optimiz
 
 
 @torch.no_grad()
-def settle_statistics(network: nn.Module, batches: Sequence[Tensor]) -> None:
+def settle_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Batch-norm statistics become the plain mean over `batches` (normalised images); everything else stays."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

@@ -26,6 +26,13 @@ class Processes:
             dist.all_reduce(numbers)
         return numbers
 
+    def agreed(self, seconds: float, up: bool, asked: bool) -> tuple[float, bool, bool]:
+        """Rank 0's clock, and whether any process's time is up or stop was asked for: the same everywhere."""
+        if self.world == 1:
+            return seconds, up, asked
+        flags = self.shared(torch.tensor([seconds * (self.rank == 0), up, asked], device=self.device)).tolist()
+        return flags[0], bool(flags[1]), bool(flags[2])
+
     def wrapped(self, network: nn.Module) -> nn.Module:
         """`network` with gradients averaged over all processes, and on GPUs batch statistics over the whole batch.
 
