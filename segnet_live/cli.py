@@ -75,8 +75,10 @@ def _dispatch(arguments: list[str]) -> int:
 
         return headless.run(config)
     _require_display()
+    from segnet_live.pipeline.outputs import check_outputs
     from segnet_live.ui import app
 
+    check_outputs(config)
     return app.run(config)
 
 
@@ -91,7 +93,8 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     headless = given.headless
     needing = [f"--{name}" for name in ("masks", "stats") if getattr(given, name) is not None]
     if needing and not headless:
-        print(f"{' and '.join(needing)} process every frame without a window: as if --headless were given", flush=True)
+        verb = "processes" if len(needing) == 1 else "process"
+        print(f"{' and '.join(needing)} {verb} every frame without a window, as with --headless", flush=True)
         headless = True
     return RunConfig(
         source=_source(given),

@@ -127,6 +127,14 @@ def test_no_display_is_one_line_that_names_headless(
         assert error.count("\n") == 1
 
 
+def test_the_window_does_not_open_on_a_recording_that_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.mp4").touch()
+    assert main(["--video", "a.mp4", "--record", str(tmp_path / "out.mp4")]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
 def test_a_bug_is_one_line_and_exit_code_1_and_debug_shows_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
