@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _tensorrt() -> list[tuple[str, ...]]:
     from segnet_live.engine.cache import EngineCache, age
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for entry in EngineCache().entries():
         facts, size = entry.facts, entry.facts.get("size")
         parity = entry.notes.get("parity", {}).get("overall")
@@ -69,7 +69,7 @@ def _openvino() -> list[tuple[str, ...]]:
     from segnet_live.engine.cache import age
 
     folder = cache_dir("openvino")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for manifest in sorted(folder.glob("*.json")):
         try:
             written = json.loads(manifest.read_bytes())
