@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": ("segnet_live.doctor", "check this machine and every engine on it"),
     "compile": ("segnet_live.compiling", "make engines ahead of their use"),
     "cache": ("segnet_live.cached", "list or clear the compiled engines"),
+    "bench": ("segnet_live.bench", "time every model on every engine of this machine"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
 
@@ -32,6 +33,7 @@ examples:
   segnet-live                                                     a window on the webcam
   segnet-live --video drive.mp4                                   a window on a file
   segnet-live --video drive.mp4 --record out.mp4 --headless       an annotated video, as fast as it goes
+  segnet-live --video drives --record annotated --headless        a folder of videos, several at a time
   segnet-live --images photos --masks labels --headless           class ids of every image as PNG
 """
 
@@ -70,6 +72,10 @@ def _dispatch(arguments: list[str]) -> int:
         parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
         return int(module.run(parser.parse_args(rest)))
     config = parse(arguments)
+    if config.is_folder_job:
+        from segnet_live.pipeline import batch
+
+        return batch.run_folder(config)
     if config.headless:
         from segnet_live.pipeline import headless
 
@@ -110,6 +116,9 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         opacity=given.opacity,
         classes=given.classes,
         burn_hud=given.burn_hud,
+        smooth=given.smooth,
+        target_fps=given.target_fps,
+        max_latency_ms=given.max_latency,
         overwrite=given.overwrite,
         debug=given.debug,
     )
@@ -141,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument_group("input (the webcam, if none is named)").add_mutually_exclusive_group().add_argument
-    add("--video", metavar="FILE|URL", help="video file, or RTSP or HTTP stream")
+    add("--video", metavar="FILE|URL|DIR", help="video file, RTSP or HTTP stream, or a folder of videos (headless)")
     add("--camera", metavar="N", help="camera by number, 0 is the first")
     add("--images", metavar="DIR|GLOB", help="folder of images, or a quoted pattern such as 'photos/*.jpg'")
     add("--synthetic", action="store_true", help="the rendered drive, with known labels")
@@ -157,7 +166,11 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--headless", action="store_true", help="no window: every frame of a file, the newest one of a camera or stream"
     )
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace outputs that exist (a folder of videos: do finished ones again)",
+    )
 
     add = parser.add_argument_group("network").add_argument
     add("--model", metavar="NAME|DIR", help="installed model (see `segnet-live models`) or a model folder")
@@ -165,6 +178,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", choices=PRECISIONS, default="auto", help="arithmetic (default: the backend's fast one)")
     add(
         "--size", type=_size, metavar="HxW", help="network input, height x width (default: follows the source's aspect)"
+    )
+
+    add("--target-fps", type=float, metavar="N", help="hold N frames/s: a smaller network input when it gets too slow")
+    add("--max-latency", type=float, metavar="MS", help="hold this latency in the same way, capture to display")
+    add(
+        "--smooth",
+        action=argparse.BooleanOptionalAction,
+        help="steady the labels over time (default: yes, but not for --masks, --stats and --images)",
     )
 
     add = parser.add_argument_group("picture").add_argument

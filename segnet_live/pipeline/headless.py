@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from segnet_live.card import DEFAULT_MODEL_CPU, find_card
+from segnet_live.card import DEFAULT_MODEL_CPU, Card, find_card
 from segnet_live.config import RunConfig
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.engine.choose import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.overlay import Overlay
+from segnet_live.pipeline.governor import GovernedEngine, Target, ladder
 from segnet_live.pipeline.hud import HudText
 from segnet_live.pipeline.metrics import Metrics
 from segnet_live.pipeline.outputs import check_outputs
 from segnet_live.pipeline.progress import FrameProgress
 from segnet_live.pipeline.runner import Pipeline
 from segnet_live.pipeline.sinks import Masks, Recording, Sink, Stats
+from segnet_live.pipeline.smooth import SmoothedEngine
 from segnet_live.video.source import SourceInfo, VideoSource, open_source
 
 POLL_S = 0.1
@@ -36,6 +38,7 @@ class Job:
     engine: Engine
     sinks: tuple[Sink, ...]
     metrics: Metrics
+    governor: GovernedEngine | None = None
 
     def summary(self, elapsed_s: float) -> str:
         """One line: frames, seconds, frames/s and how that compares with real time, losses, and what was written."""
@@ -43,6 +46,8 @@ class Job:
         parts = [f"{frames} frames in {elapsed_s:.1f} s", f"{frames / max(elapsed_s, 1e-9):.1f} frames/s"]
         if rate and not self.source.info.live:
             parts[1] += f" ({self.real_time(elapsed_s):.2g}x real time)"
+        if self.governor:
+            parts.append(self.governor.status)
         parts += [f"{self.pipeline.skipped} skipped", f"{self.source.corrupt} corrupt"]
         return "; ".join([", ".join(parts), *(str(sink) for sink in self.sinks if frames)])
 
@@ -68,13 +73,7 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
         source = open_source(config.source)
         opened.callback(source.close)
         say(f"input: {_describe_source(source.info)}")
-        engine = open_engine(
-            card,
-            backend=config.backend,
-            size=config.size,
-            source_size=source.info.size,
-            precision=config.precision,
-        )
+        engine, governor = _open_engine(config, card, source.info)
         opened.callback(engine.close)
         say(f"engine: {_describe_engine(engine.info)}")
         metrics = Metrics()
@@ -96,9 +95,26 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
             sinks.append(Masks(config.masks))
         if config.stats is not None:
             sinks.append(Stats(config.stats, card.classes))
-        pipeline = Pipeline(source, engine, sinks, metrics)
+        pipeline = Pipeline(source, engine, sinks, metrics, observe=governor.observe if governor else None)
         opened.pop_all()
-    return Job(pipeline, source, engine, tuple(sinks), metrics)
+    return Job(pipeline, source, engine, tuple(sinks), metrics, governor)
+
+
+def _open_engine(config: RunConfig, card: Card, source: SourceInfo) -> tuple[Engine, GovernedEngine | None]:
+    """The engine as `config` wants it, steadied and governed; the governor again, if there is one, to report to."""
+
+    def open_at(size: Size | None) -> Engine:
+        return open_engine(card, backend=config.backend, size=size, source_size=source.size, precision=config.precision)
+
+    engine: Engine
+    governor = None
+    if config.target_fps is None and config.max_latency_ms is None:
+        engine = open_at(config.size)
+    else:
+        # No strides: every frame of a file is wanted, and of a live source inference takes the newest anyway.
+        target = Target(config.target_fps, config.max_latency_ms)
+        engine = governor = GovernedEngine(open_at, target, ladder(source.size, config.size))
+    return (SmoothedEngine(engine, card.classes) if config.smoothing else engine), governor
 
 
 def run(config: RunConfig) -> int:

@@ -32,6 +32,7 @@ class Pipeline:
 
     Args:
         source, engine: owned from now on; `close` closes them.
+        observe: told of every frame what its slowest stage took and its latency, in ms, by the writer thread.
         sinks: called in this order from the writer thread, and closed once, whatever happens.
 
     Attributes:
@@ -45,11 +46,14 @@ class Pipeline:
         engine: Engine,
         sinks: Sequence[Sink],
         metrics: Metrics,
+        *,
+        observe: Callable[[float, float], object] | None = None,
     ) -> None:
         self._source = source
         self._engine = engine
         self._sinks = sinks
         self._metrics = metrics
+        self._observe = observe
         self._stopping = threading.Event()
         self._latest: LatestSlot[Frame] | None = LatestSlot() if source.info.live else None
         self._captured: BoundedQueue[Frame] = BoundedQueue(WAITING_FRAMES)
@@ -170,3 +174,7 @@ class Pipeline:
         for name, ms in (*segmented.stages_ms.items(), ("write", write_ms)):
             self._metrics.stage(name, ms)
         self._metrics.displayed(segmented.latency_ms)
+        if self._observe:
+            stages = segmented.stages_ms
+            busy_ms = max(stages["decode"], stages["inference"], stages["resize"] + write_ms)
+            self._observe(busy_ms, segmented.latency_ms)

@@ -1,0 +1,228 @@
+"""Every model on every engine that this machine has, timed in turns in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.bench.machine import Noise, NoiseMeter
+from segnet_live.bench.measure import Timing, interleaved, timed_ms
+from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
+from segnet_live.card import Card
+from segnet_live.config import SourceSpec
+from segnet_live.engine.base import Engine, EngineInfo, Size, fit_input, labels_at
+from segnet_live.engine.choose import open_engine
+from segnet_live.errors import EngineError
+from segnet_live.overlay import Overlay
+from segnet_live.quality import Confusion
+from segnet_live.video.source import open_source
+
+RGB = NDArray[np.uint8]
+STAGE_CALLS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        engines: (backend, precision) pairs; those this machine has not are left out and named.
+        size: network input (height, width); None takes each card's own.
+        n: counted calls; seconds: where a slow contender stops.
+        against: MODULE:FACTORY of other networks.
+        memory: measure each engine's memory in a process of its own.
+    """
+
+    cards: tuple[Card, ...]
+    engines: tuple[tuple[str, str], ...]
+    size: Size | None = None
+    n: int = 200
+    seconds: float = 20.0
+    against: tuple[str, ...] = ()
+    memory: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model on one engine.
+
+    Attributes:
+        inference: uint8 RGB at network size in, uint8 label map at network size out, on the host.
+        stages_ms: p50 of the host steps around it, for frames of `Report.frame_size`.
+        agreement: share of pixels, 0..1, labelled as by the same network in fp32 eager; None for peers.
+        memory: None where it was not measured.
+        parameters, gflop: of the network at this input size (a multiply-add is two operations).
+        peer: timed from outside with --against.
+    """
+
+    info: EngineInfo
+    inference: Timing
+    stages_ms: dict[str, float]
+    agreement: float | None
+    memory: EngineMemory | None
+    parameters: int
+    gflop: float
+    model_mib: float
+    peer: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.info.model} {self.info.backend} {self.info.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All rows of a run, how quiet it was, and what could not be measured, as (what, why)."""
+
+    rows: tuple[Row, ...]
+    noise: Noise
+    frame_size: Size
+    missing: tuple[tuple[str, str], ...]
+
+    def ratio(self, row: Row) -> float | None:
+        """This peer's p50 over that of our fastest model at the same backend, precision and size; None for our own."""
+        same = [
+            r.inference.p50
+            for r in self.rows
+            if not r.peer
+            and (r.info.backend, r.info.precision, r.info.input_size)
+            == (row.info.backend, row.info.precision, row.info.input_size)
+        ]
+        return row.inference.p50 / min(same) if row.peer and same else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Contender:
+    engine: Engine
+    card: Card | None
+    parameters: int
+    gflop: float
+    model_mib: float
+
+
+def reference_frames(count: int = 8) -> list[RGB]:
+    """Frames of the rendered drive, spread over its length: (H, W, 3) uint8 each."""
+    source = open_source(SourceSpec("synthetic"))
+    try:
+        frames: list[RGB] = []
+        while len(frames) < 20 * count and (frame := source.read()) is not None:
+            frames.append(frame.rgb)
+    finally:
+        source.close()
+    return [frames[i * len(frames) // count] for i in range(min(count, len(frames)))]
+
+
+def measure(plan: Plan, frames: Sequence[RGB]) -> Report:
+    """Open everything, compare with eager, time in turns, close everything.
+
+    Raises:
+        UsageError: an --against network is missing or does not fit.
+        CardError: damaged weights.
+        EngineError: no engine at all could be opened.
+    """
+    missing: list[tuple[str, str]] = []
+    with ExitStack() as opened:
+        contenders = [c for card in plan.cards for c in _ours(card, plan, opened, missing)]
+        if not contenders:
+            raise EngineError(f"nothing to measure: {'; '.join(f'{what}: {why}' for what, why in missing)}")
+        for spec in plan.against:
+            contenders += _peers(spec, [c for c in contenders if c.card], opened, missing)
+        fitted = [np.ascontiguousarray(fit_input(frames[0], c.engine.info.input_size)) for c in contenders]
+        calls = {
+            str(i): lambda c=c, rgb=rgb: c.engine.segment(rgb)
+            for i, (c, rgb) in enumerate(zip(contenders, fitted, strict=True))
+        }
+        meter = NoiseMeter()
+        timings = interleaved(calls, n=plan.n, seconds=plan.seconds, between=meter.sample)
+        noise = meter.read()
+        rows = [_row(c, timings[str(i)], plan, frames) for i, c in enumerate(contenders)]
+    return Report(tuple(rows), noise, frames[0].shape[:2], tuple(missing))
+
+
+def _ours(card: Card, plan: Plan, opened: ExitStack, missing: list[tuple[str, str]]) -> Iterator[_Contender]:
+    from segnet_live.bench.network import gflop, parameters
+    from segnet_live.engine.load import load_network
+
+    size = plan.size or card.input_size
+    network = load_network(card)
+    count, operations = parameters(network), gflop(network, size)
+    seen = set()
+    for backend, precision in plan.engines:
+        try:
+            engine = open_engine(card, backend=backend, size=size, precision=precision)
+        except EngineError as error:
+            missing.append((f"{card.name} on {backend} {precision}", str(error)))
+            continue
+        opened.callback(engine.close)
+        if (engine.info.backend, engine.info.precision) not in seen:
+            seen.add((engine.info.backend, engine.info.precision))
+            yield _Contender(engine, card, count, operations, card.weights_path.stat().st_size / 2**20)
+
+
+def _peers(
+    spec: str, ours: Sequence[_Contender], opened: ExitStack, missing: list[tuple[str, str]]
+) -> Iterator[_Contender]:
+    """The peer once for every backend, precision and size that our own networks run at."""
+    from segnet_live.bench.against import PeerEngine, load_peer
+    from segnet_live.bench.network import gflop, parameters
+
+    classes = len(ours[0].card.classes) if ours[0].card else 11
+    for info in {(c.engine.info.backend, c.engine.info.precision, c.engine.info.input_size): 0 for c in ours}:
+        backend, precision, size = info
+        network = load_peer(spec, classes)
+        count = parameters(network)
+        try:
+            engine = PeerEngine(spec, network, backend, size, precision)
+        except EngineError as error:
+            missing.append((f"{spec} on {backend} {precision}", str(error)))
+            continue
+        opened.callback(engine.close)
+        yield _Contender(engine, None, count, gflop(load_peer(spec, classes), size), 4 * count / 2**20)
+
+
+def _row(contender: _Contender, timing: Timing, plan: Plan, frames: Sequence[RGB]) -> Row:
+    info, card = contender.engine.info, contender.card
+    memory = None
+    if plan.memory and card is not None:
+        memory = in_own_process(engine_memory, card, info.backend, info.input_size, info.precision)
+    return Row(
+        info=info,
+        inference=timing,
+        stages_ms={} if card is None else _stages(contender.engine, card, frames[0]),
+        agreement=None if card is None else _agreement(contender.engine, card, frames),
+        memory=memory,
+        parameters=contender.parameters,
+        gflop=contender.gflop,
+        model_mib=contender.model_mib,
+        peer=card is None,
+    )
+
+
+def _stages(engine: Engine, card: Card, frame: RGB) -> dict[str, float]:
+    """p50 of the host steps: the frame to network size, the labels to frame size, the blend."""
+    labels = engine.segment(frame)
+    size = (frame.shape[0], frame.shape[1])
+    overlay = Overlay(card.classes)
+    large = labels_at(labels, size)
+    steps = {
+        "fit_input": lambda: fit_input(frame, engine.info.input_size),
+        "labels_at": lambda: labels_at(labels, size),
+        "overlay": lambda: overlay.blend(frame, large),
+    }
+    return {name: Timing.of([timed_ms(step) for _ in range(STAGE_CALLS)][5:]).p50 for name, step in steps.items()}
+
+
+def _agreement(engine: Engine, card: Card, frames: Sequence[RGB]) -> float:
+    """Against fp32 eager on all frames."""
+    oracle = open_engine(card, backend="torch", size=engine.info.input_size, precision="fp32")
+    try:
+        confusion = Confusion(len(card.classes))
+        for frame in frames:
+            confusion.add(oracle.segment(frame), engine.segment(frame))
+    finally:
+        oracle.close()
+    return confusion.scores().global_accuracy

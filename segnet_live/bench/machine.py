@@ -1,0 +1,173 @@
+"""What the figures were measured on, and whether the machine was quiet enough to believe them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from segnet_live import __version__
+
+FEATURES = (
+    "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8",
+    "asimd", "asimddp", "bf16", "i8mm", "sve",
+)  # fmt: skip
+"""CPU flags, as Linux names them, that decide which precision is fast."""
+PACKAGES = ("torch", "openvino", "opencv-python", "av", "numpy", "tensorrt", "torch-tensorrt")
+SPREAD_LIMIT = 1.15
+OTHERS_LIMIT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Attributes: features: those of FEATURES that this CPU has; None where the system does not tell (not Linux)."""
+
+    cpu: str
+    cores: int
+    features: tuple[str, ...] | None
+    memory_gib: float
+    gpu: str | None
+    system: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        features = "unknown on this system" if self.features is None else ", ".join(self.features) or "none that matter"
+        return [
+            f"machine: {self.cpu}, {self.cores} cores, {self.memory_gib:.0f} GiB; CPU features: {features}",
+            f"GPU: {self.gpu or 'none'}; {self.system}",
+            ", ".join(f"{name} {version}" for name, version in self.versions.items()),
+        ]
+
+
+def describe_machine() -> Machine:
+    """This machine; cores are those this process may use."""
+    versions = {"segnet-live": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    name, flags = _cpu()
+    return Machine(
+        cpu=name,
+        cores=usable_cores(),
+        features=None if flags is None else tuple(f for f in FEATURES if f in flags),
+        memory_gib=psutil.virtual_memory().total / 2**30,
+        gpu=_gpu(),
+        system=f"{platform.system()} {platform.release()}, {platform.machine()}",
+        versions=versions,
+    )
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: fewer than the machine's in a container or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu() -> tuple[str, set[str] | None]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine(), None
+    fields = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        fields[name.strip()] = value.strip()
+    return fields.get("model name", platform.machine()), set(
+        (fields.get("flags") or fields.get("Features", "")).split()
+    )
+
+
+def _gpu() -> str | None:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        return f"{pynvml.nvmlDeviceGetName(handle)}, driver {pynvml.nvmlSystemGetDriverVersion()}"
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How quiet the machine was during a measurement.
+
+    Attributes:
+        spread: p95 / p50 of a fixed computation on one core, repeated between the measurements; 1.0 is a quiet machine.
+        others: share of all cores' time that other processes used, 0..1.
+        stolen: share that the hypervisor gave to other guests, 0..1.
+        load_average: the system's, over the minute before the start; None where there is none (Windows).
+    """
+
+    spread: float
+    others: float
+    stolen: float
+    load_average: float | None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the figures cannot be judged; empty on a quiet machine."""
+        found = []
+        if self.spread > SPREAD_LIMIT:
+            found.append(f"a fixed computation varied by {100 * (self.spread - 1):.0f} % (p95 over p50)")
+        if self.others > OTHERS_LIMIT:
+            found.append(f"other processes used {100 * self.others:.0f} % of the cores")
+        if self.stolen > OTHERS_LIMIT:
+            found.append(f"the hypervisor took {100 * self.stolen:.0f} %")
+        return tuple(found)
+
+    def line(self) -> str:
+        if self.reasons:
+            return f"TOO NOISY TO JUDGE: {'; '.join(self.reasons)}. Close other programs and run again."
+        return (
+            f"quiet machine: a fixed computation varied by {100 * (self.spread - 1):.0f} %, "
+            f"other processes used {100 * self.others:.0f} % of the cores"
+        )
+
+
+class NoiseMeter:
+    """Watches from its making to `read`; call `sample` now and then, while nothing is being timed."""
+
+    def __init__(self) -> None:
+        self._values = np.random.default_rng(0).random(20_000)
+        self._times: list[float] = []
+        self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        self._cpu = psutil.cpu_times()
+        self._own_s = _own_s()
+        self._began_s = time.perf_counter()
+        np.sort(self._values)  # the first one maps memory
+
+    def sample(self) -> None:
+        """Run the fixed computation five times: a few milliseconds."""
+        for _ in range(5):
+            began = time.perf_counter()
+            np.sort(self._values)
+            self._times.append(time.perf_counter() - began)
+
+    def read(self) -> Noise:
+        self.sample()
+        now = psutil.cpu_times()
+        capacity_s = (time.perf_counter() - self._began_s) * (psutil.cpu_count() or 1)
+        busy_s = sum(getattr(now, f) - getattr(self._cpu, f) for f in ("user", "system"))
+        stolen_s = getattr(now, "steal", 0.0) - getattr(self._cpu, "steal", 0.0)
+        others_s = max(0.0, busy_s - (_own_s() - self._own_s))
+        p50, p95 = np.percentile(self._times, (50, 95))
+        return Noise(float(p95 / p50), others_s / capacity_s, stolen_s / capacity_s, self._load)
+
+
+def _own_s() -> float:
+    """CPU seconds of this process and of its children that ended."""
+    own = psutil.Process().cpu_times()
+    return float(own.user + own.system + own.children_user + own.children_system)

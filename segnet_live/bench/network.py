@@ -1,0 +1,116 @@
+"""What a network costs whatever runs it: parameters and operations; and the paper's Table 6 in plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from segnet_live.bench.measure import Timing, timed_ms
+from segnet_live.bench.memory import peak_rss_mib, rss_mib
+from segnet_live.card import Card
+from segnet_live.engine.base import Size
+from segnet_live.engine.load import load_network
+from segnet_live.nets.pooling import MASK, RESIZE
+
+TRAINING_BATCH = 4
+ITERATIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow:
+    """The columns of arXiv:1511.00561, Table 6, with the paper's own definitions: mini-batch 1, 10 iterations averaged;
+    training memory for a mini-batch of 4.
+
+    Attributes:
+        device: "cpu" or the GPU's name. Memory is the process's peak above what it had with all libraries loaded (CPU),
+            or torch's peak of reserved device memory (GPU).
+        threads: of the CPU.
+        model_mib: the weights file as shipped.
+    """
+
+    model: str
+    device: str
+    threads: int
+    input_size: Size
+    n: int
+    forward_ms: float
+    backward_ms: float
+    training_mib: float
+    inference_mib: float
+    model_mib: float
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def gflop(network: nn.Module, size: Size) -> float:
+    """Billions of operations for one (height, width) image: convolutions and matrices, a multiply-add being two."""
+    if getattr(network, "pooling", MASK) is not MASK:
+        network.pooling = RESIZE  # type: ignore[assignment]  # equal results; torch's own pair has no form without data
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network.to("meta").eval()(torch.empty((1, 3, *size), device="meta"))
+    return float(counter.get_total_flops() / 1e9)
+
+
+def paper_row(card: Card, size: Size) -> PaperRow:
+    """Measure one row; call it in a process of its own, whose peak memory nothing else has raised.
+
+    Raises:
+        CardError: the weights are damaged or do not fit.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model_mib = card.weights_path.stat().st_size / 2**20
+    F.conv2d(torch.zeros((1, 1, 8, 8), device=device), torch.zeros((1, 1, 3, 3), device=device))  # loads the libraries
+    base_mib = rss_mib()
+    network = load_network(card).to(device)
+    image = torch.rand((1, 3, *size), device=device)
+
+    def timed(work: Callable[[], object]) -> float:
+        def finished() -> None:
+            work()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return timed_ms(finished)
+
+    def peak_mib() -> float:
+        return torch.cuda.max_memory_reserved() / 2**20 if device.type == "cuda" else peak_rss_mib() - base_mib
+
+    with torch.inference_mode():
+        forward = [timed(lambda: network(image)) for _ in range(ITERATIONS + 1)][1:]
+    inference_mib = peak_mib()
+
+    network.train()
+
+    def backward_ms() -> float:
+        loss = network(image).square().mean()
+        timed(lambda: loss)  # waits for the forward pass
+        return timed(lambda: torch.autograd.backward(loss))
+
+    backward = [backward_ms() for _ in range(ITERATIONS + 1)][1:]
+    truth = torch.zeros((TRAINING_BATCH, *size), dtype=torch.long, device=device)
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-6, momentum=0.9)
+    for _ in range(2):  # the second step has the optimiser's memory too
+        optimiser.zero_grad()
+        loss = F.cross_entropy(network(image.expand(TRAINING_BATCH, -1, -1, -1).contiguous()), truth)
+        torch.autograd.backward(loss)
+        timed(optimiser.step)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return PaperRow(
+        model=card.name,
+        device=name,
+        threads=torch.get_num_threads(),
+        input_size=size,
+        n=ITERATIONS,
+        forward_ms=Timing.of(forward).mean,
+        backward_ms=Timing.of(backward).mean,
+        training_mib=peak_mib(),
+        inference_mib=inference_mib,
+        model_mib=model_mib,
+    )

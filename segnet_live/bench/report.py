@@ -1,0 +1,181 @@
+"""Figures as text: tables for a terminal, Markdown for README, JSON for other programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segnet_live.bench.engines import Report, Row
+from segnet_live.bench.machine import Machine
+from segnet_live.bench.network import PaperRow
+from segnet_live.bench.video import VideoRow
+from segnet_live.engine.base import Size
+from segnet_live.errors import OutputError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """A title, column heads, rows of text, and notes below."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        aligned = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = [self.columns, tuple(aligned), *self.rows]
+        body = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+        return "\n\n".join((f"**{self.title}**", body, *self.notes))
+
+    def plain(self) -> str:
+        lines = [self.columns, *self.rows]
+        widths = [max(len(cells[i]) for cells in lines) for i in range(len(self.columns))]
+        padded = (
+            "  ".join((cell.ljust if i == 0 else cell.rjust)(widths[i]) for i, cell in enumerate(cells)).rstrip()
+            for cells in lines
+        )
+        return "\n".join((self.title, *padded, *self.notes))
+
+
+def engine_table(report: Report) -> Table:
+    """One row per model and engine; peers below, with how many times longer they take than our fastest there."""
+    height, width = report.frame_size
+    rows = sorted(report.rows, key=lambda row: row.peer)
+    columns: tuple[str, ...] = (
+        "model, engine", "input", "p50 ms", "p95 ms", "p99 ms", "n", "frames/s", "fit ms", "labels ms", "blend ms",
+        "agreement", "memory MiB", "VRAM MiB", "file MiB", "parameters M", "GFLOP", "ratio",
+    )  # fmt: skip
+    ragged = [row.name for row in rows if row.inference.p95 > 1.3 * row.inference.p50]
+    notes = [
+        "p50, p95, p99: uint8 RGB at input size in, uint8 label map out, on the host, warm-up left out. fit, labels, "
+        f"blend: p50 of the host steps for {width}x{height} frames. Agreement: pixels labelled as by fp32 eager. "
+        "Memory: the process's peak above what it had before the engine was opened. GFLOP: a multiply-add is two.",
+        report.noise.line(),
+    ]
+    if ragged:
+        notes.append(f"p95 is over 1.3 x p50 for {', '.join(ragged)}: judge those with care.")
+    if any(row.peer for row in rows):
+        notes.append(
+            "Ratio: a peer's p50 over that of our fastest model on the same engine, precision and input, in this run."
+        )
+    notes += [f"not measured: {what}: {why}" for what, why in report.missing]
+    shown = len(columns) if any(row.peer for row in rows) else len(columns) - 1
+    cells = tuple(_engine_cells(row, report)[:shown] for row in rows)
+    return Table("Models and engines", columns[:shown], cells, tuple(notes))
+
+
+def _engine_cells(row: Row, report: Report) -> tuple[str, ...]:
+    memory, ratio = row.memory, report.ratio(row)
+    t = row.inference
+    return (
+        row.name,
+        _size(row.info.input_size),
+        f"{t.p50:.2f}",
+        f"{t.p95:.2f}",
+        f"{t.p99:.2f}",
+        str(t.n),
+        f"{t.per_second:.1f}",
+        *(f"{row.stages_ms[name]:.2f}" if row.stages_ms else "-" for name in ("fit_input", "labels_at", "overlay")),
+        "-" if row.agreement is None else f"{100 * row.agreement:.2f} %",
+        "-" if memory is None else f"{memory.process_mib:.0f}",
+        "-"
+        if memory is None or memory.vram_mib is None
+        else f"{memory.vram_mib:.0f} ({memory.vram_torch_mib:.0f} torch)",
+        f"{row.model_mib:.1f}",
+        f"{row.parameters / 1e6:.2f}",
+        f"{row.gflop:.1f}",
+        "-" if ratio is None else f"{ratio:.2f}x",
+    )
+
+
+def paper_table(rows: Sequence[PaperRow]) -> Table:
+    """The columns of the paper's Table 6."""
+    columns = ("network", "forward ms", "backward ms", "training MiB", "inference MiB", "model MiB")
+    cells = tuple(
+        (
+            row.model,
+            f"{row.forward_ms:.1f}",
+            f"{row.backward_ms:.1f}",
+            f"{row.training_mib:.0f}",
+            f"{row.inference_mib:.0f}",
+            f"{row.model_mib:.1f}",
+        )
+        for row in rows
+    )
+    first = rows[0]
+    where = f"{first.threads} CPU threads" if first.device == "cpu" else first.device
+    return Table(
+        f"As Table 6 of arXiv:1511.00561: PyTorch fp32, {where}, {_size(first.input_size)}",
+        columns,
+        cells,
+        (
+            f"Forward and backward: mean of {first.n} iterations, mini-batch 1. Training memory: mini-batch 4, SGD "
+            "with momentum. Inference memory: mini-batch 1. The paper's SegNet: 422.5, 488.7 ms, 6803, 1052, 117 MB.",
+        ),
+    )
+
+
+def video_table(rows: Sequence[VideoRow]) -> Table:
+    """The whole pipeline; stages overlap."""
+    columns = (
+        "video", "engine", "input", "frames", "frames/s", "source", "x real time", "latency p50/p95 ms", "stages ms",
+        "peak MiB",
+    )  # fmt: skip
+    cells = tuple(
+        (
+            f"{row.video}, {row.size[1]}x{row.size[0]}",
+            f"{row.info.model} {row.info.backend} {row.info.precision}",
+            _size(row.info.input_size),
+            str(row.frames),
+            f"{row.fps:.1f}",
+            "-" if row.source_fps is None else f"{row.source_fps:.2f}",
+            "-" if math.isnan(row.real_time) else f"{row.real_time:.2f}",
+            f"{row.latency_ms.p50:.0f}/{row.latency_ms.p95:.0f}",
+            ", ".join(f"{name} {ms:.1f}" for name, ms in row.stages_ms.items()),
+            f"{row.peak_mib:.0f}",
+        )
+        for row in rows
+    )
+    note = "Decoding, segmenting, overlay and H.264 with sound overlap. Latency: decode start to label map ready."
+    return Table("End to end, headless", columns, cells, (note,))
+
+
+def as_json(
+    machine: Machine, command: str, report: Report, paper: Sequence[PaperRow], videos: Sequence[VideoRow]
+) -> dict[str, Any]:
+    """Everything measured, as plain values; nan becomes null."""
+    value = {
+        "command": command,
+        "machine": dataclasses.asdict(machine),
+        "noise": dataclasses.asdict(report.noise) | {"reasons": report.noise.reasons},
+        "frame_size": report.frame_size,
+        "engines": [dataclasses.asdict(row) | {"ratio": report.ratio(row)} for row in report.rows],
+        "missing": report.missing,
+        "paper_table_6": [dataclasses.asdict(row) for row in paper],
+        "videos": [dataclasses.asdict(row) for row in videos],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(value), parse_constant=lambda _: None)
+    return plain
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """`path` holds `value`, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = path.with_suffix(".partial.json")
+    try:
+        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"--json {path} cannot be written ({error.strerror}); choose another place") from error
+
+
+def _size(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,245 @@
+"""A folder of videos in one call: several at a time where cores allow, restartable, one failure stops no other."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import psutil
+
+from segnet_live.config import RunConfig
+from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
+from segnet_live.pipeline.headless import POLL_S, prepare, say, signals
+from segnet_live.pipeline.progress import FrameProgress
+
+SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp")
+)
+CORES_EACH = 2
+"""Cores a file gets; more of them speed one file up less than another file at its side does."""
+MEMORY_EACH = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One file of the folder: what to read, and the name its finished recording gets."""
+
+    video: Path
+    recording: Path
+
+    @property
+    def unfinished(self) -> Path:
+        """Written until the whole file is done; a run that was broken off leaves only this, and begins it again."""
+        return self.recording.with_suffix(".unfinished.mp4")
+
+    def discard(self) -> None:
+        for path in (self.unfinished, self.unfinished.with_suffix(".partial.mp4")):
+            path.unlink(missing_ok=True)
+
+
+def plan(config: RunConfig) -> tuple[list[Task], int]:
+    """The tasks still to be done, by name, and how many files were finished before; makes the folder of recordings.
+
+    Raises:
+        UsageError: an option that needs a single file, no --record folder, or two files that would share a recording.
+        SourceError: the folder holds no video.
+        OutputError: the folder of recordings cannot be made.
+    """
+    assert config.source is not None
+    folder, out = Path(config.source.value), config.record
+    single = [f"--{name}" for name in ("masks", "stats") if getattr(config, name) is not None]
+    if single:
+        raise UsageError(f"{folder} is a folder, and {single[0]} works on one file; leave it out or name a file")
+    if not config.headless:
+        raise UsageError(f"{folder} is a folder; add --headless and --record DIR to annotate all of its videos")
+    if out is None:
+        raise UsageError(f"{folder} is a folder; add --record DIR for the annotated videos")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--record {out} is a file; {folder} is a folder, so name a folder for its recordings")
+    if out.exists() and out.samefile(folder):
+        raise UsageError(f"--record {out} is the folder the videos are read from; choose another one")
+    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not videos:
+        raise SourceError(f"{folder} holds no video; expected files such as *.mp4, *.mkv, *.avi, *.mov or *.webm")
+    tasks: dict[str, Task] = {}
+    for video in videos:
+        # Names that differ in case only are one file on Windows and macOS.
+        other = tasks.setdefault(video.stem.lower(), Task(video, out / f"{video.stem}.mp4"))
+        if other.video != video:
+            raise UsageError(f"{other.video.name} and {video.name} would both become {other.recording}; rename one")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"--record {out} cannot be made ({error.strerror}); choose another place") from error
+    todo = [task for task in tasks.values() if config.overwrite or not task.recording.exists()]
+    return todo, len(tasks) - len(todo)
+
+
+def core_groups(files: int) -> list[list[int]]:
+    """The cores of each file done at a time; one empty group (all cores) where processes cannot be bound to cores."""
+    process = psutil.Process()
+    if not hasattr(process, "cpu_affinity"):
+        return [[]]
+    cores = process.cpu_affinity()
+    by_memory = int(psutil.virtual_memory().available // MEMORY_EACH)
+    count = max(1, min(files, len(cores) // CORES_EACH, by_memory))
+    return [cores[i::count] for i in range(count)]
+
+
+def run_folder(config: RunConfig) -> int:
+    """Every video of the folder is annotated, or its failure told in one line.
+
+    Returns:
+        0 if all are done, 2 if any failed, 128 plus the signal's number after one (finished files are kept).
+
+    Raises:
+        SegnetLiveError: see `plan`.
+    """
+    todo, done_before = plan(config)
+    if done_before:
+        say(f"{done_before} finished before and skipped; --overwrite does them again")
+    groups = core_groups(len(todo))
+    began_s = time.monotonic()
+    failed = 0
+    waiting, frames, finished = list(todo), 0, 0
+    running: dict[Connection, _Worker] = {}
+    free = list(range(len(groups)))
+    total = _total_frames(todo)
+    with signals() as caught, FrameProgress(total) as progress:
+        while running or (waiting and not caught):
+            while waiting and free and not caught:
+                worker = _Worker(waiting.pop(0), config, free.pop(), groups)
+                running[worker.pipe] = worker
+            for pipe in wait(list(running), timeout=POLL_S):
+                worker = running[pipe]  # type: ignore[index]  # `wait` gives back what it got
+                if worker.receive():
+                    continue
+                del running[worker.pipe]
+                free.append(worker.group)
+                frames += worker.frames
+                if worker.error is None:
+                    finished += 1
+                    say(f"[{finished + failed}/{len(todo)}] {worker.task.recording}: {worker.summary}")
+                elif not caught:
+                    failed += 1
+                    say(f"[{finished + failed}/{len(todo)}] {worker.task.video} failed: {worker.error}")
+            if caught:
+                for worker in running.values():
+                    worker.stop()
+            progress.update(frames + sum(w.frames for w in running.values()), 0)
+    elapsed_s = time.monotonic() - began_s
+    counts = f"{finished} done, {done_before} skipped, {failed} failed"
+    left = f", {len(todo) - finished - failed} left" if caught else ""
+    say(f"{counts}{left}; {frames} frames in {elapsed_s:.1f} s, {frames / max(elapsed_s, 1e-9):.1f} frames/s")
+    if caught:
+        return 128 + caught[0]
+    return 2 if failed else 0
+
+
+def _total_frames(tasks: Sequence[Task]) -> int | None:
+    """Frames that all files promise together, for the progress bar; None if any of them does not say."""
+    from segnet_live.video.container import open_container, stream_length_s, video_stream
+
+    total = 0
+    for task in tasks:
+        try:
+            with open_container(str(task.video)) as container:
+                stream = video_stream(container, str(task.video))
+                length_s, rate = stream_length_s(container, stream), stream.average_rate
+                total += stream.frames or (round(length_s * rate) if length_s and rate else 0)
+        except SourceError:
+            continue  # told when its turn comes
+    return total or None
+
+
+class _Worker:
+    """A child process that does one file, so that a decoder that crashes takes nothing else with it."""
+
+    def __init__(self, task: Task, config: RunConfig, group: int, groups: Sequence[Sequence[int]]) -> None:
+        assert config.source is not None
+        self.task = task
+        self.group = group
+        self.frames = 0
+        self.summary = ""
+        self.error: str | None = "the process that did it died; run again, or with --debug on this file alone"
+        task.discard()
+        source = replace(config.source, value=str(task.video))
+        own = replace(config, source=source, record=task.unfinished, overwrite=True)
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process: BaseProcess = context.Process(
+            target=_work, args=(own, list(groups[group]), theirs), name=task.video.name, daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def receive(self) -> bool:
+        """Take one message; False once the file is done with, well or not."""
+        try:
+            kind, value = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            self.pipe.close()
+            self._finish()
+            return False
+        if kind == "frames":
+            self.frames = value
+        elif kind == "done":
+            self.summary, self.error = value, None
+        else:
+            self.error = value
+        return True
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self.pipe.send("stop")
+
+    def _finish(self) -> None:
+        """The recording gets its name, or nothing of it stays."""
+        try:
+            if self.error is None:
+                os.replace(self.task.unfinished, self.task.recording)
+            else:
+                self.task.discard()
+        except OSError as error:
+            self.error = f"{self.task.recording} cannot be named so ({error.strerror}); see {self.task.unfinished}"
+
+
+def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
+    """The child's life: one file, its frame count as it grows, then ("done", line) or ("failed", line)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop
+    if cores:
+        psutil.Process().cpu_affinity(cores)  # OpenVINO, x264 and the decoder size their thread pools by this
+    try:
+        job = prepare(config, lambda _: None)
+        began_s = time.monotonic()
+        told = False
+        try:
+            job.pipeline.start()
+            while not job.pipeline.wait(POLL_S):
+                pipe.send(("frames", job.pipeline.written))
+                if pipe.poll():
+                    told = True
+                    job.pipeline.stop()
+        finally:
+            job.pipeline.close()
+        pipe.send(("frames", job.pipeline.written))
+        if job.pipeline.error:
+            raise job.pipeline.error
+        if not job.pipeline.written:
+            raise SourceError("gave no frame; nothing was written")
+        pipe.send(("failed", "stopped") if told else ("done", job.summary(time.monotonic() - began_s)))
+    except (BrokenPipeError, EOFError):
+        return  # the parent is gone: nothing of this file is kept, the next run begins it again
+    except SegnetLiveError as error:
+        pipe.send(("failed", str(error)))
+    except Exception as error:
+        pipe.send(("failed", f"unexpected {type(error).__name__}: {error}; run this file alone with --debug"))

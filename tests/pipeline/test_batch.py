@@ -1,0 +1,109 @@
+"""Folder jobs: what is done, skipped, begun again and reported; small real videos through the real pipeline."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from segnet_live.card import Card
+from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.engine.choose import open_engine
+from segnet_live.errors import SourceError, UsageError
+from segnet_live.pipeline import batch
+
+FRAMES = 6
+
+
+def write_video(path: Path, shade: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), shade + index, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def frames_in(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.fixture
+def drives(tmp_path: Path) -> Path:
+    folder = tmp_path / "drives"
+    folder.mkdir()
+    write_video(folder / "morning.mp4", 40)
+    write_video(folder / "evening.avi", 90)
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def folder_job(card: Card, folder: Path, out: Path | None, **options: object) -> RunConfig:
+    source = SourceSpec("video", str(folder))
+    fields = {"headless": True, "backend": "openvino", "precision": "fp32", "size": (32, 32), "smooth": False} | options
+    return RunConfig(source=source, record=out, model=str(card.folder), **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.timeout(120)
+def test_all_are_done_a_bad_one_is_told_and_a_second_run_takes_up_the_rest(
+    tiny_card: Card, drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "CORES_EACH", 1)
+    open_engine(tiny_card, backend="openvino", precision="fp32", size=(32, 32)).close()  # cached for the children
+    out = tmp_path / "out"
+    (drives / "broken.mp4").write_text("this is text")
+    assert batch.run_folder(folder_job(tiny_card, drives, out)) == 2
+    told = capsys.readouterr().out
+    assert "broken.mp4 failed:" in told
+    assert "2 done, 0 skipped, 1 failed" in told
+    assert sorted(p.name for p in out.iterdir()) == ["evening.mp4", "morning.mp4"]
+    assert all(frames_in(p) == FRAMES for p in out.iterdir())
+
+    # as after a kill: one finished, one only partly written, the bad one mended
+    kept = (out / "morning.mp4").stat().st_mtime_ns
+    (out / "evening.mp4").rename(out / "evening.unfinished.partial.mp4")
+    write_video(drives / "broken.mp4", 10)
+    assert batch.run_folder(folder_job(tiny_card, drives, out)) == 0
+    assert "2 done, 1 skipped, 0 failed" in capsys.readouterr().out
+    assert sorted(p.name for p in out.iterdir()) == ["broken.mp4", "evening.mp4", "morning.mp4"]
+    assert (out / "morning.mp4").stat().st_mtime_ns == kept
+
+
+def test_overwrite_does_finished_files_again(tiny_card: Card, drives: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "morning.mp4").write_bytes(b"finished")
+    todo, finished = batch.plan(folder_job(tiny_card, drives, out))
+    assert ([t.video.name for t in todo], finished) == (["evening.avi"], 1)
+    todo, finished = batch.plan(folder_job(tiny_card, drives, out, overwrite=True))
+    assert ([t.video.name for t in todo], finished) == (["evening.avi", "morning.mp4"], 0)
+
+
+def test_what_cannot_work_is_refused_before_anything_is_made(tiny_card: Card, drives: Path, tmp_path: Path) -> None:
+    out, empty = tmp_path / "out", tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UsageError, match="--record DIR"):
+        batch.plan(folder_job(tiny_card, drives, None))
+    with pytest.raises(UsageError, match="--masks works on one file"):
+        batch.plan(folder_job(tiny_card, drives, out, masks=tmp_path / "masks"))
+    with pytest.raises(UsageError, match="read from"):
+        batch.plan(folder_job(tiny_card, drives, drives))
+    with pytest.raises(SourceError, match="no video"):
+        batch.plan(folder_job(tiny_card, empty, out))
+    write_video(drives / "Morning.mov", 5)
+    with pytest.raises(UsageError, match=r"both become .*; rename one"):
+        batch.plan(folder_job(tiny_card, drives, out))
+    assert not out.exists()
+
+
+def test_core_groups_share_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
+    groups = batch.core_groups(3)
+    assert len(groups) <= 3
+    assert sorted(core for group in groups for core in group) == list(range(8))
+    assert len(batch.core_groups(1)) == 1
