@@ -11,6 +11,8 @@ from typing import Protocol
 from segnet_live.card import Card
 from segnet_live.engine.base import Engine, EngineInfo, Size, network_size
 from segnet_live.errors import SegnetLiveError
+from segnet_live.pipeline.governor import GovernedEngine, Target, ladder
+from segnet_live.pipeline.smooth import SmoothedEngine
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +33,20 @@ class OpenEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What the user wants to run; `size` None follows the source's aspect ratio."""
+    """What the user wants to run.
+
+    Attributes:
+        size: (height, width) of the network's input; None follows the source's aspect ratio.
+        smooth: label maps are steadied over time.
+        target: a rate or latency that a governor holds by running the network smaller; None for the one size.
+    """
 
     card: Card
     backend: str = "auto"
     precision: str = "auto"
     size: Size | None = None
+    smooth: bool = False
+    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +78,9 @@ class EngineSwitch:
         self._ticket = 0
         self._wish: tuple[EngineChoice, Size] | None = None
         self._opening: EngineChoice | None = None
-        self._ready: tuple[EngineChoice, Engine] | None = None
+        self._ready: tuple[EngineChoice, Engine, GovernedEngine | None] | None = None
         self._engine: Engine | None = None
+        self._governed: GovernedEngine | None = None
         self._choice: EngineChoice | None = None
         self._closed = False
 
@@ -87,17 +98,32 @@ class EngineSwitch:
         arguments = (ticket, choice, fitted, source_size)
         threading.Thread(target=self._open, args=arguments, name="open engine", daemon=True).start()
 
-    def _open(self, ticket: int, choice: EngineChoice, fitted: EngineChoice, source_size: Size) -> None:
-        engine: Engine | None = None
-        error = ""
-        try:
-            engine = self._open_engine(
+    def _prepare(self, choice: EngineChoice, source_size: Size) -> tuple[Engine, GovernedEngine | None]:
+        """The engine of `choice`, governed and steadied if wished; the governor again, to report to."""
+
+        def open_at(size: Size | None) -> Engine:
+            return self._open_engine(
                 choice.card,
                 backend=choice.backend,
-                size=choice.size,
+                size=size,
                 source_size=source_size,
                 precision=choice.precision,
             )
+
+        governed: GovernedEngine | None = None
+        engine: Engine
+        if choice.target is not None:
+            engine = governed = GovernedEngine(open_at, choice.target, ladder(source_size, choice.size))
+        else:
+            engine = open_at(choice.size)
+        return (SmoothedEngine(engine) if choice.smooth else engine), governed
+
+    def _open(self, ticket: int, choice: EngineChoice, fitted: EngineChoice, source_size: Size) -> None:
+        engine: Engine | None = None
+        governed: GovernedEngine | None = None
+        error = ""
+        try:
+            engine, governed = self._prepare(choice, source_size)
         except SegnetLiveError as failure:
             error = str(failure)
         except Exception as failure:  # third-party backends raise anything, and the old engine must live on
@@ -110,7 +136,7 @@ class EngineSwitch:
                 self._opening = None
                 if engine is not None:
                     discarded = self._ready[1] if self._ready else None
-                    self._ready = (choice, engine)
+                    self._ready = (choice, engine, governed)
                 else:
                     self._wish = None
         if discarded is not None:
@@ -124,7 +150,7 @@ class EngineSwitch:
             ready, self._ready = self._ready, None
         if ready is not None:
             old, self._engine = self._engine, ready[1]
-            self._choice = ready[0]
+            self._choice, _, self._governed = ready
             if old is not None:
                 old.close()
             self._tell()
@@ -136,6 +162,23 @@ class EngineSwitch:
         return self._engine is not None
 
     @property
+    def info(self) -> EngineInfo | None:
+        """What runs at this moment: governors and engines that improve in the background change it."""
+        engine = self._engine
+        return engine.info if engine is not None else None
+
+    @property
+    def governor_status(self) -> str:
+        """What the governor does, "" without one."""
+        governed = self._governed
+        return governed.status if governed is not None else ""
+
+    def observe(self, busy_ms: float, latency_ms: float) -> None:
+        """Report a finished frame to the governor, if there is one."""
+        if self._governed is not None:
+            self._governed.observe(busy_ms, latency_ms)
+
+    @property
     def has_news(self) -> bool:
         """A new engine waits to be swapped in."""
         with self._lock:
@@ -143,7 +186,7 @@ class EngineSwitch:
 
     def broke(self, error: str) -> None:
         """The engine failed in use: close it, go on without one until another is wanted, and say so."""
-        old, self._engine = self._engine, None
+        old, self._engine, self._governed = self._engine, None, None
         with self._lock:
             self._wish = self._wish if self._opening else None
         if old is not None:
@@ -162,4 +205,4 @@ class EngineSwitch:
         for engine in (ready[1] if ready else None, self._engine):
             if engine is not None:
                 engine.close()
-        self._engine = None
+        self._engine = self._governed = None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.config import SourceSpec
-from segnet_live.engine.base import labels_at
+from segnet_live.engine.base import EngineInfo, labels_at
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import LabelMap, SegmentedFrame
 from segnet_live.overlay import class_shares
@@ -98,7 +98,7 @@ class LiveSession:
         self._newest: Shown | None = None
         self._redraw = threading.Event()
         self._source_size: tuple[int, int] | None = None
-        self._last_frame_s = 0.0
+        self._last_frame_s = self._latest_ms = 0.0
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("inference", self._infer), ("picture", self._draw))
@@ -107,8 +107,8 @@ class LiveSession:
             thread.start()
 
     def _notify(self, news: News) -> None:
-        """News for the window; a file that was held for its first engine plays on, also when there will be none."""
-        if isinstance(news, EngineState) and (news.running is not None or news.error) and self._capture is not None:
+        """News for the window; a file that waits for its first engine plays on when there will be none."""
+        if isinstance(news, EngineState) and news.error and self._capture is not None:
             self._capture.release()
         self._notify_window(news)
 
@@ -156,6 +156,16 @@ class LiveSession:
 
     # The engine
 
+    @property
+    def engine_info(self) -> EngineInfo | None:
+        """What runs at this moment."""
+        return self._engines.info
+
+    @property
+    def governor_status(self) -> str:
+        """What the latency governor does, "" without one."""
+        return self._engines.governor_status
+
     def use(self, choice: EngineChoice) -> None:
         """Switch to this engine as soon as it is open; before the first frame, as soon as the frame's size is known."""
         self._choice = choice
@@ -183,7 +193,9 @@ class LiveSession:
                 try:
                     labels = engine.segment(captured.frame.rgb)
                     ms = (time.perf_counter() - began_s) * 1e3
-                    self.metrics.stage("inference", ms)
+                    if not captured.again:
+                        self.metrics.stage("inference", ms)
+                        self._engines.observe(ms, self._latest_ms or ms)
                     self._classes = choice.card.classes
                     inferred = Inferred(captured, labels, self._classes, True, ms)
                 except Exception as error:  # third-party backends raise anything; the picture must go on
@@ -194,6 +206,8 @@ class LiveSession:
                 labels = np.full((1, 1), self._classes.void_id, np.uint8)
                 inferred = Inferred(captured, labels, self._classes, False, 0.0)
             self._hand_over(self._inferred, inferred, "overlay")
+            if inferred.segmented and self._capture is not None:
+                self._capture.release()
 
     # The picture
 
@@ -274,7 +288,8 @@ class LiveSession:
         """The window has just finished painting `shown`: its latency ends now."""
         if not shown.captured.again:
             self.metrics.stage("paint", paint_ms)
-            self.metrics.displayed((time.perf_counter() - shown.segmented.frame.capture_s) * 1e3)
+            self._latest_ms = (time.perf_counter() - shown.segmented.frame.capture_s) * 1e3
+            self.metrics.displayed(self._latest_ms)
 
     # The end
 

@@ -89,6 +89,8 @@ def commands(window: MainWindow) -> list[Command]:
         Command("Model", "Choose the model", ("F6",), partial(window.choose, panel.model.model)),
         Command("Model", "Choose the backend", ("F7",), partial(window.choose, panel.model.backend)),
         Command("Model", "Choose the input size", ("F8",), partial(window.choose, panel.model.input_size)),
+        Command("Model", "Hold a rate or a latency", ("F9",), partial(window.choose, panel.model.target)),
+        Command("Model", "Steady labels over time", ("T",), panel.model.smooth.toggle),
         Command("Recording", "Record or stop", ("R",), controls.keeper.record),
         Command("Recording", "Snapshot (frame, picture, label map)", ("S",), controls.keeper.snapshot),
         Command("Recording", "Hard frame: draft for training", ("D",), controls.keeper.hard_frame),

@@ -13,11 +13,13 @@ from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.capture import OpenSource, Phase, SourceState
 from segnet_live.pipeline.engines import EngineChoice, EngineState, OpenEngine
+from segnet_live.pipeline.governor import Target
 from segnet_live.pipeline.live import LiveSession
 from segnet_live.pipeline.live_recording import RecordingState
 from segnet_live.pipeline.look import LAYERS, Layer, Look, LookView
 from segnet_live.ui.keeper import Keeper
 from segnet_live.ui.settings import Settings
+from segnet_live.ui.typed import parse_size, parse_target
 
 SPEEDS = (0.25, 0.5, 1.0, 1.5, 2.0, 4.0)
 
@@ -52,6 +54,8 @@ class Controls(QObject):
         self.card = next((card for card in cards if card.name == settings.model), cards[0])
         self.backend, self.precision = settings.backend, "auto"
         self.size: tuple[int, int] | None = parse_size(settings.size) if settings.size else None
+        self.smooth = settings.smooth
+        self.target = parse_target(settings.target) if settings.target else None
         self.source: SourceState | None = None
         self.engine = EngineState(None, None, None)
         self.speed = 1.0
@@ -75,6 +79,10 @@ class Controls(QObject):
             self.backend = config.backend
         self.precision = config.precision
         self.size = config.size or self.size
+        if config.smooth is not None:
+            self.smooth = config.smooth
+        if config.target_fps is not None or config.max_latency_ms is not None:
+            self.target = Target(config.target_fps, config.max_latency_ms)
         look = self.look
         if config.view != "overlay":
             look = replace(look, view=config.view)
@@ -131,7 +139,7 @@ class Controls(QObject):
             spec = replace(spec, camera_size=parse_size(self.settings.camera_size))
         self.source = SourceState(Phase.OPENING, spec)
         self.session.open(spec, speed=self.speed, loop=self.settings.loop)
-        self.session.use(EngineChoice(self.card, self.backend, self.precision, self.size))
+        self._use()
         self.source_changed.emit()
 
     def play_pause(self) -> None:
@@ -206,7 +214,26 @@ class Controls(QObject):
         self.backend = backend or self.backend
         self.settings.model, self.settings.backend = self.card.name, self.backend
         self.settings.size = f"{self.size[0]}x{self.size[1]}" if self.size else ""
-        self.session.use(EngineChoice(self.card, self.backend, self.precision, self.size))
+        self._use()
+
+    def set_smooth(self, on: bool) -> None:
+        """Steady the label maps over time, or show them as the network gives them."""
+        self.smooth = self.settings.smooth = on
+        self._use()
+
+    def set_target(self, text: str) -> None:
+        """Hold a rate ("25 fps") or a latency ("60 ms") by running the network smaller; "" for the one size."""
+        try:
+            self.target = parse_target(text) if text else None
+            self.settings.target = text
+        except UsageError as error:
+            self.problem.emit(str(error))
+        self._use()
+
+    def _use(self) -> None:
+        # The pictures of a folder need not follow each other: nothing to steady.
+        smooth = self.smooth and (self.source is None or self.source.spec.kind != "images")
+        self.session.use(EngineChoice(self.card, self.backend, self.precision, self.size, smooth, self.target))
 
     # Look
 
@@ -274,19 +301,3 @@ class Controls(QObject):
         """Finalise what is being written and stop all threads."""
         self.keeper.close()
         self.session.close()
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from "HxW".
-
-    Raises:
-        UsageError: not two numbers from 32 to 4096.
-    """
-    parts = text.lower().replace("×", "x").split("x")
-    try:
-        height, width = (int(part) for part in parts)
-    except ValueError:
-        raise UsageError(f"size got {text!r}; give height x width in pixels, such as 360x480") from None
-    if not (32 <= height <= 4096 and 32 <= width <= 4096):
-        raise UsageError(f"size got {text!r}; both sides must be 32 to 4096 pixels")
-    return height, width

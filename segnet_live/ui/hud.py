@@ -23,11 +23,14 @@ def _ms(value: float) -> str:
     return "--" if math.isnan(value) else f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
 
 
-def hud_lines(snapshot: Snapshot, engine: EngineInfo | None, usage: Usage | None, state: str) -> list[str]:
+def hud_lines(
+    snapshot: Snapshot, engine: EngineInfo | None, usage: Usage | None, state: str, governor: str = ""
+) -> list[str]:
     """What the HUD says, one string a line.
 
     Args:
         state: a word for what the source does when it is not playing, else "".
+        governor: what the latency governor does, "" without one.
     """
     latency = snapshot.latency_ms
     stages = [f"{name} {_ms(snapshot.stages_ms[name])}" for name in STAGE_ORDER if name in snapshot.stages_ms]
@@ -44,7 +47,10 @@ def hud_lines(snapshot: Snapshot, engine: EngineInfo | None, usage: Usage | None
         lines.append("no engine yet: the picture is not segmented")
     else:
         lines.append(f"{engine.backend} {engine.precision} on {engine.device}")
-        lines.append(f"{engine.model} at {engine.input_size[0]}x{engine.input_size[1]}")
+        same = f"   {engine.parity:.2%} as fp32" if engine.parity is not None else ""
+        lines.append(f"{engine.model} at {engine.input_size[0]}x{engine.input_size[1]}{same}")
+    if governor:
+        lines.append(f"governor {governor}")
     if usage is not None:
         if usage.vram_used_mib is not None and usage.vram_total_mib is not None:
             lines.append(f"VRAM {usage.vram_used_mib:.0f} / {usage.vram_total_mib:.0f} MiB")

@@ -61,7 +61,8 @@ class Readouts(QObject):
             return
         snapshot, phase = controls.session.metrics.snapshot(), controls.phase
         state = phase.value if phase not in (None, Phase.PLAYING) else ""
-        lines = hud_lines(snapshot, controls.engine.running, self._usage.latest, state)
+        session = controls.session
+        lines = hud_lines(snapshot, session.engine_info, self._usage.latest, state, session.governor_status)
         if controls.settings.hud:
             view.show_plate(draw_plate(lines, snapshot.history, view.devicePixelRatioF()))
         if recording is not None and burn:

@@ -27,6 +27,7 @@ from segnet_live.ui.panel import quiet_label
 VIEW_NAMES = {
     "overlay": "Overlay", "labels": "Labels", "original": "Original", "side-by-side": "Side by side", "wiper": "Wiper",
 }  # fmt: skip
+TARGETS = ("15 fps", "25 fps", "30 fps", "60 ms", "100 ms")
 AUTO_SIZE = "Fits the video"
 
 
@@ -50,6 +51,14 @@ class ModelSection(QWidget):
         self.input_size.setEditable(True)
         self.input_size.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.input_size.setToolTip("Height x width the network runs at: pick one or type your own, such as 360x480")
+        self.target = QComboBox()
+        self.target.addItem("Off", "")
+        for target in TARGETS:
+            self.target.addItem(target, target)
+        self.target.setToolTip("Hold a rate or a latency by running the network smaller when it must")
+        self.target.activated.connect(lambda: controls.set_target(self.target.currentData()))
+        self.smooth = QCheckBox("Steady labels over time")
+        self.smooth.toggled.connect(controls.set_smooth)
         self.status = quiet_label()
         grid = QGridLayout(self)
         grid.setVerticalSpacing(8)
@@ -61,7 +70,8 @@ class ModelSection(QWidget):
             label.setBuddy(box)
             grid.addWidget(label, row, 0)
             grid.addWidget(box, row, 1)
-        grid.addWidget(self.status, 3, 0, 1, 2)
+        grid.addWidget(self.smooth, 4, 0, 1, 2)
+        grid.addWidget(self.status, 5, 0, 1, 2)
         self.model.activated.connect(self._use_model)
         self.backend.activated.connect(lambda: controls.use(backend=self.backend.currentData()))
         self.input_size.activated.connect(lambda: controls.use(size=self.input_size.currentData() or ""))
@@ -110,6 +120,9 @@ class ModelSection(QWidget):
         controls, state = self._controls, self._controls.engine
         _select(self.model, controls.card.name)
         _select(self.backend, controls.backend)
+        _select(self.target, controls.settings.target if controls.target is not None else "")
+        with QSignalBlocker(self.smooth):
+            self.smooth.setChecked(controls.smooth)
         self._show_size()
         lines = []
         if state.running is not None:

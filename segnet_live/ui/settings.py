@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from segnet_live.config import BACKENDS
+from segnet_live.errors import UsageError
 from segnet_live.pipeline.look import LAYERS, VIEWS
+from segnet_live.ui.naming import check_pattern
+from segnet_live.ui.typed import parse_size, parse_target
 
 VERSION = 1
 RECENT_KEPT = 10
@@ -31,6 +35,8 @@ class Settings:
     model: str = ""
     backend: str = "auto"
     size: str = ""
+    smooth: bool = True
+    target: str = ""
     recent: tuple[str, ...] = ()
     camera_size: str = ""
     folder: str = ""
@@ -47,13 +53,27 @@ class Settings:
 
 _CHOICES = {"view": VIEWS, "backend": BACKENDS}
 
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "size": parse_size,
+    "camera_size": parse_size,
+    "target": parse_target,
+    "pattern": check_pattern,
+}
+
 
 def _valid(name: str, value: Any, kind: Any) -> bool:
     if get_args(kind):  # tuple[str, ...]
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return type(value) is kind and (name not in _CHOICES or value in _CHOICES[name])
+    if type(value) is not kind or (name in _CHOICES and value not in _CHOICES[name]):
+        return False
+    try:
+        if value and name in _CHECKS:
+            _CHECKS[name](value)
+    except UsageError:
+        return False
+    return True
 
 
 def load_settings(path: Path) -> tuple[Settings, str]:

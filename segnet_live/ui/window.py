@@ -113,6 +113,7 @@ class MainWindow(QMainWindow):
         header.full_screen.clicked.connect(self.toggle_full_screen)
         header.help.clicked.connect(self.show_help)
         self.view.wiped.connect(controls.set_wiper)
+        self.view.first_picture.connect(self.view.setFocus)
         self.view.clicked_twice.connect(self.toggle_full_screen)
         legend.muted.connect(controls.mute)
         legend.soloed.connect(controls.solo)

@@ -1,0 +1,203 @@
+"""What is kept: recordings as shown, snapshots, hard frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PyQt6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from segnet_live.classes import CAMVID
+from segnet_live.config import RunConfig
+from segnet_live.errors import UsageError
+from segnet_live.pipeline.capture import Phase
+from segnet_live.ui.app import App
+from segnet_live.ui.naming import check_pattern, file_stem
+from segnet_live.ui.settings import Settings
+from tests.ui.conftest import ROAD, SKY, WAIT_MS, Engines, write_clip
+from tests.ui.test_window import wait_for_labels, wait_for_phase
+
+Start = Callable[..., App]
+
+
+def frames_of(path: Path) -> tuple[list[float], list[NDArray[np.uint8]]]:
+    with av.open(str(path)) as video:
+        frames = list(video.decode(video=0))
+        return [float(f.pts * f.time_base) for f in frames], [f.to_ndarray(format="rgb24") for f in frames]
+
+
+def read_png(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture.astype(np.uint8, copy=False)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "kept"
+
+
+def finished(window: object, kept: Path) -> list[Path]:
+    return sorted(p for p in kept.glob("*.mp4") if ".partial" not in p.name)
+
+
+def test_a_recording_holds_what_was_shown_without_pauses_and_seeks(
+    qtbot: QtBot, start: Start, tmp_path: Path, kept: Path
+) -> None:
+    clip = write_clip(tmp_path / "long.mp4", frames=60)
+    settings = Settings(folder=str(kept), opacity=1.0, hud=False, smooth=False)
+    window = start(clip, settings=settings).window
+    wait_for_labels(qtbot, window)
+    qtbot.keyClick(window, Qt.Key.Key_R)
+    recording = window.controls.session.recording
+    assert recording is not None
+    qtbot.waitUntil(lambda: recording.elapsed_s > 0.4, timeout=WAIT_MS)
+    window.controls.play_pause()
+    wait_for_phase(qtbot, window, Phase.PAUSED)
+    qtbot.wait(300)
+    window.controls.seek(0.0)
+    window.controls.play_pause()
+    qtbot.waitUntil(lambda: recording.elapsed_s > 0.9, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: "MB" in window.transport.record.text())
+    qtbot.keyClick(window, Qt.Key.Key_R)
+    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    (path,) = finished(window, kept)
+    times, pictures = frames_of(path)
+    steps = np.diff(times)
+    assert steps.min() > 0.04 and steps.max() < 0.31, "no gap where it was paused or sought"
+    assert np.allclose(np.mod(np.array(times) + 1e-4, 0.05), 0, atol=2e-3), "frames stand on the source's own times"
+    assert abs(pictures[0][32, 20].astype(int) - CAMVID.colours[ROAD]).max() < 14
+    assert window.transport.record.text() == "Record"
+
+
+def test_closing_the_window_finishes_the_recording(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
+    window = start(clip, settings=Settings(folder=str(kept), loop=True, smooth=False)).window
+    wait_for_labels(qtbot, window)
+    window.controls.keeper.record()
+    recording = window.controls.session.recording
+    assert recording is not None
+    qtbot.waitUntil(lambda: recording.elapsed_s > 0.3, timeout=WAIT_MS)
+    window.close()
+    (path,) = finished(window, kept)
+    assert len(frames_of(path)[0]) > 3
+    assert not list(kept.glob("*.partial*"))
+
+
+def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
+    settings = Settings(
+        folder=str(kept), record_labels=True, burn_hud=True, hud=False, loop=True, opacity=1.0, smooth=False
+    )
+    window = start(write_clip(kept.parent / "wide.mp4", size=(480, 640)), settings=settings).window
+    wait_for_labels(qtbot, window)
+    window.controls.keeper.record()
+    recording = window.controls.session.recording
+    assert recording is not None
+    qtbot.waitUntil(lambda: recording.plate is not None and recording.elapsed_s > 1.0, timeout=WAIT_MS)
+    qtbot.wait(500)
+    window.controls.keeper.record()
+    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    (path,) = finished(window, kept)
+    pictures = frames_of(path)[1]
+    maps = sorted(path.with_name(f"{path.stem}_labels").glob("*.png"))
+    assert [p.name for p in maps] == [f"{i:06d}.png" for i in range(len(pictures))]
+    assert set(np.unique(read_png(maps[0]))) == {SKY, ROAD}
+    plate, road = pictures[-1][6:60, 6:200].astype(float), np.array(CAMVID.colours[ROAD], float)
+    assert abs(plate.mean(axis=(0, 1)) - road).max() > 40, "the plate darkens the corner"
+    assert abs(pictures[-1][470, 10].astype(float) - road).max() < 14, "and only the corner"
+
+
+def test_another_size_goes_on_in_a_numbered_file(qtbot: QtBot, start: Start, tmp_path: Path, kept: Path) -> None:
+    window = start(write_clip(tmp_path / "a.mp4"), settings=Settings(folder=str(kept), smooth=False)).window
+    wait_for_labels(qtbot, window)
+    window.controls.keeper.record()
+    recording = window.controls.session.recording
+    assert recording is not None
+    wait_for_phase(qtbot, window, Phase.ENDED)
+    window.sources.open_place(str(write_clip(tmp_path / "b.mp4", size=(96, 64))))
+    wait_for_phase(qtbot, window, Phase.ENDED)
+    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.picture.shape[0] == 96)
+    window.controls.keeper.record()
+    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    first, second = finished(window, kept)
+    assert second.stem == f"{first.stem}-2" or first.stem == f"{second.stem}-2"
+    assert {frames_of(path)[1][0].shape for path in (first, second)} == {(64, 96, 3), (96, 64, 3)}
+
+
+def test_record_on_the_command_line_begins_with_the_first_labelled_frame(
+    qtbot: QtBot, start: Start, clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.mp4"
+    window = start(clip, config=RunConfig(record=path), settings=Settings(opacity=1.0, smooth=False)).window
+    wait_for_phase(qtbot, window, Phase.ENDED)
+    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.segmented.frame.index == 19)
+    window.close()
+    times, pictures = frames_of(path)
+    assert times[0] == 0
+    assert times[-1] == pytest.approx(0.95, abs=0.01)
+    assert all(abs(p[32, 20].astype(int) - CAMVID.colours[ROAD]).max() < 14 for p in pictures), "none is without labels"
+
+
+def test_an_unwritable_folder_is_told_and_playback_goes_on(
+    qtbot: QtBot, start: Start, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    window = start(clip, settings=Settings(folder=str(tmp_path / "file"), loop=True, smooth=False)).window
+    wait_for_labels(qtbot, window)
+    window.controls.keeper.record()
+    qtbot.waitUntil(lambda: "cannot be made" in window.banner.text, timeout=WAIT_MS)
+    assert window.controls.session.recording is None
+    assert window.controls.phase is Phase.PLAYING
+
+
+def test_a_snapshot_keeps_frame_picture_and_label_map(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
+    settings = Settings(folder=str(kept), view="labels", smooth=False)
+    window = start(clip, settings=settings).window
+    wait_for_phase(qtbot, window, Phase.ENDED)
+    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.segmented.frame.index == 19)
+    qtbot.keyClick(window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: "Saved" in window.banner.text, timeout=WAIT_MS)
+    frame, labels, shown = sorted(kept.glob("*.png"))
+    assert (frame.stem[-5:], labels.stem[-6:], shown.stem[-5:]) == ("frame", "labels", "shown")
+    assert abs(int(read_png(frame)[0, 0, 0]) - 200) < 6
+    assert read_png(labels)[0, 0] == ROAD
+    assert read_png(labels)[0, -1] == SKY
+    assert tuple(read_png(shown)[0, 0][::-1]) == CAMVID.colours[ROAD]
+
+
+def test_a_hard_frame_lies_in_camvids_layout_marked_as_a_draft(
+    qtbot: QtBot, start: Start, clip: Path, kept: Path
+) -> None:
+    window = start(clip, settings=Settings(folder=str(kept), smooth=False)).window
+    wait_for_phase(qtbot, window, Phase.ENDED)
+    qtbot.keyClick(window, Qt.Key.Key_D)
+    qtbot.waitUntil(lambda: "draft" in window.banner.text, timeout=WAIT_MS)
+    (image,) = (kept / "hard-frames" / "train").glob("*.png")
+    labels = read_png(kept / "hard-frames" / "trainannot" / image.name)
+    assert labels.shape == read_png(image).shape[:2]
+    assert set(np.unique(labels)) == {SKY, ROAD}
+    assert "own guess" in (kept / "hard-frames" / "README.txt").read_text(encoding="utf-8")
+
+
+def test_pictures_before_there_is_one_are_refused_in_words(qtbot: QtBot, start: Start, engines: Engines) -> None:
+    window = start().window
+    for key in (Qt.Key.Key_S, Qt.Key.Key_D, Qt.Key.Key_R):
+        qtbot.keyClick(window, key)
+        assert "open a video or a camera first" in window.banner.text
+        window.banner.dismiss()
+
+
+@pytest.mark.parametrize("pattern", ["", "{nothing}", "a/b", "{source", "{source:>300}"])
+def test_patterns_that_name_no_file_are_refused(pattern: str) -> None:
+    with pytest.raises(UsageError, match="pattern"):
+        check_pattern(pattern)
+
+
+def test_names_hold_no_password_and_no_separator() -> None:
+    stem = file_stem("{source}_{view}", source="rtsp://me:secret@cam/stream?x=1", model="m", view="overlay")
+    assert stem == "cam-stream-x=1_overlay"

@@ -1,0 +1,97 @@
+"""Settings: remembered, versioned, and never in the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PyQt6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from segnet_live.card import Card
+from segnet_live.config import RunConfig
+from segnet_live.ui.app import App, create_app
+from segnet_live.ui.settings import Settings, load_settings, save_settings
+from tests.ui.conftest import Engines, show
+
+Start = Callable[..., App]
+
+
+def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "settings.json"
+    settings = Settings(
+        view="wiper", wiped=("labels", "original"), opacity=0.3, recent=("video:a.mp4",), size="360x480"
+    )
+    assert save_settings(settings, path) == ""
+    assert load_settings(path) == (settings, "")
+    assert [p.name for p in path.parent.iterdir()] == ["settings.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"version": 99}', "\x00\xff", '{"version": "1"}'])
+def test_a_file_that_cannot_be_used_is_moved_aside_and_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(text, encoding="utf-8")
+    settings, note = load_settings(path)
+    assert settings == Settings()
+    assert "starts with defaults" in note
+    assert not path.exists()
+    assert (tmp_path / "settings.unused.json").read_text(encoding="utf-8") == text
+
+
+def test_single_values_that_make_no_sense_take_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    odd = {"version": 1, "view": "upside-down", "opacity": 7, "hud": "yes", "wiped": ["x"], "size": "big", "loop": True}
+    path.write_text(json.dumps(odd), encoding="utf-8")
+    settings, note = load_settings(path)
+    assert settings == Settings(loop=True)
+    assert all(name in note for name in ("view", "opacity", "hud", "size"))
+
+
+def test_a_folder_that_cannot_be_written_is_told_not_raised(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be saved" in save_settings(Settings(), tmp_path / "file" / "settings.json")
+
+
+def test_the_window_remembers_what_was_chosen(qtbot: QtBot, tmp_path: Path, tiny_card: Card, engines: Engines) -> None:
+    file = tmp_path / "settings.json"
+
+    def open_window() -> App:
+        app = create_app(RunConfig(), open_engine=engines.open, settings_file=file, cards=[tiny_card])
+        show(qtbot, app)
+        return app
+
+    window = open_window().window
+    for key in (Qt.Key.Key_5, Qt.Key.Key_B, Qt.Key.Key_H, Qt.Key.Key_L, Qt.Key.Key_Up):
+        qtbot.keyClick(window, key)
+    window.panel.sections[1].fold(True)
+    window.close()
+    again = open_window().window
+    assert again.controls.look.view == "wiper"
+    assert again.controls.look.opacity == pytest.approx(0.55)
+    assert again.panel_widgets.view.colour_blind.isChecked()
+    assert again.transport.loop.isChecked()
+    assert not again.controls.settings.hud
+    assert again.panel_widgets.legend.isHidden()
+    again.close()
+
+
+def test_a_damaged_file_is_noted_in_the_window(qtbot: QtBot, tmp_path: Path, tiny_card: Card, engines: Engines) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text("not settings", encoding="utf-8")
+    app = create_app(RunConfig(), open_engine=engines.open, settings_file=file, cards=[tiny_card])
+    qtbot.addWidget(app.window)
+    assert "settings.unused.json" in app.window.banner._label.text()
+    app.window.close()
+
+
+def test_the_command_line_does_not_change_what_is_remembered(qtbot: QtBot, start: Start, tmp_path: Path) -> None:
+    config = RunConfig(backend="torch", size=(64, 96), view="labels", opacity=0.9, classes=("Road",))
+    window = start(config=config).window
+    assert window.controls.look.view == "labels"
+    assert window.controls.look.hidden == frozenset(range(11)) - {3}
+    assert (window.controls.backend, window.controls.size) == ("torch", (64, 96))
+    window.close()
+    saved, _ = load_settings(tmp_path / "settings.json")
+    assert (saved.view, saved.opacity, saved.backend, saved.size) == ("overlay", 0.5, "auto", "")
