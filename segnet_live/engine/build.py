@@ -49,6 +49,7 @@ OPTIONS: dict[str, Any] = {
 }
 """For Torch-TensorRT, which ignores what it does not know: a contract test checks the names."""
 TIMED_FRAMES = 30
+DEVICE = "cuda"
 CHILD = (sys.executable, "-m", "segnet_live.engine.build")
 POLL_S = 0.1
 
@@ -76,7 +77,6 @@ def precision_of(wish: str) -> str:
 
 def facts_of(card: Card, size: Size, precision: str, pooling: Pooling) -> Facts:
     """Everything that makes an engine another one, or a wrong one."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "torch_tensorrt", "tensorrt")}
     return {
         "model": card.name,
         "weights": card.sha256,
@@ -91,8 +91,13 @@ def facts_of(card: Card, size: Size, precision: str, pooling: Pooling) -> Facts:
         "precision": precision,
         "options": OPTIONS,
         **asdict(gpu()),
-        **versions,
+        **versions(),
     }
+
+
+def versions() -> Facts:
+    """Of the software that builds and runs engines."""
+    return {name: importlib.metadata.version(name) for name in ("torch", "torch_tensorrt", "tensorrt")}
 
 
 def find(card: Card, size: Size, precision: str, cache: EngineCache | None = None) -> Entry | None:
@@ -149,7 +154,7 @@ def build(card: Card, size: Size, precision: str, cache: EngineCache, scratch: P
         best: tuple[float, Entry] | None = None
         for form in forms:
             try:
-                blob = convert(deployed(network, card, precision, form).to("cuda"), size, scratch / "timing.bin")
+                blob = convert(deployed(network, card, precision, form).to(DEVICE), size, scratch / "timing.bin")
             except Exception as error:  # Torch-TensorRT raises anything, AssertionError on a CPU build of torch
                 raise as_engine_error(error, f"TensorRT cannot build {card.name} ({form.name})") from error
             torch.cuda.empty_cache()

@@ -82,6 +82,8 @@ class FrameLoop:
         Raises:
             ValueError: `ring` frames are in flight; collect one first.
         """
+        if not self._slots:
+            raise RuntimeError("this engine is closed")
         if self._submitted - self._collected >= len(self._slots):
             raise ValueError(f"{len(self._slots)} frames are in flight; collect a result first")
         slot = self._slots[self._submitted % len(self._slots)]
@@ -126,8 +128,4 @@ class FrameLoop:
         self._graph = None
         self._slots.clear()
         self._input = self._output = torch.empty(0)
-        self._run = _closed
-
-
-def _closed(_: Tensor) -> Tensor:
-    raise RuntimeError("this engine is closed")
+        del self._run

@@ -133,7 +133,9 @@ _ELEMENTWISE: dict[Any, tuple[set[torch.dtype], Compute]] = {
     Op.SUM: (NUMBERS, torch.add),
     Op.SUB: (NUMBERS, torch.sub),
     Op.PROD: (NUMBERS, torch.mul),
+    Op.DIV: (NUMBERS, torch.div),
     Op.MAX: (NUMBERS, torch.maximum),
+    Op.MIN: (NUMBERS, torch.minimum),
     Op.EQUAL: (NUMBERS, torch.eq),
     Op.GREATER: (NUMBERS, torch.gt),
     Op.LESS: (NUMBERS, torch.lt),
@@ -199,9 +201,25 @@ def _concatenation(s: dict[str, Any], *xs: torch.Tensor) -> torch.Tensor:
 
 def _pooling(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
     _takes(x, FLOATS, "Pooling")
-    require(x.dim() >= 4 and s["type"] == trt.PoolingType.MAX, "Pooling: only max, rank 4")
+    require(x.dim() >= 4, "Pooling: rank below 4")
     require(s.get("padding_mode") in (None, trt.PaddingMode.EXPLICIT_ROUND_DOWN), "Pooling: padding mode")
-    return F.max_pool2d(x, tuple(s["window_size_nd"]), tuple(s["stride_nd"]), tuple(s.get("padding_nd") or (0, 0)))
+    window = tuple(s["window_size_nd"]), tuple(s["stride_nd"]), tuple(s.get("padding_nd") or (0, 0))
+    if s["type"] == trt.PoolingType.MAX:
+        return F.max_pool2d(x, *window)
+    require(s["type"] == trt.PoolingType.AVERAGE, "Pooling: neither maximum nor average")
+    return F.avg_pool2d(x, *window, count_include_pad=s.get("average_count_excludes_padding") is False)
+
+
+def _reduce(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+    _takes(x, NUMBERS, "Reduce")
+    require(s["op"] == trt.ReduceOperation.AVG, "Reduce: our graphs only average")
+    return x.mean([axis for axis in range(x.dim()) if s["axes"] >> axis & 1], keepdim=bool(s["keep_dims"]))
+
+
+def _unary(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+    _takes(x, FLOATS, "Unary")
+    require(s["op"] == trt.UnaryOperation.SQRT, f"Unary {s['op'].name}: our graphs have no use for it")
+    return x.sqrt()
 
 
 def _resize(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
@@ -304,6 +322,12 @@ class Network:
 
     def add_resize(self, input: Tensor) -> Layer:
         return self._add("Resize", trt.IResizeLayer, [input], _resize)
+
+    def add_reduce(self, input: Tensor, op: Any, axes: int, keep_dims: bool) -> Layer:
+        return self._add("Reduce", trt.IReduceLayer, [input], _reduce, op=op, axes=axes, keep_dims=keep_dims)
+
+    def add_unary(self, input: Tensor, op: Any) -> Layer:
+        return self._add("Unary", trt.IUnaryLayer, [input], _unary, op=op)
 
     def add_topk(self, input: Tensor, op: Any, k: int, axes: int, *_: Any) -> Layer:
         return self._add("TopK", trt.ITopKLayer, [input], _topk, op=op, k=k, axes=axes)
