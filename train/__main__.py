@@ -13,7 +13,7 @@ from segnet_live.card import Card, find_card
 from segnet_live.errors import SegnetLiveError, UsageError
 from train.checkpoint import current_commit, read_checkpoint
 from train.config import add_options, from_options
-from train.data import LabelledSet, Sample
+from train.data import LabelledSet, Sample, write_compact
 from train.package import shown_command
 from train.sets import SETS
 
@@ -51,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("fit", help="train a network", parents=[data])
     _fit_options(command)
 
-    command = commands.add_parser("evaluate", help="G, C, mIoU, BF, IoU and flicker", parents=[data, engine])
+    command = commands.add_parser("evaluate", help="G, C, mIoU, BF, IoU and flicker", parents=[engine])
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled set")
+    what.add_argument("--clip", type=Path, metavar="VIDEO", help="a video without labels: its flicker alone")
+    command.add_argument("--set", choices=SETS, default="camvid", help="layout and classes of --data (default camvid)")
     subject = command.add_mutually_exclusive_group(required=True)
     subject.add_argument("--model", help="installed model or model folder")
     subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
@@ -74,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")
     command.set_defaults(run=_package)
+
+    command = commands.add_parser("compact", help="a copy of CamVid with JPEG images, to carry to another machine")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument("--split", nargs="+", default=["train", "val"])
+    command.set_defaults(run=_compact)
 
     command = commands.add_parser("weights", help="class frequencies and balancing weights", parents=[data])
     command.add_argument("--split", default="train")
@@ -139,20 +149,41 @@ def _evaluate(args: argparse.Namespace) -> None:
     from train.evaluate import write_json
 
     labelled = SETS[args.set]
-    samples = [s for split in args.split for s in labelled.load(args.data, split, args.drives)]
+    samples = (
+        [] if args.data is None else [s for split in args.split for s in labelled.load(args.data, split, args.drives)]
+    )
     with tempfile.TemporaryDirectory() as scratch:
         if args.checkpoint is not None:
             card = _packaged(args.checkpoint, args.architecture, labelled, Path(scratch) / args.checkpoint.stem)
         else:
             card = find_card(args.model)
-        if len(card.classes) != len(labelled.classes):
+        if args.clip is not None:
+            figures = _clip_figures(card, args)
+        elif len(card.classes) != len(labelled.classes):
             raise UsageError(
                 f"{card.name} has {len(card.classes)} classes, set {args.set} has {len(labelled.classes)}; "
                 "pass the --set it was trained on"
             )
-        figures = _measured(card, samples, args, args.pictures)
+        else:
+            figures = _measured(card, samples, args, args.pictures)
     if args.json is not None:
         write_json(args.json, figures)
+
+
+def _clip_figures(card: Card, args: argparse.Namespace) -> dict[str, Any]:
+    from segnet_live.config import SourceSpec
+    from segnet_live.engine.choose import open_engine
+    from segnet_live.video.source import open_source
+    from train.evaluate import clip_flicker, through
+
+    source = open_source(SourceSpec("video", str(args.clip)))
+    size = source.info.size
+    source.close()
+    engine = open_engine(card, backend=args.backend, precision=args.precision, size=args.size, source_size=size)
+    with closing(engine):
+        value, pairs = clip_flicker(through(engine), args.clip, card.classes)
+    print(f"{card.name} on {args.clip.name}: flicker {value:.4f} over {pairs} pairs of frames")
+    return {"clip": args.clip.name, "flicker": value, "pairs": pairs}
 
 
 def _packaged(
@@ -196,6 +227,13 @@ def _package(args: argparse.Namespace) -> None:
             write_json(card.folder / "card.json", fields)
         install(card.folder, args.out / card.name)
     print(f"{args.out / card.name}: card.json and weights.safetensors")
+
+
+def _compact(args: argparse.Namespace) -> None:
+    if args.out.resolve() == args.data.resolve():
+        raise UsageError("--out is the folder of --data; pass another")
+    for split in args.split:
+        write_compact(LabelledSet().load(args.data, split), args.out, split)
 
 
 def _weights(args: argparse.Namespace) -> None:

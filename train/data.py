@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
-from segnet_live.errors import DataError
+from segnet_live.errors import DataError, OutputError
 from segnet_live.frame import LabelMap
 
 
@@ -38,11 +38,14 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(bgr[..., ::-1], np.uint8)
 
 
+PICTURES = ("*.png", "*.jpg", "*.webp")
+
+
 class LabelledSet:
     """Where a set's pairs lie and what their numbers mean; subclass it for another set.
 
     A subclass names its `classes` and overrides `pairs`; if the label files hold other ids than 0..K-1 and void, also
-    `decode`. This class itself is the layout of CamVid: `root/split/*.png` and `root/{split}annot/*.png`.
+    `decode`. This class is CamVid's own layout: `root/{split}/*` (PNG, JPEG or WebP), `root/{split}annot/*.png`.
 
     Attributes:
         licence: what the data's owners allow; weights trained on it say so on their card.
@@ -67,7 +70,7 @@ class LabelledSet:
         for folder in (images, annotations):
             if not folder.is_dir():
                 raise DataError(f"{folder} is no folder; {self.name} has {split}/ and {split}annot/ side by side")
-        return matched(files_by_stem(images, "*.png"), files_by_stem(annotations, "*.png"), images, annotations)
+        return matched(files_by_stem(images, *PICTURES), files_by_stem(annotations, "*.png"), images, annotations)
 
     def decode(self, labels: LabelMap) -> LabelMap:
         """(H, W) uint8 as stored in a label file -> class ids 0..K-1 or void; the identity here."""
@@ -119,9 +122,9 @@ class LabelledSet:
         return samples
 
 
-def files_by_stem(folder: Path, pattern: str) -> dict[str, Path]:
-    """The folder's files that match, by name without extension, sorted."""
-    return {path.stem: path for path in sorted(folder.glob(pattern))}
+def files_by_stem(folder: Path, *patterns: str) -> dict[str, Path]:
+    """The folder's files that match one of the patterns, by name without extension, sorted."""
+    return {path.stem: path for path in sorted(p for pattern in patterns for p in folder.glob(pattern))}
 
 
 def matched(
@@ -137,6 +140,24 @@ def matched(
         has, lacks = (images, annotation_folder) if lone[0] in images else (annotations, image_folder)
         raise DataError(f"{has[lone[0]]} has no partner in {lacks}; every image needs its labels")
     return [(key, images[key], annotations[key]) for key in images]
+
+
+def write_compact(samples: Sequence[Sample], root: Path, split: str, quality: int = 92) -> None:
+    """The samples in CamVid's layout under `root`, images as JPEG: about a quarter of the size, to carry to a GPU.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    images, annotations = root / split, root / f"{split}annot"
+    try:
+        for folder in (images, annotations):
+            folder.mkdir(parents=True, exist_ok=True)
+        for sample in samples:
+            packed = cv2.imencode(".jpg", sample.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            (images / f"{sample.name}.jpg").write_bytes(packed.tobytes())
+            (annotations / f"{sample.name}.png").write_bytes(cv2.imencode(".png", sample.labels)[1].tobytes())
+    except OSError as error:
+        raise OutputError(f"{root} cannot be written ({error.strerror}); pass another --out") from error
 
 
 def consecutive(earlier: str, later: str, frames: int = 3) -> bool:

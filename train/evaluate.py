@@ -17,10 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from segnet_live.classes import ClassSet
+from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine, labels_at
 from segnet_live.errors import OutputError
 from segnet_live.frame import LabelMap
 from segnet_live.quality import Confusion, Flicker, boundary_f1
+from segnet_live.video.source import open_source
 from train.data import Sample, consecutive
 
 Segment = Callable[[NDArray[np.uint8]], LabelMap]
@@ -101,6 +103,22 @@ def evaluate(
         iou=dict(zip(classes.names, scores.iou.tolist(), strict=True)),
         flicker=flicker.value(),
     )
+
+
+def clip_flicker(segment: Segment, clip: Path, classes: ClassSet) -> tuple[float, int]:
+    """Flicker over a video without truth, and the number of frame pairs it was measured on.
+
+    Raises:
+        SourceError: the file cannot be opened or read.
+    """
+    flicker = Flicker(len(classes))
+    source = open_source(SourceSpec("video", str(clip)))
+    try:
+        while (frame := source.read()) is not None:
+            flicker.add(segment(frame.rgb))
+    finally:
+        source.close()
+    return flicker.value(), flicker.pairs
 
 
 def comparison(sample: Sample, labels: LabelMap, classes: ClassSet) -> NDArray[np.uint8]:

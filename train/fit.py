@@ -124,6 +124,7 @@ class Run:
         """
         began = self._saved = self._shown = self._epoch_began = time.monotonic()
         before = self.seconds
+        earlier_steps = self.loss_steps  # of this epoch, in an earlier call
         bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -146,7 +147,8 @@ class Run:
                     self._look()
                     bar.update(task, completed=self.progress)
                 if self.step % self.feed.steps_per_epoch == 0 or self.progress >= 1:
-                    self._end_epoch()
+                    self._end_epoch(earlier_steps)
+                    earlier_steps = 0
                     bar.update(task, completed=self.progress, description=self._line(self.history[-1]))
                 if time.monotonic() - self._saved > self.session.checkpoint_s:
                     self._keep()
@@ -201,9 +203,9 @@ class Run:
             )
         return loss
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, earlier_steps: int) -> None:
         loss = self._look()
-        images = self.loss_steps * self.config.batch * self.processes.world
+        images = (self.loss_steps - earlier_steps) * self.config.batch * self.processes.world
         row: Row = {
             "epoch": self.step / self.feed.steps_per_epoch,
             "step": self.step,
