@@ -276,7 +276,8 @@ def main(arguments: list[str]) -> int:
 
 def _end_with_parent() -> None:
     """Wait until the other end of stdin closes, which it does when the parent ends, and end at once."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin: a thread that waits in it makes Python abort when the process ends well
+        pass
     os._exit(1)
 
 

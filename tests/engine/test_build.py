@@ -1,0 +1,165 @@
+"""Building in a child process: real processes, stand-ins for TensorRT and GPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from segnet_live.card import Card
+from segnet_live.engine import build
+from segnet_live.engine.cache import EngineCache
+from segnet_live.errors import EngineError
+from tests.conftest import write_card
+from tests.engine import stand_ins
+
+SIZE = (32, 48)
+
+
+def child(mode: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "tests.engine.stand_ins", mode)
+
+
+@pytest.fixture(autouse=True)
+def no_gpu_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_ins.install(monkeypatch.setattr)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EngineCache:
+    (tmp_path / "cache").mkdir()
+    return EngineCache(tmp_path / "cache")
+
+
+def made(card: Card, cache: EngineCache, mode: str = "well", cancel: threading.Event | None = None) -> build.Entry:
+    return build.build_in_child(card, SIZE, "fp16", cancel or threading.Event(), cache, child(mode))
+
+
+def test_the_engine_is_checked_and_kept(tiny_card: Card, cache: EngineCache) -> None:
+    assert build.find(tiny_card, SIZE, "fp16", cache) is None
+    entry = made(tiny_card, cache)
+    assert entry.blob == b"mask"
+    assert entry.notes["parity"]["overall"] > 0.995
+    assert len(entry.notes["parity"]["per_class"]) == len(tiny_card.classes)
+    assert build.find(tiny_card, SIZE, "fp16", cache) == entry
+    assert build.find(tiny_card, SIZE, "fp32", cache) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("crash", "ended by signal 6"),
+        ("memory", "the GPU is out of memory"),
+        ("assert", "Torch not compiled with CUDA enabled"),
+        ("wrong", r"agrees with fp32 eager on \d+.\d+% of pixels"),
+    ],
+)
+def test_a_child_that_fails_harms_nobody_and_says_why(
+    tiny_card: Card, cache: EngineCache, mode: str, said: str
+) -> None:
+    with pytest.raises(EngineError, match=said):
+        made(tiny_card, cache, mode)
+    assert build.find(tiny_card, SIZE, "fp16", cache) is None
+
+
+def test_cancelling_ends_the_child(tiny_card: Card, cache: EngineCache) -> None:
+    cancel = threading.Event()
+    ended: list[BaseException] = []
+
+    def building() -> None:
+        try:
+            made(tiny_card, cache, "hang", cancel)
+        except build.Cancelled as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=building)
+    thread.start()
+    cancel.set()
+    thread.join(30)
+    assert [type(error) for error in ended] == [build.Cancelled]
+
+
+def test_the_child_ends_with_its_parent(tiny_card: Card, cache: EngineCache, tmp_path: Path) -> None:
+    request = {"card": str(tiny_card.folder), "size": SIZE, "precision": "fp16", "cache": str(cache.folder)}
+    process = subprocess.Popen(
+        [*child("hang"), json.dumps({**request, "scratch": str(tmp_path)})],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(600):
+        if (tmp_path / "hangs").exists():
+            break
+        time.sleep(0.1)
+    assert process.poll() is None
+    assert process.stdin is not None
+    process.stdin.close()  # as happens when the parent is killed
+    assert process.wait(30) == 1
+
+
+def test_a_cache_that_cannot_be_written_still_gives_an_engine(tiny_card: Card, tmp_path: Path) -> None:
+    entry = made(tiny_card, EngineCache(tmp_path / "nowhere"))
+    assert entry.blob == b"mask"
+
+
+def test_what_another_process_built_meanwhile_is_taken(
+    tiny_card: Card, cache: EngineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Path] = []
+
+    def convert(deploy: object, size: object, timing: Path) -> bytes:
+        built.append(timing)
+        return b"mask"
+
+    monkeypatch.setattr(build, "convert", convert)
+    threads = [threading.Thread(target=build.build, args=(tiny_card, SIZE, "fp16", cache, tmp_path)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(built) == 1
+    assert build.find(tiny_card, SIZE, "fp16", cache) is not None
+
+
+def test_the_faster_of_two_equal_forms_is_kept(
+    tmp_path: Path, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = write_card(tmp_path / "basic", "segnet-basic")
+    times = iter((2.0, 1.0))
+    monkeypatch.setattr(build, "_frame_ms", lambda engine, size: next(times))
+    build.build(card, SIZE, "fp32", cache, tmp_path)
+    entry = build.find(card, SIZE, "fp32", cache)
+    assert entry is not None
+    assert (entry.blob, entry.facts["pooling"], entry.notes["frame_ms"]) == (b"resize", "resize", 1.0)
+
+
+@pytest.mark.parametrize("change", ["weights", "gpu", "driver", "software", "graph", "options"])
+def test_a_stale_engine_is_not_found(
+    tiny_card: Card, cache: EngineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    build.build(tiny_card, SIZE, "fp32", cache, tmp_path)
+    assert build.find(tiny_card, SIZE, "fp32", cache) is not None
+    card = tiny_card
+    if change == "weights":
+        card = write_card(tmp_path / "tiny", seed=1)
+    elif change == "gpu":
+        monkeypatch.setattr(build, "gpu", lambda: stand_ins.GPU("another GPU", "0.0", "13.0", "580.00"))
+    elif change == "driver":
+        monkeypatch.setattr(build, "gpu", lambda: stand_ins.GPU("no GPU at all", "0.0", "13.0", "581.00"))
+    elif change == "software":
+        monkeypatch.setattr(build, "versions", lambda: stand_ins.SOFTWARE | {"tensorrt": "1"})
+    elif change == "graph":
+        monkeypatch.setattr(build, "GRAPH_REVISION", build.GRAPH_REVISION + 1)
+    else:
+        monkeypatch.setattr(build, "OPTIONS", build.OPTIONS | {"optimization_level": 5})
+    assert build.find(card, SIZE, "fp32", cache) is None
+
+
+def test_int8_is_refused() -> None:
+    with pytest.raises(EngineError, match="no precision 'int8'"):
+        build.precision_of("int8")
