@@ -41,7 +41,7 @@ def write(path: Path) -> None:
     partial = path.with_suffix(".partial.mp4")
     height, width = DRIVE.size
     with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:
-        video = container.add_stream("libx264", rate=DRIVE.rate, options={"preset": "slow", "crf": "25"})
+        video = container.add_stream("libx264", rate=DRIVE.rate, options={"preset": "slow", "crf": "22"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.time_base = 1 / DRIVE.rate
         context = video.codec_context

@@ -46,7 +46,7 @@ def test_picture_and_truth_have_the_size_asked_for(size):
 
 def test_street_is_where_a_street_is_for_many_seeds():
     names = {name: i for i, name in enumerate(CAMVID_NAMES)}
-    for seed in range(6):
+    for seed in range(4):
         _, truth = render(seed, 20, (90, 160))
         assert (truth[-8:, 60:100] == names["Road"]).mean() > 0.5
         assert 0.15 < (truth == names["Road"]).mean() < 0.6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -45,7 +46,14 @@ class Texture:
     def __init__(self, rgb: Picture, cover: Picture | None = None) -> None:
         self._levels = {(0, 0): rgb if cover is None else np.dstack([rgb, cover])}
         self.size: tuple[int, int] = (rgb.shape[0], rgb.shape[1])
-        self.mean: Floats = rgb[::4, ::4].mean((0, 1)) if cover is None else rgb[cover > 127].mean(0)
+
+    @cached_property
+    def mean(self) -> Floats:
+        """(3,) RGB mean of what is covered."""
+        picture = self._levels[0, 0]
+        return np.asarray(
+            picture[picture[..., -1] > 127 if picture.shape[2] == 4 else ...][..., :3].reshape(-1, 3).mean(0)
+        )
 
     def level(self, x: int, y: int) -> Picture:
         """The texture halved `x` times across and `y` times down (not below two pixels); a cover is channel 4."""
