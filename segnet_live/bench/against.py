@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -139,7 +140,8 @@ class PeerEngine:
 
 def _compile(name: str, peer: Peer, example: Tensor, precision: str) -> ov.InferRequest:
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
             model = ov.convert_model(torch.export.export(peer, (example,), strict=False))
         return ov.Core().compile_model(model, "CPU", compile_options(precision)).create_infer_request()
     except Exception as error:

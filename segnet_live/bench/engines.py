@@ -108,12 +108,16 @@ def reference_frames(count: int = 8) -> list[RGB]:
     """Frames of the rendered drive, spread over its length: (H, W, 3) uint8 each."""
     source = open_source(SourceSpec("synthetic"))
     try:
+        length_s = source.info.duration_s or 0.0
         frames: list[RGB] = []
-        while len(frames) < 20 * count and (frame := source.read()) is not None:
-            frames.append(frame.rgb)
+        for index in range(count):
+            source.seek(index * length_s / count)
+            frame = source.read()
+            if frame is not None:
+                frames.append(frame.rgb)
+        return frames
     finally:
         source.close()
-    return [frames[i * len(frames) // count] for i in range(min(count, len(frames)))]
 
 
 def measure(plan: Plan, frames: Sequence[RGB]) -> Report:

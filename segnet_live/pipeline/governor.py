@@ -147,7 +147,7 @@ class Governor:
             state = f"out of reach, {self._load:.1f} x the budget"
         else:
             state = "adapting"
-        return f"governor {self.target}: {self.step} ({state})"
+        return f"{self.target}: {self.step} ({state})"
 
     def observe(self, busy_ms: float, latency_ms: float) -> Step:
         """Take one frame's times and name the step for the next one.

@@ -47,7 +47,7 @@ class Job:
         if rate and not self.source.info.live:
             parts[1] += f" ({self.real_time(elapsed_s):.2g}x real time)"
         if self.governor:
-            parts.append(self.governor.status)
+            parts.append(f"governor {self.governor.status}")
         parts += [f"{self.pipeline.skipped} skipped", f"{self.source.corrupt} corrupt"]
         return "; ".join([", ".join(parts), *(str(sink) for sink in self.sinks if frames)])
 

@@ -1,0 +1,98 @@
+"""`segnet-live bench` from its arguments to its tables and files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segnet_live import cli
+from segnet_live.bench import engines
+from segnet_live.card import Card
+
+FAST = ["--size", "32x64", "--n", "5", "--seconds", "0.1", "--no-memory"]
+
+
+@pytest.fixture(autouse=True)
+def random_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rendered drive takes its time."""
+    frames = [np.random.default_rng(i).integers(0, 256, (48, 96, 3), np.uint8) for i in range(2)]
+    monkeypatch.setattr(engines, "reference_frames", lambda: frames)
+
+
+def test_every_engine_is_timed_compared_and_written(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "peer_of_ours.py").write_text(
+        "from torch import nn\ndef make(): return nn.Conv2d(3, 4, 3, padding=1)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "bench.json"
+    arguments = ["bench", "--model", str(tiny_card.folder), "--precision", "fp32", *FAST, "--json", str(out)]
+    assert cli.main([*arguments, "--against", "peer_of_ours:make"]) == 0
+    printed = capsys.readouterr().out
+    assert "tiny openvino fp32" in printed
+    assert "peer_of_ours:make torch fp32" in printed
+    assert "quiet machine" in printed or "TOO NOISY TO JUDGE" in printed
+    report = json.loads(out.read_text())
+    ours = [row for row in report["engines"] if not row["peer"]]
+    peers = [row for row in report["engines"] if row["peer"]]
+    assert (
+        {row["info"]["backend"] for row in ours} == {row["info"]["backend"] for row in peers} == {"openvino", "torch"}
+    )
+    assert all(row["agreement"] > 0.999 for row in ours)
+    assert all(row["inference"]["n"] == 5 for row in report["engines"])
+    assert all(row["ratio"] > 0 for row in peers)
+    assert set(ours[0]["stages_ms"]) == {"fit_input", "labels_at", "overlay"}
+
+
+def test_markdown_has_the_command_above_the_table(tiny_card: Card, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", "--model", str(tiny_card.folder), "--backend", "torch", "--precision", "fp32", "--markdown"]
+    assert cli.main([*arguments, *FAST]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("```sh\nsegnet-live")
+    assert "| model, engine |" in printed
+    assert "| tiny torch fp32 |" in printed
+
+
+def test_engines_are_closed_also_when_measuring_fails(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    real = engines.open_engine
+
+    def watched(*args: object, **kwargs: object) -> object:
+        engine = real(*args, **kwargs)  # type: ignore[arg-type]
+        close = engine.close
+        monkeypatch.setattr(engine, "close", lambda: (closed.append(1), close()))
+        return engine
+
+    monkeypatch.setattr(engines, "open_engine", watched)
+    monkeypatch.setattr(engines, "interleaved", lambda *a, **k: 1 / 0)
+    plan = engines.Plan((tiny_card,), (("torch", "fp32"),), size=(32, 32), memory=False)
+    with pytest.raises(ZeroDivisionError):
+        engines.measure(plan, engines.reference_frames())
+    assert closed == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--backend", "magic"], "unknown --backend"),
+        (["--precision", "fp1"], "unknown --precision"),
+        (["--size", "8x8"], "--size"),
+        (["--n", "1"], "--n 1"),
+        (["--video", "missing.mp4"], "no such file"),
+        (["--model", "no-such-model"], "unknown model"),
+        (["--json", "nowhere/bench.json"], "no such folder"),
+        (["--against", "no_such_module:make", "--backend", "torch", *FAST], "cannot import"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(
+    tiny_card: Card, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = [] if "--model" in arguments else ["--model", str(tiny_card.folder)]
+    assert cli.main(["bench", *model, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1

@@ -1,0 +1,49 @@
+"""Parameters and operations against the figures known from the paper's networks, and Table 6's columns."""
+
+from __future__ import annotations
+
+import pytest
+
+from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
+from segnet_live.bench.network import gflop, paper_row, parameters
+from segnet_live.card import Card
+from segnet_live.errors import EngineError
+from segnet_live.nets.segnet import NETWORKS
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "operations"), [("segnet", 29_441_419, 213), ("segnet-basic", 1_416_075, 118)]
+)
+def test_the_papers_networks_count_as_published(name: str, count: int, operations: float) -> None:
+    network = NETWORKS[name](11)
+    assert parameters(network) == count
+    assert gflop(network, (360, 480)) == pytest.approx(operations, rel=0.01)
+
+
+def test_operations_follow_the_size() -> None:
+    assert gflop(NETWORKS["segnet-fast"](11), (64, 64)) == pytest.approx(
+        4 * gflop(NETWORKS["segnet-fast"](11), (32, 32)), rel=0.01
+    )
+
+
+def test_table_6_has_every_column(tiny_card: Card) -> None:
+    row = paper_row(tiny_card, (32, 48))
+    assert row.forward_ms > 0
+    assert row.backward_ms > 0
+    assert row.training_mib >= row.inference_mib >= 0
+    assert row.model_mib == pytest.approx(tiny_card.weights_path.stat().st_size / 2**20)
+
+
+def _die() -> None:
+    import os
+
+    os._exit(9)
+
+
+@pytest.mark.timeout(120)
+def test_memory_is_measured_in_a_process_of_its_own_and_a_killed_one_is_told(tiny_card: Card) -> None:
+    memory = in_own_process(engine_memory, tiny_card, "openvino", (32, 32), "fp32")
+    assert isinstance(memory, EngineMemory)
+    assert 1 < memory.process_mib < 4096
+    with pytest.raises(EngineError, match="want of memory"):
+        in_own_process(_die)
