@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.engine.choose import open_engine
     from segnet_live.engine.parity import measure, remember
 
-    cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL_CPU]]
     sizes = [_size(text) for text in arguments.size or []] or [network_size((3, 4)), network_size((9, 16))]
+    cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL_CPU]]
     backend = fastest() if arguments.backend == "auto" else arguments.backend
     console = Console(highlight=False)
     table = Table(title="parity: pixels labelled as fp32 eager labels them", title_justify="left")

@@ -1,0 +1,56 @@
+"""The inductor engine: its graph compiled for the CPU, which needs a C++ compiler but no GPU."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segnet_live.card import Card
+from segnet_live.engine import inductor
+from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.inductor import InductorEngine
+from segnet_live.errors import EngineError
+from tests.conftest import write_card
+
+SIZE = (45, 59)
+needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_graph_gives_the_labels_of_eager(tmp_path: Path) -> None:
+    card = write_card(tmp_path / "basic", "segnet-basic")
+    scene = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    compiled = InductorEngine(card, SIZE, precision="fp32", device="cpu")
+    # not bit for bit: fused operations round in another order, and random weights decide many pixels by a hair
+    assert (compiled.segment(scene) == EagerEngine(card, SIZE, device="cpu").segment(scene)).mean() > 0.998
+    compiled.close()
+
+
+def test_a_compiler_that_fails_is_an_engine_error(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> object:
+        def run(*_: object) -> object:
+            raise AssertionError("CppCompileError: g++: not found\nmuch more")
+
+        return run
+
+    monkeypatch.setattr(inductor.torch, "compile", fail)
+    with pytest.raises(
+        EngineError, match=r"torch\.compile failed: CppCompileError: g\+\+: not found; take --backend torch"
+    ):
+        InductorEngine(tiny_card, SIZE, device="cpu")
+
+
+def test_without_triton_the_reason_is_named(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inductor, "cuda_problem", lambda: "")
+    monkeypatch.setattr(inductor.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=r"backend inductor: torch\.compile needs Triton, which is missing"):
+        InductorEngine(tiny_card, SIZE)
+
+
+def test_unknown_precision_is_named(tiny_card: Card) -> None:
+    with pytest.raises(EngineError, match="no precision 'int8'"):
+        InductorEngine(tiny_card, SIZE, precision="int8", device="cpu")

@@ -1,0 +1,76 @@
+"""Engines on a real NVIDIA GPU: `pytest -m gpu`."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from segnet_live.card import Card, find_card
+from segnet_live.engine import cuda, parity
+from segnet_live.engine.base import Engine
+from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.gpu import memory, reset_peak
+from segnet_live.engine.inductor import inductor_problem
+from segnet_live.engine.tensorrt import tensorrt_problem
+from segnet_live.paths import models_dir
+
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1800)]
+SIZE = (352, 480)
+
+
+@pytest.fixture(params=sorted(path.parent.name for path in models_dir().glob("*/card.json")))
+def card(request: pytest.FixtureRequest) -> Card:
+    return find_card(request.param)
+
+
+def opened(backend: str, card: Card) -> Engine:
+    if backend == "inductor":
+        return cuda.open_inductor(card, SIZE, "fp16", "")
+    return cuda.open_tensorrt(card, SIZE, "fp16", "", threading.Event())
+
+
+@pytest.mark.parametrize(("backend", "problem"), [("inductor", inductor_problem), ("tensorrt", tensorrt_problem)])
+def test_agrees_with_fp32_eager(card: Card, backend: str, problem: object) -> None:
+    if reason := problem():  # type: ignore[operator]
+        pytest.skip(reason)
+    engine = opened(backend, card)
+    assert parity.measure(engine, card).overall >= parity.MINIMUM
+    engine.close()
+
+
+def test_eager_on_the_gpu_agrees_with_eager_on_the_cpu(card: Card) -> None:
+    frames = parity.reference_frames(2)
+    here, there = (EagerEngine(card, SIZE, device=device) for device in ("cuda", "cpu"))
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        assert np.mean([here.segment(frame) == there.segment(frame) for frame in frames]) > 0.999
+
+
+def test_auto_gives_frames_at_once_and_better_engines_later(card: Card) -> None:
+    engine = cuda.open_cuda(card, SIZE, "auto", "")
+    frame = parity.reference_frames(1)[0]
+    assert engine.info.backend == "torch"
+    assert engine.segment(frame).shape == SIZE
+    expected = "tensorrt" if not tensorrt_problem() else "inductor"
+    for _ in range(12_000):
+        if engine.info.backend == expected:
+            break
+        assert engine.segment(frame).shape == SIZE
+        time.sleep(0.1)
+    assert engine.info.backend == expected
+    assert (engine.info.parity or 0) >= parity.MINIMUM
+    engine.close()
+
+
+def test_memory_is_counted_twice(card: Card) -> None:
+    reset_peak()
+    engine = opened("inductor", card)
+    engine.segment(parity.reference_frames(1)[0])
+    counted = memory()
+    assert counted.torch_peak_mib is not None
+    assert counted.torch_peak_mib > 10
+    assert counted.process_mib is None or counted.process_mib > counted.torch_peak_mib * 0.5
+    engine.close()

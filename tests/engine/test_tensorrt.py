@@ -1,0 +1,158 @@
+"""The tensorrt engine's logic, with stand-ins for TensorRT and CUDA; no GPU and no TensorRT take part."""
+
+from __future__ import annotations
+
+import enum
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segnet_live.card import Card
+from segnet_live.engine import frame_loop, tensorrt
+from segnet_live.engine.cache import Entry
+from segnet_live.errors import EngineError
+
+SIZE = (4, 6)
+ENTRY = Entry({"precision": "fp16"}, {"parity": {"overall": 0.9991}}, b"engine")
+
+
+class Mode(enum.Enum):
+    INPUT = 1
+    OUTPUT = 2
+
+
+class FakeTensorRT(types.SimpleNamespace):
+    """As much of TensorRT's runtime as is used; what it is told is kept in `addresses` and `runs`."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, int] = {}
+        self.runs = 0
+        self.readable = self.fits = self.starts = True
+        self.shapes = {"rgb": (1, *SIZE, 3), "output0": (1, *SIZE)}
+        levels = {name: name for name in ("VERBOSE", "INFO", "WARNING", "ERROR", "INTERNAL_ERROR")}
+        super().__init__(
+            ILogger=type("ILogger", (), levels | {"__init__": lambda self: None}),
+            Runtime=lambda logger: self,
+            TensorIOMode=Mode,
+            DataType=types.SimpleNamespace(UINT8="u8", INT32="i32"),
+            num_io_tensors=2,
+        )
+
+    def deserialize_cuda_engine(self, blob: bytes) -> Any:
+        return self if self.readable else None
+
+    def create_execution_context(self) -> Any:
+        return self if self.fits else None
+
+    def get_tensor_name(self, index: int) -> str:
+        return ("rgb", "output0")[index]
+
+    def get_tensor_mode(self, name: str) -> Mode:
+        return Mode.INPUT if name == "rgb" else Mode.OUTPUT
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self.shapes[name]
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return "u8" if name == "rgb" else "i32"
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def execute_async_v3(self, stream: int) -> bool:
+        self.runs += 1
+        return self.starts
+
+
+@pytest.fixture
+def trt(monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
+    fake = FakeTensorRT()
+    monkeypatch.setitem(__import__("sys").modules, "tensorrt", fake)
+    monkeypatch.setattr(tensorrt, "tensorrt_problem", lambda: "")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: types.SimpleNamespace(cuda_stream=7))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "no GPU")
+    # the engine asks for "cuda"; its tensors live on the CPU here
+    monkeypatch.setattr(tensorrt.torch, "device", lambda name: torch.empty(0).device)
+    return fake
+
+
+def test_runs_on_fixed_addresses_and_shows_its_parity(trt: FakeTensorRT, tiny_card: Card) -> None:
+    engine = tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY, reason="asked for")
+    assert (engine.info.backend, engine.info.precision, engine.info.parity) == ("tensorrt", "fp16", 0.9991)
+    labels = engine.segment(np.zeros((*SIZE, 3), np.uint8))
+    before = dict(trt.addresses)
+    engine.segment(np.ones((*SIZE, 3), np.uint8))
+    assert labels.shape == SIZE
+    assert trt.addresses == before
+    assert trt.runs == 2
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"readable": False}, "cannot read the engine; `segnet-live cache clear`"),
+        ({"fits": False}, "out of memory"),
+        ({"shapes": {"rgb": (1, 8, 8, 3), "output0": (1, 8, 8)}}, "this engine takes and gives"),
+    ],
+)
+def test_an_engine_that_cannot_run_says_why(
+    trt: FakeTensorRT, tiny_card: Card, change: dict[str, Any], said: str
+) -> None:
+    vars(trt).update(change)
+    with pytest.raises(EngineError, match=said):
+        tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)
+
+
+def test_a_failure_in_mid_run_is_an_engine_error(trt: FakeTensorRT, tiny_card: Card) -> None:
+    engine = tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)
+    trt.starts = False
+    with pytest.raises(EngineError, match="the TensorRT engine stopped"):
+        engine.segment(np.zeros((*SIZE, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried ..."),
+            "the GPU is out of memory; close other programs",
+        ),
+        (RuntimeError("CUDA error: device-side assert\nmore"), "CUDA error: device-side assert; nvidia-smi tells"),
+    ],
+)
+def test_a_lost_gpu_is_told_from_lack_of_memory(
+    trt: FakeTensorRT, tiny_card: Card, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    engine = tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(frame_loop.FrameLoop, "_step", fail)
+    with pytest.raises(EngineError, match=said):
+        engine.segment(np.zeros((*SIZE, 3), np.uint8))
+
+
+def test_without_a_gpu_the_reason_is_named(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt, "cuda_problem", lambda: "no NVIDIA driver answers")
+    with pytest.raises(EngineError, match="backend tensorrt: no NVIDIA driver answers"):
+        tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)
+
+
+@pytest.mark.parametrize("error", [AssertionError("Torch not compiled"), ImportError("libnvinfer.so.11"), OSError("x")])
+def test_a_tensorrt_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    class Broken:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "tensorrt":
+                raise error
+
+    monkeypatch.setattr(tensorrt, "cuda_problem", lambda: "")
+    monkeypatch.setattr(tensorrt.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.delitem(__import__("sys").modules, "tensorrt", raising=False)
+    monkeypatch.setattr("sys.meta_path", [Broken(), *__import__("sys").meta_path])
+    assert "TensorRT does not load" in tensorrt.tensorrt_problem()
+    assert str(error) in tensorrt.tensorrt_problem()

@@ -1,0 +1,150 @@
+"""`segnet-live doctor`, `compile` and `cache`: useful without a GPU, and honest in their exit codes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from segnet_live import cached, cli, compiling, doctor, trials
+from segnet_live.card import Card
+from segnet_live.engine import parity
+from segnet_live.engine.cache import EngineCache
+from segnet_live.paths import cache_dir
+from tests.engine.stand_ins import pictures
+
+EVERYTHING = [
+    "system",
+    "GPU",
+    "CUDA",
+    "PyTorch",
+    "TensorRT",
+    "OpenVINO",
+    "OpenCV",
+    "PyAV",
+    "Qt",
+    "cameras",
+    "models",
+    "cache",
+]
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are not folded."""
+    monkeypatch.setenv("COLUMNS", "240")
+
+
+@pytest.fixture
+def without_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "trials", lambda: iter(()))
+
+
+def test_everything_is_looked_at() -> None:
+    findings = list(doctor.machine())
+    assert [finding.what for finding in findings] == EVERYTHING
+    assert all(finding.advice for finding in findings if finding.state == "failed")
+
+
+def test_a_broken_library_does_not_end_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> doctor.Finding:
+        raise OSError("libGL.so.1: cannot open shared object file\nand more")
+
+    monkeypatch.setattr(doctor, "_opencv", broken)
+    findings = {finding.what: finding for finding in doctor.machine()}
+    assert set(findings) == set(EVERYTHING)
+    assert findings["OpenCV"].state == "failed"
+    assert findings["OpenCV"].found == "OSError: libGL.so.1: cannot open shared object file"
+
+
+def test_two_flavours_of_opencv_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = importlib.metadata.version
+    both = {"opencv-python", "opencv-python-headless"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "5" if name in both else version(name))
+    finding = next(finding for finding in doctor.machine() if finding.what == "OpenCV")
+    assert finding.state == "failed"
+    assert "pip uninstall" in finding.advice
+
+
+@pytest.mark.usefixtures("without_engines", "wide")
+@pytest.mark.parametrize(("state", "code"), [("ok", 0), ("absent", 0), ("failed", 1)])
+def test_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: doctor.State, code: int
+) -> None:
+    finding = doctor.Finding("GPU", state, "something", "pip install 'segnet-live[tensorrt]'")
+    monkeypatch.setattr(doctor, "machine", lambda: iter([finding]))
+    assert cli.main(["doctor"]) == code
+    assert "pip install 'segnet-live[tensorrt]'" in capsys.readouterr().out
+
+
+def test_engines_of_this_machine_agree_with_eager() -> None:
+    findings = {finding.what: finding for finding in trials.trials()}
+    assert list(findings) == ["torch on the CPU", "openvino", "torch on the GPU", "inductor", "tensorrt"]
+    assert findings["openvino"].state == "ok"
+    assert not [finding for finding in findings.values() if finding.state == "failed"]
+
+
+def test_an_engine_that_disagrees_or_crashes_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong:
+        def segment(self, rgb: object) -> object:
+            return trials.picture()[..., 0] * 0 + 77
+
+    def crash() -> object:
+        raise RuntimeError("CUDA error: an illegal memory access\nmore")
+
+    ready: Callable[[], str] = lambda: ""  # noqa: E731
+    wrong = Wrong()
+    wrong.info, wrong.close = None, lambda: None  # type: ignore[attr-defined]
+    engines = [("wrong", ready, lambda: wrong), ("crash", ready, crash)]
+    monkeypatch.setattr(trials, "_engines", lambda card, folder: iter(engines))
+    findings = {finding.what: finding for finding in trials.trials()}
+    assert "only 0.00% of pixels agree" in findings["wrong"].found
+    assert findings["crash"].found == "RuntimeError: CUDA error: an illegal memory access"
+
+
+@pytest.mark.usefixtures("wide")
+def test_compile_makes_engines_and_shows_their_parity(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parity, "reference_frames", pictures)
+    options = ["--backend", "openvino", "--precision", "fp32", "--size", "32x48", "--size", "64x32"]
+    assert cli.main(["compile", "--model", str(tiny_card.folder), *options]) == 0
+    said = capsys.readouterr().out
+    assert "32x48" in said
+    assert "64x32" in said
+    kept = {info.input_size: found for info, found in parity.recorded(tiny_card) if info.backend == "openvino"}
+    assert kept[32, 48].overall > 0.99
+    assert cli.main(["cache", "list"]) == 0
+    assert "openvino" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", ["352", "0x0", "16x16", "ax480", "352x"])
+def test_compile_refuses_sizes_that_are_none(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compile", "--size", size]) == 2
+    assert "HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_the_fastest_backend_without_a_gpu_is_openvino() -> None:
+    assert compiling.fastest() == "openvino"
+
+
+@pytest.mark.usefixtures("wide")
+def test_cache_lists_engines_and_deletes_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert cli.main(["cache", "list"]) == 0
+    assert "nothing is kept" in capsys.readouterr().out
+    facts = {"model": "segnet", "size": [352, 480], "precision": "fp16", "name": "a GPU", "tensorrt": "11.0"}
+    EngineCache().store(facts, b"engine", {"parity": {"overall": 0.9987}})
+    (cache_dir("openvino") / "ab.json").write_text("damaged")
+    assert cli.main(["cache", "list"]) == 0
+    said = capsys.readouterr().out
+    for expected in ("segnet", "352x480", "a GPU, TensorRT 11.0", "99.87%", "damaged"):
+        assert expected in said
+    assert cli.main(["cache", "clear"]) == 0
+    assert "deleted 3 files" in capsys.readouterr().out
+    assert cached._tensorrt() == []
