@@ -71,7 +71,7 @@ def load_peer(spec: str, classes: int) -> nn.Module:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever a stranger's module raises on import
-        raise UsageError(f"--against {spec}: cannot import {module_name} ({_first_line(error)}); install it") from error
+        raise UsageError(f"--against {spec}: cannot import {module_name} ({_first_line(error)}); is it installed here?") from error
     finally:
         sys.path.remove(str(Path.cwd()))
     factory = getattr(module, factory_name, None)

@@ -116,7 +116,7 @@ class EngineSwitch:
             engine = governed = GovernedEngine(open_at, choice.target, ladder(source_size, choice.size))
         else:
             engine = open_at(choice.size)
-        return (SmoothedEngine(engine) if choice.smooth else engine), governed
+        return (SmoothedEngine(engine, choice.card.classes) if choice.smooth else engine), governed
 
     def _open(self, ticket: int, choice: EngineChoice, fitted: EngineChoice, source_size: Size) -> None:
         engine: Engine | None = None
