@@ -120,16 +120,17 @@ def _report(problem: str) -> None:
         log.warning(problem)
 
 
-def start_source(app: App, config: RunConfig) -> None:
-    """Open what `config` names; without a source the first camera, if there is one."""
-    from segnet_live.ui.cameras import list_cameras
+def start(app: App, config: RunConfig) -> None:
+    """Show the window, and open what `config` names; without a source the first camera, if there is one."""
+    from segnet_live.ui import cameras
 
     if config.source is not None:
         app.window.controls.open(config.source)
-        return
-    cameras, _ = list_cameras()
-    if cameras:
-        app.window.controls.open(SourceSpec("camera", str(cameras[0].number)))
+    app.window.show()
+    if config.source is None:
+        found, _ = cameras.list_cameras()
+        if found:
+            app.window.controls.open(SourceSpec("camera", str(found[0].number)))
 
 
 def run(config: RunConfig) -> int:
@@ -149,8 +150,7 @@ def run(config: RunConfig) -> int:
     sys.excepthook = report
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: app.window.close())
-    app.window.show()
-    start_source(app, config)
+    start(app, config)
     code = app.qt.exec()
     app.dispose()
     return code

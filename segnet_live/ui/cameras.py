@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from PyQt6.QtCore import QLoggingCategory
+
 
 @dataclass(frozen=True, slots=True)
 class CameraChoice:
@@ -24,6 +26,8 @@ class CameraChoice:
 
 def list_cameras() -> tuple[list[CameraChoice], str]:
     """The cameras, and why their names or resolutions are missing ("" if they are not). In the window's thread."""
+    # Qt's notes about optional libraries of its media player say nothing about cameras.
+    QLoggingCategory.setFilterRules("qt.multimedia*=false")
     try:
         # Costs 0.1 s and needs libpulse on Linux: only when somebody asks for cameras.
         from PyQt6.QtMultimedia import QMediaDevices

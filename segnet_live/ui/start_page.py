@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import QSize, Qt
+from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
 from segnet_live.config import SourceSpec
@@ -62,6 +63,8 @@ class StartPage(QWidget):
         layout.addStretch(1)
         layout.addWidget(column, 4)
         layout.addStretch(1)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
         self.refresh()
 
     def refresh(self) -> None:

@@ -140,8 +140,6 @@ class MainWindow(QMainWindow):
             return
         nothing = source.phase is Phase.FAILED and self.view.shown is None
         self._stack.setCurrentWidget(self.start_page if nothing else self.view)
-        if nothing:
-            self.start_page.refresh()
         self.setWindowTitle(f"{self.header.title.text()} - segnet-live")
         self.show_notice()
 

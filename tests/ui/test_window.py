@@ -76,7 +76,7 @@ def test_plays_a_clip_with_labels_to_its_end_and_says_so(qtbot: QtBot, start: St
     wait_for_phase(qtbot, window, Phase.ENDED)
     wait_for_frame(qtbot, window, 19)
     assert "ended" in window.header.details.text()
-    assert window.header.title.text() == "drive"
+    assert window.header.title.text() == "drive.mp4"
 
 
 def test_every_view_paints_the_colours_it_stands_for(qtbot: QtBot, start: Start, clip: Path) -> None:

@@ -1,0 +1,224 @@
+"""Starting: what Qt needs, OpenCV's Qt, no source, real engines, real X11; and how the window behaves over time."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PyQt6.QtCore import QTimer
+from PyQt6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from segnet_live.card import Card
+from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.engine.choose import open_engine
+from segnet_live.errors import UsageError
+from segnet_live.pipeline.capture import Phase
+from segnet_live.ui import cameras, xcb
+from segnet_live.ui.app import App
+from segnet_live.ui.app import start as begin
+from segnet_live.ui.settings import Settings
+from tests.ui.conftest import WAIT_MS, Engines, write_clip
+from tests.ui.test_window import wait_for_labels, wait_for_phase
+
+Start = Callable[..., App]
+
+
+def test_a_missing_xcb_library_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> object:
+        if name == "libxcb-cursor.so.0":
+            raise OSError(name)
+        return object()
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    with pytest.raises(UsageError, match=r"libxcb-cursor\.so\.0 is missing; sudo apt install libxcb-cursor0 \(Fedora"):
+        xcb.check_libraries("linux")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    xcb.check_libraries("linux")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    xcb.check_libraries("darwin")
+
+
+def test_opencvs_plugin_path_is_taken_away_and_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM_PLUGIN_PATH", "/somewhere/site-packages/cv2/qt/plugins")
+    monkeypatch.setenv("QT_QPA_FONTDIR", "/usr/share/fonts")
+    xcb.leave_other_qt()
+    assert "QT_QPA_PLATFORM_PLUGIN_PATH" not in os.environ
+    assert os.environ["QT_QPA_FONTDIR"] == "/usr/share/fonts"
+
+
+def test_without_a_source_the_first_camera_opens_and_its_absence_leads_to_the_start_page(
+    qtbot: QtBot, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cameras, "list_cameras", lambda: ([], "no camera"))
+    app = start()
+    begin(app, RunConfig())
+    assert app.window.start_page.isVisible()
+    assert app.window.controls.source is None
+    monkeypatch.setattr(cameras, "list_cameras", lambda: ([cameras.CameraChoice(63, "Gone")], ""))
+    begin(app, RunConfig())
+    assert app.window.controls.source is not None
+    wait_for_phase(qtbot, app.window, Phase.FAILED)
+    assert app.window.start_page.isVisible()
+    assert "63" in app.window.banner.text
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_the_real_engines_label_a_real_clip(
+    qtbot: QtBot, start: Start, clip: Path, tiny_card: Card, backend: str
+) -> None:
+    config = RunConfig(backend=backend, size=(32, 64), precision="fp32")
+    window = start(clip, config=config, open_engine=open_engine, settings=Settings(loop=True)).window
+    wait_for_labels(qtbot, window)
+    picture = window.view.shown
+    assert picture is not None
+    assert picture.segmented.labels.shape == (64, 96)
+    assert picture.segmented.labels.max() < len(tiny_card.classes)
+    info = window.controls.session.engine_info
+    assert info is not None
+    assert (info.backend, info.input_size) == (backend, (32, 64))
+
+
+@pytest.fixture
+def display() -> Iterator[str]:
+    """A private X11 display."""
+    server = shutil.which("Xvfb")
+    if server is None:
+        pytest.skip("needs Xvfb")
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [server, "-displayfd", str(write), "-screen", "0", "1000x700x24"],
+        pass_fds=[write],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as numbers:
+        number = numbers.readline().strip()
+    yield f":{number}"
+    process.terminate()
+    process.wait(10)
+
+
+X11_RUN = """
+import sys
+import cv2
+import os
+os.environ["QT_QPA_PLATFORM_PLUGIN_PATH"] = os.path.join(os.path.dirname(cv2.__file__), "qt", "plugins")
+from PyQt6.QtCore import QTimer
+from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.ui import app as ui
+
+made = ui.create_app
+def watched(config):
+    app = made(config)
+    def look():
+        shown = app.window.view.shown
+        if shown is not None and shown.has_labels:
+            print(app.qt.platformName(), shown.segmented.labels.shape, flush=True)
+            app.window.close()
+    timer = QTimer(app.window)
+    timer.timeout.connect(look)
+    timer.start(50)
+    return app
+ui.create_app = watched
+sys.exit(ui.run(RunConfig(source=SourceSpec("video", sys.argv[1]), model=sys.argv[2], size=(32, 64))))
+"""
+
+
+def test_the_window_runs_on_x11_with_opencv_imported_first_and_ends_cleanly(
+    display: str, clip: Path, tiny_card: Card
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("QT_", "WAYLAND"))}
+    done = subprocess.run(
+        [sys.executable, "-c", X11_RUN, str(clip), str(tiny_card.folder)],
+        env=environment | {"DISPLAY": display},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split("\n")[0] == "xcb (64, 96)"
+
+
+def play(qtbot: QtBot, start: Start, path: Path, frames: int) -> None:
+    window = start(path, settings=Settings(loop=True, smooth=False)).window
+    wait_for_labels(qtbot, window)
+    window.controls.set_speed(4.0)
+    qtbot.wait(1500)
+    gc.collect()
+    widgets, threads = len(QApplication.allWidgets()), threading.active_count()
+    memory = psutil.Process().memory_info().rss
+    seen, last = 0, None
+    while seen < frames:
+        qtbot.waitUntil(lambda last=last: window.view.shown is not last, timeout=WAIT_MS)  # type: ignore[misc]
+        last = window.view.shown
+        seen += 1
+    gc.collect()
+    assert len(QApplication.allWidgets()) == widgets
+    assert threading.active_count() == threads
+    assert psutil.Process().memory_info().rss - memory < 24 << 20
+
+
+def test_widgets_threads_and_memory_stay_flat(qtbot: QtBot, start: Start, clip: Path) -> None:
+    play(qtbot, start, clip, 150)
+
+
+@pytest.mark.bench
+def test_widgets_threads_and_memory_stay_flat_for_5000_frames(qtbot: QtBot, start: Start, clip: Path) -> None:
+    play(qtbot, start, clip, 5000)
+
+
+@pytest.mark.bench
+def test_the_event_loop_stays_responsive_while_inference_saturates_the_machine(
+    qtbot: QtBot, start: Start, tmp_path: Path, tiny_card: Card, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_clip(tmp_path / "hd.mp4", frames=50, size=(720, 1280), rate=25)
+    window = start(path, open_engine=open_engine, settings=Settings(loop=True)).window
+    window.resize(1280, 760)
+    wait_for_labels(qtbot, window)
+    gaps: list[float] = []
+    last = time.perf_counter()
+
+    def tick() -> None:
+        nonlocal last
+        now = time.perf_counter()
+        gaps.append((now - last) * 1e3)
+        last = now
+
+    timer = QTimer()
+    timer.timeout.connect(tick)
+    timer.start(5)
+    qtbot.wait(15_000)
+    timer.stop()
+    p50, p99 = np.percentile(gaps, (50, 99))
+    snapshot = window.controls.session.metrics.snapshot()
+    with capsys.disabled():
+        print(f"\nevent-loop gap p50 {p50:.1f} ms, p99 {p99:.1f} ms, n {len(gaps)}; {snapshot}")
+    assert len(gaps) > 100
+
+
+def test_every_network_stream_hides_its_password(qtbot: QtBot, start: Start, engines: Engines) -> None:
+    window = start().window
+    window.controls.settings.remember("video:rtsp://me:secret@camera/stream")
+    window.start_page.refresh()
+    texts = [window.start_page.list.item(i).text() for i in range(window.start_page.list.count())]  # type: ignore[union-attr]
+    assert texts
+    assert not any("secret" in text for text in texts)
+    window.controls.open(SourceSpec("video", "rtsp://me:secret@127.0.0.1:9/stream"))
+    assert "secret" not in window.header.title.text() + window.header.title.toolTip() + window.windowTitle()
+    wait_for_phase(qtbot, window, Phase.FAILED)
+    assert "secret" not in window.banner.text
