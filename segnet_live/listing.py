@@ -41,14 +41,18 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_column("metrics")
     table.add_column("licence")
     damaged: list[CardError] = []
+    cards = []
     for path in sorted(folder.glob("*/card.json")):
         try:
-            table.add_row(*_row(read_card(path.parent)))
+            cards.append(read_card(path.parent))
+            table.add_row(*_row(cards[-1]))
         except CardError as error:
             damaged.append(error)
     if table.row_count:
         # In a log or a pipe nobody sees the terminal's width, which would break the lines at 80 columns.
-        Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else LOG_WIDTH).print(table)
+        console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
+        console.print(table)
+        console.print(_parity(cards))
     if damaged:
         raise damaged[0]
     if not table.row_count:
@@ -68,6 +72,20 @@ def _row(card: Card) -> tuple[str, ...]:
         _metrics(card) or "none on the card",
         card.licence,
     )
+
+
+def _parity(cards: list[Card]) -> Table | str:
+    """How far each engine agrees with fp32 eager, as far as that was measured on this machine."""
+    from segnet_live.engine.parity import recorded
+
+    table = Table(title="pixels labelled as fp32 eager labels them", title_justify="left", box=box.SIMPLE)
+    for column in ("name", "engine", "precision", "input (HxW)", "all", "least", "device"):
+        table.add_column(column)
+    for card in cards:
+        for info, parity in recorded(card):
+            size = f"{info.input_size[0]}x{info.input_size[1]}"
+            table.add_row(card.name, info.backend, info.precision, size, *parity.words(card), info.device)
+    return table if table.row_count else "`segnet-live compile` measures how far each engine agrees with fp32 eager"
 
 
 def _metrics(card: Card) -> str:

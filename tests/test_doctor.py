@@ -12,6 +12,7 @@ from segnet_live import cached, cli, compiling, doctor, trials
 from segnet_live.card import Card
 from segnet_live.engine import parity
 from segnet_live.engine.cache import EngineCache
+from segnet_live.engine.choose import open_engine
 from segnet_live.paths import cache_dir
 from tests.engine.stand_ins import pictures
 
@@ -118,6 +119,11 @@ def test_compile_makes_engines_and_shows_their_parity(
     assert kept[32, 48].overall > 0.99
     assert cli.main(["cache", "list"]) == 0
     assert "openvino" in capsys.readouterr().out
+    assert cli.main(["models", "--dir", str(tiny_card.folder.parent)]) == 0
+    assert f"{kept[32, 48].overall:.2%}" in capsys.readouterr().out
+    engine = open_engine(tiny_card, backend="openvino", precision="fp32", size=(32, 48))
+    assert engine.info.parity == kept[32, 48].overall
+    engine.close()
 
 
 @pytest.mark.parametrize("size", ["352", "0x0", "16x16", "ax480", "352x"])

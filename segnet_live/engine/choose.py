@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from dataclasses import replace
 
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS
@@ -67,8 +68,13 @@ def open_engine(
             backend, reason = "torch", f"{no_gpu}; OpenVINO is not installed (pip install openvino)"
     if backend == "openvino":
         from segnet_live.engine.openvino import OpenVINOEngine
+        from segnet_live.engine.parity import known
 
-        return OpenVINOEngine(card, size, precision=precision, reason=reason)
+        engine = OpenVINOEngine(card, size, precision=precision, reason=reason)
+        found = known(card, engine.info)
+        if found is not None:
+            engine.info = replace(engine.info, parity=found.overall)
+        return engine
     if backend == "torch":
         from segnet_live.engine.eager import EagerEngine
 
