@@ -222,6 +222,8 @@ def _package(args: argparse.Namespace) -> None:
                     "--split",
                     split,
                 ]
+                if split in fields["training"]["data"].split():
+                    figures["caution"] = "the weights were trained on these images"
                 parts += ["--backend", figures["measured_with"].split()[0]]
                 fields["metrics"][f"{labelled.name} {split}"] = figures | {"command": shown_command(parts)}
             write_json(card.folder / "card.json", fields)

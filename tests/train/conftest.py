@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from train.config import FitConfig
+from train.fit import Run
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +56,15 @@ def camvid(tmp_path: Path) -> Path:
 def quick() -> FitConfig:
     """Two epochs of three steps, each with an evaluation."""
     return FitConfig("segnet-fast", "release", epochs=2, batch=2, crop=(32, 64), evaluations=2, precision="fp32")
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a run gets a Ctrl-C during that step."""
+    one_step = Run._one_step
+
+    def interrupted(self: Run) -> None:
+        one_step(self)
+        if self.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Run, "_one_step", interrupted)

@@ -10,6 +10,7 @@ import torch
 
 from segnet_live.card import load_weights, read_card
 from segnet_live.nets.segnet import SegNet
+from tests.train.conftest import interrupt_at
 from train.__main__ import main
 from train.checkpoint import load
 from train.package import shown_command
@@ -53,6 +54,10 @@ def test_a_packaged_model_says_what_it_is_and_measures_as_its_card_says(
     for name, tensor in stored.items():
         torch.testing.assert_close(torch.from_numpy(tensor).float(), average[name], rtol=1e-3, atol=1e-4)
     assert not list(models.glob(".package*"))
+    assert "caution" not in card.metrics["camvid val"]
+    assert main([*package, *ENGINE, "--split", "train"]) == 0
+    assert "trained on" in read_card(models / "tiny").metrics["camvid train"]["caution"]
+    assert main([*package, *ENGINE]) == 0
 
     evaluate = ["evaluate", "--model", str(models / "tiny"), "--data", str(camvid), "--json", str(figures), *ENGINE]
     assert main([*evaluate, "--pictures", str(tmp_path / "pictures")]) == 0
@@ -107,6 +112,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert said.startswith("error: ")
     assert words in said
     assert "\n" not in said
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_exits_with_130(
+    camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt_at(1, monkeypatch)
+    assert main(["fit", "--data", str(camvid), "--out", str(tmp_path / "run"), *FAST]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+    assert load(tmp_path / "run" / "last.pt")["step"] == 1
 
 
 def test_a_damaged_checkpoint_is_named(camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

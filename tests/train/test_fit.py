@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from segnet_live.errors import OutputError, UsageError
+from tests.train.conftest import interrupt_at
 from train.checkpoint import load
 from train.config import FitConfig, recipe
 from train.data import LabelledSet
@@ -36,17 +36,6 @@ def run(config: FitConfig, camvid: Path, out: Path, **session: Any) -> Run:
 def weights(path: Path) -> dict[str, torch.Tensor]:
     state = load(path)
     return {f"{part}.{name}": v for part in ("network", "average") for name, v in state[part].items()}
-
-
-def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_step = Run._one_step
-
-    def interrupted(self: Run) -> None:
-        one_step(self)
-        if self.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Run, "_one_step", interrupted)
 
 
 @pytest.mark.parametrize("dropout", [False, True])
