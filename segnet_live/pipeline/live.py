@@ -96,6 +96,7 @@ class LiveSession:
         self._inferred: LatestSlot[Inferred] = LatestSlot()
         self._shown: LatestSlot[Shown] = LatestSlot()
         self._newest: Shown | None = None
+        self._waiting_again: dict[str, bool] = {}
         self._redraw = threading.Event()
         self._source_size: tuple[int, int] | None = None
         self._last_frame_s = self._latest_ms = 0.0
@@ -121,7 +122,16 @@ class LiveSession:
             old.stop()
         self.strip = None
         self._last_frame_s = time.perf_counter()
-        self._capture = Capture(spec, self._open_source, self._deliver, self._notify, speed=speed, loop=loop, after=old)
+        self._capture = Capture(
+            spec,
+            self._open_source,
+            self._deliver,
+            self._notify,
+            speed=speed,
+            loop=loop,
+            after=old,
+            hold=not self._engines.is_running,
+        )
         self._capture.start()
 
     @property
@@ -145,14 +155,15 @@ class LiveSession:
             self._source_size = frame.size
             self._want()
         with contextlib.suppress(Closed):
-            self._hand_over(self._captured, captured, "inference")
+            self._hand_over(self._captured, captured, "inference", again=captured.again)
 
-    def _hand_over(self, slot: LatestSlot[T], value: T, stage: str) -> None:
-        """Make `value` the newest for `stage`; what it overwrites counts as dropped there."""
+    def _hand_over(self, slot: LatestSlot[T], value: T, stage: str, *, again: bool) -> None:
+        """Make `value` the newest for `stage`; a new frame that it overwrites counts as dropped there."""
         before = slot.dropped
         slot.put(value)
-        if slot.dropped > before:
+        if slot.dropped > before and not self._waiting_again.get(stage):
             self.metrics.dropped(stage)
+        self._waiting_again[stage] = again
 
     # The engine
 
@@ -205,7 +216,7 @@ class LiveSession:
             if inferred is None:
                 labels = np.full((1, 1), self._classes.void_id, np.uint8)
                 inferred = Inferred(captured, labels, self._classes, False, 0.0)
-            self._hand_over(self._inferred, inferred, "overlay")
+            self._hand_over(self._inferred, inferred, "overlay", again=captured.again)
             if inferred.segmented and self._capture is not None:
                 self._capture.release()
 
@@ -230,7 +241,7 @@ class LiveSession:
             if not shown.captured.again:
                 self._account(shown)
             self._newest = shown
-            self._hand_over(self._shown, shown, "display")
+            self._hand_over(self._shown, shown, "display", again=shown.captured.again)
 
     def _compose(self, inferred: Inferred) -> Shown:
         captured, frame, look = inferred.captured, inferred.captured.frame, self.look

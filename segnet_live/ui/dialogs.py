@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QKeySequence
+from PyQt6.QtGui import QIcon, QKeySequence
 from PyQt6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -38,6 +38,8 @@ class UrlDialog(QDialog):
         assert ok is not None
         ok.setEnabled(False)
         ok.setObjectName("primary")
+        for button in buttons.buttons():
+            button.setIcon(QIcon())
         self.address.textChanged.connect(lambda text: ok.setEnabled(self.is_address(text)))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import QSize, Qt, pyqtSignal
-from PyQt6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from segnet_live.ui.theme import icon
 
@@ -23,6 +23,7 @@ class Section(QFrame):
         super().__init__()
         self.setObjectName("section")
         self.title, self.body = title, body
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self._heading = QPushButton(title)
         self._heading.setObjectName("fold")
         self._heading.setIconSize(QSize(14, 14))

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtGui import QShowEvent
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from segnet_live.config import SourceSpec
 from segnet_live.ui.cameras import list_cameras
@@ -53,16 +63,18 @@ class StartPage(QWidget):
         column = QFrame()
         column.setMaximumWidth(430)
         inner = QVBoxLayout(column)
-        inner.setSpacing(10)
+        inner.setSpacing(12)
         for above in (heading, self.status, main):
             inner.addWidget(above)
         inner.addLayout(row)
         for below in (hint, self.list, self._why):
             inner.addWidget(below)
+        column.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         layout = QHBoxLayout(self)
         layout.addStretch(1)
-        layout.addWidget(column, 4)
+        layout.addWidget(column, 4, Qt.AlignmentFlag.AlignVCenter)
         layout.addStretch(1)
+        self.setFocusProxy(main)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         self.refresh()

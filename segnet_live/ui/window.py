@@ -130,7 +130,7 @@ class MainWindow(QMainWindow):
         self._show_classes()
         self._show_panel()
         self.header.hud.setChecked(settings.hud)
-        self.view.setFocus()
+        self.start_page.setFocus()
 
     # State to widgets
 

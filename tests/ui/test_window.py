@@ -240,6 +240,22 @@ def test_another_engine_is_swapped_in_while_the_old_one_keeps_running(
     assert engines.opened[0].threads == {"inference"}
 
 
+def test_a_file_waits_at_its_first_frame_until_the_engine_is_there(
+    qtbot: QtBot, start: Start, clip: Path, engines: Engines
+) -> None:
+    may_open = threading.Event()
+    engines.before = lambda backend: may_open.wait(10) and None
+    window = start(clip).window
+    qtbot.waitUntil(lambda: window.view.shown is not None, timeout=WAIT_MS)
+    qtbot.wait(400)
+    assert shown(window).segmented.frame.index == 0
+    assert not shown(window).has_labels
+    assert "Opening" in window.panel_widgets.model.status.text()
+    may_open.set()
+    wait_for_phase(qtbot, window, Phase.ENDED)
+    assert shown(window).has_labels
+
+
 def test_an_engine_that_cannot_open_leaves_the_old_one_and_says_why(
     qtbot: QtBot, start: Start, clip: Path, engines: Engines
 ) -> None:
