@@ -1,8 +1,9 @@
-"""Training in two processes, as torchrun starts them, against one process with the doubled batch."""
+"""Training in two processes, with the environment torchrun gives them, against one process with the doubled batch."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,25 +13,36 @@ import torch
 from tests.train import two_processes
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def test_two_processes_train_as_one_with_the_doubled_batch(camvid: Path, tmp_path: Path) -> None:
     alone, pair = tmp_path / "alone", tmp_path / "pair"
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    shared |= {"CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.train.two_processes", str(camvid), str(pair), "1"],
+            cwd=Path(__file__).resolve().parents[2],
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
     two_processes.train(camvid, alone, 2)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = ["-m", "tests.train.two_processes", str(camvid), str(pair), "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
-    root = Path(__file__).resolve().parents[2]
-    # in a session of its own, so that a hang takes the workers down with the launcher
-    launcher = subprocess.Popen(
-        [*torchrun, *script], cwd=root, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
     try:
-        errors = launcher.communicate(timeout=120)[1]
+        errors = [worker.communicate(timeout=120)[1] for worker in workers]
     finally:
-        if launcher.poll() is None:
-            launcher.terminate()  # torchrun passes it on to its workers
-            launcher.communicate()
-    assert launcher.returncode == 0, errors[-3000:]
-    weights = [torch.load(path, weights_only=True) for path in (pair / "weights-0.pt", pair / "weights-1.pt")]
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    weights = [torch.load(pair / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1)]
     expected = torch.load(alone / "weights-0.pt", weights_only=True)
     for name, value in expected.items():
         assert torch.equal(weights[0][name], weights[1][name])

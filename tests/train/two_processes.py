@@ -1,4 +1,4 @@
-"""Run by torchrun in `test_processes.py`: trains a network without batch norm and writes its weights."""
+"""Run twice by `test_processes.py`: trains a network without batch norm and writes its weights."""
 
 from __future__ import annotations
 
