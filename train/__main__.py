@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from segnet_live.card import Card, find_card
+from segnet_live.card import Card, find_card, read_card
 from segnet_live.errors import SegnetLiveError, UsageError
 from train.checkpoint import current_commit, read_checkpoint
 from train.config import add_options, from_options
@@ -200,6 +200,7 @@ def _packaged(
 
 
 def _package(args: argparse.Namespace) -> None:
+    from train.calibrate import input_maxima
     from train.evaluate import write_json
     from train.package import install, read_fields, scratch_folder
 
@@ -209,6 +210,12 @@ def _package(args: argparse.Namespace) -> None:
         card = _packaged(args.checkpoint, args.model, labelled, Path(scratch), args.name)
         if args.data is not None:
             fields = read_fields(card)
+            fields["int8"] = {
+                "maxima": input_maxima(card, labelled.load(args.data, "train")),
+                "data": f"{labelled.name} train",
+            }
+            write_json(card.folder / "card.json", fields)
+            card = read_card(card.folder)
             for split in args.split:
                 figures = _measured(card, labelled.load(args.data, split), args)
                 parts = [

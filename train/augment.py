@@ -31,6 +31,7 @@ _CHROMA = (
     "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99 " + "99 " * 32
 )
 
+_GREY = torch.tensor([0.299, 0.587, 0.114])
 _TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _FROM_YCC = torch.linalg.inv(_TO_YCC)
 
@@ -120,7 +121,7 @@ def change(
     Returns:
         (N, 3, h, w) float32 of values 0..1, and (N, h, w) int64 class ids; what lies outside the picture is void.
     """
-    n = {key: torch.from_numpy(np.stack([d[key] for d in draws])).to(rgb.device, non_blocking=True) for key in draws[0]}
+    n = {key: _sent(torch.from_numpy(np.stack([d[key] for d in draws])), rgb.device) for key in draws[0]}
     x, y = _cropped(rgb, labels, n, crop, void_id)
     if any(d["pasted"].any() for d in draws):
         x, y = _pasted(x, y, n["pasted"])
@@ -129,13 +130,20 @@ def change(
         x = _blurred(x, n)
     # which samples: known on the host, so nothing waits for the device
     if noisy := [i for i, d in enumerate(draws) if d["noise"]]:
+        which = _sent(torch.tensor(noisy), rgb.device)
         generator = torch.Generator(rgb.device).manual_seed(seed)
         grain = torch.randn((len(noisy), *x.shape[1:]), generator=generator, device=x.device)
-        x[noisy] = x[noisy] + grain * _each(n["noise"][noisy])
+        x[which] = x[which] + grain * _each(n["noise"][which])
     x = x.clamp(0, 1)
     if packed := [i for i, d in enumerate(draws) if d["quality"]]:
-        x[packed] = compressed(x[packed], n["quality"][packed])
+        which = _sent(torch.tensor(packed), rgb.device)
+        x[which] = compressed(x[which], n["quality"][which])
     return x, y
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """`values` on the device, without waiting for what it still computes: the host draws ahead of it."""
+    return values.to(device, non_blocking=True)
 
 
 def _each(number: Tensor) -> Tensor:
@@ -146,7 +154,7 @@ def _each(number: Tensor) -> Tensor:
 def _cropped(
     rgb: Tensor, labels: Tensor, n: Mapping[str, Tensor], crop: tuple[int, int], void_id: int
 ) -> tuple[Tensor, Tensor]:
-    size = torch.tensor([labels.shape[2], labels.shape[1]], dtype=torch.float32, device=rgb.device)
+    size = _sent(torch.tensor([labels.shape[2], labels.shape[1]], dtype=torch.float32), rgb.device)
     theta = torch.cat((n["matrix"] * (2 / size)[:, None], (n["middle"] * 2 / size - 1)[..., None]), 2)
     grid = F.affine_grid(theta, [len(rgb), 1, *crop], align_corners=False)
     x = rgb.float() / 255
@@ -173,7 +181,7 @@ def _relit(x: Tensor, n: Mapping[str, Tensor]) -> Tensor:
     x = x * _each(n["gain"])
     mean = x.mean((1, 2, 3), keepdim=True)
     x = ((x - mean) * _each(n["contrast"]) + mean) * _each(n["balance"])
-    grey = (x * torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey = (x * _sent(_GREY, x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     x = (grey + (x - grey) * _each(n["saturation"])).clamp(0, 1)
     x = (x * _each(n["tint"])).clamp(0, 1) ** _each(n["gamma"])
     down = torch.linspace(0, 1, height, device=x.device).view(1, 1, -1, 1)
@@ -196,7 +204,7 @@ def _blurred(x: Tensor, n: Mapping[str, Tensor]) -> Tensor:
 
 def _table(numbers: str, quality: Tensor) -> Tensor:
     """(N, 1, 1, 1, 8, 8) quantisation steps at each quality 1..100."""
-    base = torch.tensor([float(v) for v in numbers.split()], device=quality.device).reshape(8, 8)
+    base = _sent(torch.tensor([float(v) for v in numbers.split()]), quality.device).reshape(8, 8)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
     return (base * scale.reshape(-1, 1, 1, 1, 1, 1)).round().clamp(1, 255)
 
@@ -214,9 +222,9 @@ def _quantised(plane: Tensor, table: Tensor) -> Tensor:
 
 def compressed(x: Tensor, quality: Tensor) -> Tensor:
     """(N, 3, H, W) RGB of values 0..1 as JPEG of each quality (N,) 1..100 would show it; H and W in multiples of 16."""
-    to_ycc = _TO_YCC.to(x.device)
+    to_ycc, from_ycc = _sent(_TO_YCC, x.device), _sent(_FROM_YCC, x.device)
     ycc = torch.einsum("ij,njhw->nihw", to_ycc, x * 255)
     luma = _quantised(ycc[:, :1] - 128, _table(_LUMA, quality)) + 128
     chroma = _quantised(F.avg_pool2d(ycc[:, 1:], 2), _table(_CHROMA, quality))
     ycc = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="bilinear")), 1)
-    return (torch.einsum("ij,njhw->nihw", _FROM_YCC.to(x.device), ycc) / 255).clamp(0, 1)
+    return (torch.einsum("ij,njhw->nihw", from_ycc, ycc) / 255).clamp(0, 1)
