@@ -104,6 +104,8 @@ class Controls(QObject):
             self.source = news
             if news.phase is Phase.FAILED:
                 self.problem.emit(news.message)
+            elif news.phase is Phase.PLAYING and news.spec.kind in ("video", "images"):
+                self.settings.remember(f"{news.spec.kind}:{news.spec.value}")
             self.source_changed.emit()
         elif isinstance(news, EngineState):
             self.engine = news
@@ -133,9 +135,7 @@ class Controls(QObject):
     def open(self, spec: SourceSpec) -> None:
         """Open a source in the background; the old one is let go."""
         self._paused = False
-        if spec.kind in ("video", "images"):
-            self.settings.remember(f"{spec.kind}:{spec.value}")
-        elif spec.kind == "camera" and spec.camera_size is None and self.settings.camera_size:
+        if spec.kind == "camera" and spec.camera_size is None and self.settings.camera_size:
             spec = replace(spec, camera_size=parse_size(self.settings.camera_size))
         self.source = SourceState(Phase.OPENING, spec)
         self.session.open(spec, speed=self.speed, loop=self.settings.loop)

@@ -42,6 +42,7 @@ QPushButton:pressed, QToolButton:pressed {{ background: {LINE}; }}
 QPushButton:focus, QToolButton:focus, QComboBox:focus, QLineEdit:focus, QListWidget:focus {{ border-color: {ACCENT}; }}
 QPushButton:checked, QToolButton:checked {{ background: #3a321c; border-color: {ACCENT}; color: {ACCENT}; }}
 QPushButton:disabled, QToolButton:disabled, QLabel:disabled, QCheckBox:disabled {{ color: #56616f; }}
+QToolButton#bare:checked {{ background: #3a321c; border-color: #6b5a26; }}
 QPushButton#primary {{ background: {ACCENT}; border-color: {ACCENT}; color: {ON_ACCENT}; font-weight: 600; }}
 QPushButton#primary:hover {{ background: #ffd470; }}
 QPushButton#record:checked {{ background: #43191c; border-color: {RECORD}; color: #ffd7d8; }}

@@ -215,6 +215,7 @@ class VideoView(QWidget):
         room = QRectF(self.rect()).adjusted(40, 40, -40, -40)
         painter.setFont(font)
         text = painter.boundingRect(room, flags, self._notice)
+        text.moveTop(max(text.top(), self.height() * 0.66 - text.height() / 2))  # clear of the HUD in small windows
         painter.setPen(QPen(QColor(255, 255, 255, 40), 1))
         painter.setBrush(QColor(8, 11, 15, 225))
         painter.drawRoundedRect(text.adjusted(-18, -12, 18, 12), 10, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-from PyQt6.QtCore import QByteArray, Qt, pyqtSignal
+from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -26,6 +26,7 @@ from segnet_live.ui.theme import icon
 from segnet_live.ui.transport import Transport
 from segnet_live.ui.video_view import VideoView
 
+DEFAULT_SIZE = QSize(1280, 760)
 ROOM_FOR_PANEL_PX = 860
 SILENT_AFTER_S = 2.0
 
@@ -56,7 +57,9 @@ class MainWindow(QMainWindow):
         self.setWindowIcon(icon("app"))
         self.setAcceptDrops(True)
         self.setMinimumSize(420, 320)
-        self.resize(1280, 760)
+        screen = self.screen()
+        room = screen.availableSize() * 0.94 if screen is not None else DEFAULT_SIZE
+        self.resize(DEFAULT_SIZE.boundedTo(room))
         self._narrow_panel = self._was_maximised = self._closed = False
         self.sources = Sources(self, controls)
         self.header = Header(controls)

@@ -300,6 +300,7 @@ def test_a_missing_file_is_told_and_the_start_page_stays(qtbot: QtBot, start: St
     window = start(tmp_path / "nowhere.mp4").window
     qtbot.waitUntil(lambda: "nowhere.mp4" in window.banner.text, timeout=WAIT_MS)
     assert window.start_page.isVisible()
+    assert window.controls.settings.recent == ()
     qtbot.keyClick(window, Qt.Key.Key_Escape)
     assert window.banner.text == ""
 
