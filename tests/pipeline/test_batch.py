@@ -18,12 +18,12 @@ from segnet_live.pipeline import batch
 FRAMES = 6
 
 
-def write_video(path: Path, shade: int) -> None:
+def write_video(path: Path, shade: int, *, size: tuple[int, int] = (64, 96), frames: int = FRAMES) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(25))
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for index in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), shade + index, np.uint8), format="rgb24")
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((*size, 3), shade + index, np.uint8), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
