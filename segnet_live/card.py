@@ -34,6 +34,8 @@ class Card:
         sha256: of `weights.safetensors`, hexadecimal.
         training: data, licence of the data, recipe, command.
         metrics: measured figures, each with the command that made them.
+        int8_maxima: the largest input of each convolution in execution order, None for one that stays in floating
+            point; empty where the weights were not calibrated for int8.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Card:
     licence: str
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    int8_maxima: tuple[float | None, ...] = ()
 
     @property
     def weights_path(self) -> Path:
@@ -88,6 +91,7 @@ def read_card(folder: Path) -> Card:
             licence=str(raw["licence"]),
             training=dict(raw.get("training", {})),
             metrics=dict(raw.get("metrics", {})),
+            int8_maxima=tuple(None if v is None else float(v) for v in raw.get("int8", {}).get("maxima", ())),
         )
     except KeyError as error:
         raise CardError(f"{path} has no field {error}; write it again with `python -m train package`") from error

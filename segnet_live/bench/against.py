@@ -71,7 +71,9 @@ def load_peer(spec: str, classes: int) -> nn.Module:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever a stranger's module raises on import
-        raise UsageError(f"--against {spec}: cannot import {module_name} ({_first_line(error)}); is it installed here?") from error
+        raise UsageError(
+            f"--against {spec}: cannot import {module_name} ({_first_line(error)}); is it installed here?"
+        ) from error
     finally:
         sys.path.remove(str(Path.cwd()))
     factory = getattr(module, factory_name, None)
@@ -114,6 +116,8 @@ class PeerEngine:
             raise UsageError(
                 f"--against {name}: its label map is {shape}, expected {(1, *size)}; it must give logits NKHW"
             )
+        if precision == "int8":
+            precision = "bf16"  # a peer has no ranges; bf16 is the fastest it can run in
         self._request: ov.InferRequest | None = None
         if backend == "openvino" and precision in PRECISIONS:
             self._request = _compile(name, peer, example, precision)

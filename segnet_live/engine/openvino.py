@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from segnet_live.card import Card, read_weights
 from segnet_live.engine.base import EngineInfo, Size, fit_input
+from segnet_live.engine.int8 import quantise
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 from segnet_live.paths import cache_dir
 
 log = logging.getLogger(__name__)
 
-GRAPH = "uint8 HWC -> uint8 ids, r1"
-PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+GRAPH = "uint8 HWC -> uint8 ids, r2"
+PRECISIONS = ("fp32", "bf16", "int8")
 
 
 def _key(card: Card, size: Size) -> str:
@@ -82,9 +83,37 @@ def _convert(card: Card, size: Size, manifest: Path) -> None:
         os.replace(partial, manifest)
 
 
+def _computes_in_bf16() -> bool:
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _chosen(card: Card, precision: str) -> str:
+    """The precision that runs for the one asked for: for "auto" the fastest that the card and this CPU have.
+
+    Raises:
+        EngineError: unknown, or missing on the card or on this CPU.
+    """
+    if precision == "auto":
+        # every CPU with bf16 has VNNI; without it, 8-bit products could overflow
+        if not _computes_in_bf16():
+            return "fp32"
+        return "int8" if card.int8_maxima else "bf16"
+    if precision not in PRECISIONS:
+        raise EngineError(f"backend openvino has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
+    if precision == "bf16" and not _computes_in_bf16():
+        raise EngineError("this CPU does not compute in bf16 (it needs AVX512_BF16 or AMX); use --precision fp32")
+    if precision == "int8" and not card.int8_maxima:
+        raise EngineError(f"{card.name} has no int8 ranges on its card; use --precision bf16 or fp32")
+    return precision
+
+
 def compile_options(precision: str, threads: int = 0) -> dict[str, str]:
-    """How every network is compiled for the CPU, a benchmark's peers included."""
-    options = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    """How every network is compiled for the CPU, a benchmark's peers included.
+
+    Beside int8 convolutions, the rest of the network runs in bf16 where the CPU has it.
+    """
+    low = precision == "bf16" or (precision == "int8" and _computes_in_bf16())
+    options = {"INFERENCE_PRECISION_HINT": "bf16" if low else "f32", "PERFORMANCE_HINT": "LATENCY"}
     return options | ({"INFERENCE_NUM_THREADS": str(threads)} if threads else {})
 
 
@@ -92,7 +121,8 @@ class OpenVINOEngine:
     """Runs the deployed network with OpenVINO's CPU plugin.
 
     Args:
-        precision: "bf16", "fp32", or "auto": bf16 where the CPU computes in it, else fp32.
+        precision: "int8" (cards with ranges), "bf16", "fp32", or "auto": the first of them that the card and this CPU
+            have.
         threads: 0 leaves the number to OpenVINO (one per core).
 
     Raises:
@@ -102,13 +132,7 @@ class OpenVINOEngine:
 
     def __init__(self, card: Card, size: Size, *, precision: str = "auto", threads: int = 0, reason: str = "") -> None:
         core = ov.Core()
-        native_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "auto":
-            precision = "bf16" if native_bf16 else "fp32"
-        if precision not in PRECISIONS:
-            raise EngineError(f"backend openvino has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
-        if precision == "bf16" and not native_bf16:
-            raise EngineError("this CPU does not compute in bf16 (it needs AVX512_BF16 or AMX); use --precision fp32")
+        precision = _chosen(card, precision)
         read_weights(card)  # a good model in the cache must not hide that its weights are damaged
         folder = cache_dir("openvino")
         manifest = folder / f"{_key(card, size)}.json"
@@ -118,7 +142,10 @@ class OpenVINOEngine:
             _convert(card, size, manifest)
         options = compile_options(precision, threads) | {"CACHE_DIR": str(folder / "compiled")}
         try:
-            compiled = core.compile_model(manifest.with_suffix(".xml"), "CPU", options)
+            model = core.read_model(manifest.with_suffix(".xml"))
+            if precision == "int8":
+                quantise(model, card.int8_maxima)
+            compiled = core.compile_model(model, "CPU", options)
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1]
             raise EngineError(f"OpenVINO {ov.__version__} cannot compile {card.name}: {first}") from error

@@ -15,6 +15,8 @@ from segnet_live.engine.choose import open_engine
 from segnet_live.errors import CardError, EngineError
 from segnet_live.paths import cache_dir
 from tests.conftest import write_card
+from train.calibrate import input_maxima
+from train.data import Sample
 
 SIZE = (64, 96)
 
@@ -146,3 +148,25 @@ def test_unknown_architecture_is_refused(tmp_path: Path) -> None:
     card = change_card(write_card(tmp_path / "m"), architecture="unet")
     with pytest.raises(CardError, match="unknown architecture 'unet'"):
         open_engine(card, backend="torch", size=SIZE)
+
+
+def test_int8_agrees_with_eager_where_the_card_has_ranges(tmp_path: Path) -> None:
+    card = write_card(tmp_path / "m", seed=3)
+    with pytest.raises(EngineError, match="no int8 ranges"):
+        open_engine(card, backend="openvino", precision="int8", size=SIZE)
+    samples = [Sample("", scene(seed=s), np.zeros(SIZE, np.uint8)) for s in range(4)]
+    maxima = input_maxima(card, samples)
+    assert maxima[0] is None, "the first convolution sees negative values"
+    assert all(value and value > 0 for value in maxima[1:])
+    card = change_card(card, int8={"maxima": maxima})
+    engine = open_engine(card, backend="openvino", precision="int8", size=SIZE)
+    assert engine.info.precision == "int8"
+    eager = open_engine(card, backend="torch", size=SIZE)
+    # random weights leave many pixels undecided; a wrong range or a wrong order of ranges agrees on far fewer
+    assert (engine.segment(scene()) == eager.segment(scene())).mean() > 0.85
+
+
+def test_int8_ranges_of_another_network_are_refused(tmp_path: Path) -> None:
+    card = change_card(write_card(tmp_path / "m"), int8={"maxima": [None, 1.0]})
+    with pytest.raises(CardError, match="ranges for 2 convolutions, the network has 19"):
+        open_engine(card, backend="openvino", precision="int8", size=SIZE)
