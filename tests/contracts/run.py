@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FOLDER = ROOT / ".ci" / "contracts"
 TORCH = "2.13."
-WHEELS = ("torch-tensorrt==2.13.0", "tensorrt-cu13-bindings==11.0.0.114", "dllist==2.0.0", "psutil", "packaging")
+WHEELS = ("torch-tensorrt==2.13.0", "tensorrt-cu13-bindings==11.0.0.114", "dllist==2.0.0")
 LIBRARIES = ("libnvinfer.so.11", "libnvinfer_plugin.so.11", "libnvonnxparser.so.11")
 
 
