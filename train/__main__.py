@@ -231,7 +231,10 @@ def _package(args: argparse.Namespace) -> None:
                 ]
                 if split in fields["training"]["data"].split():
                     figures["caution"] = "the weights were trained on these images"
-                parts += ["--backend", figures["measured_with"].split()[0]]
+                backend, precision = figures["measured_with"].split(",")[0].split()
+                parts += ["--backend", backend, "--precision", precision]
+                if args.size is not None:
+                    parts += ["--size", f"{args.size[1]}x{args.size[0]}"]
                 fields["metrics"][f"{labelled.name} {split}"] = figures | {"command": shown_command(parts)}
             write_json(card.folder / "card.json", fields)
         install(card.folder, args.out / card.name)
