@@ -127,7 +127,8 @@ class EngineSwitch:
         except SegnetLiveError as failure:
             error = str(failure)
         except Exception as failure:  # third-party backends raise anything, and the old engine must live on
-            log.exception("opening an engine failed")
+            if not self._closed:
+                log.exception("opening an engine failed")
             error = f"{choice.backend} engine for {choice.card.name}: {type(failure).__name__}: {failure}"
         with self._lock:
             overtaken = self._closed or ticket != self._ticket
