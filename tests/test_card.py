@@ -1,0 +1,74 @@
+"""Cards: what a model folder must hold, and what is said when it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from segnet_live.card import find_card, installed_cards, load_weights, read_card
+from segnet_live.errors import CardError, UsageError
+from tests.conftest import write_card
+
+
+def test_shipped_cards_are_whole() -> None:
+    cards = installed_cards()
+    assert "segnet-fast" in {card.name for card in cards}
+    for card in cards:
+        assert card.folder.name == card.name
+        assert load_weights(card)
+        assert "research" in card.licence.lower()
+        assert card.training["data"]
+        assert card.metrics
+
+
+def test_a_card_is_found_by_folder(tmp_path: Path) -> None:
+    write_card(tmp_path / "mine")
+    assert find_card(str(tmp_path / "mine")).name == "mine"
+
+
+def test_unknown_model_names_the_installed_ones() -> None:
+    with pytest.raises(UsageError, match=r"unknown model 'nope'; installed: .*segnet-fast"):
+        find_card("nope")
+
+
+def test_folder_without_card_says_what_belongs_there(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="a model folder holds card.json and weights.safetensors"):
+        find_card(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": 1}'])
+def test_damaged_cards_are_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(CardError) as caught:
+        read_card(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_card_without_a_field_names_it(tmp_path: Path) -> None:
+    card = write_card(tmp_path / "m")
+    raw = json.loads((card.folder / "card.json").read_text())
+    del raw["normalisation"]
+    (card.folder / "card.json").write_text(json.dumps(raw))
+    with pytest.raises(CardError, match="normalisation"):
+        read_card(card.folder)
+
+
+def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
+    import hashlib
+
+    card = write_card(tmp_path / "m")
+    card.weights_path.write_bytes(b"not weights")
+    raw = json.loads((card.folder / "card.json").read_text())
+    raw["sha256"] = hashlib.sha256(b"not weights").hexdigest()
+    (card.folder / "card.json").write_text(json.dumps(raw))
+    with pytest.raises(CardError, match="no safetensors file"):
+        load_weights(read_card(card.folder))
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    card = write_card(tmp_path / "m")
+    card.weights_path.unlink()
+    with pytest.raises(CardError, match="cannot be read"):
+        load_weights(card)
