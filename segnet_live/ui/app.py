@@ -156,8 +156,8 @@ def run(config: RunConfig) -> int:
     code = app.qt.exec()
     app.dispose()
     if any(thread.daemon for thread in threading.enumerate()):
-        # A compiler or a camera driver is still at work; tearing Python down under it crashes, waiting may take minutes,
-        # and everything of the user's has been written by now.
+        # A compiler or a camera driver is still at work: tearing Python down under it crashes, waiting may take
+        # minutes, and everything of the user's has been written by now.
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -81,6 +81,7 @@ def test_the_real_engines_label_a_real_clip(
 ) -> None:
     config = RunConfig(backend=backend, size=(32, 64), precision="fp32")
     window = start(clip, config=config, open_engine=open_engine, settings=Settings(loop=True)).window
+    qtbot.waitUntil(lambda: window.controls.session.engine_info is not None, timeout=120_000)  # OpenVINO compiles
     wait_for_labels(qtbot, window)
     picture = window.view.shown
     assert picture is not None
@@ -134,7 +135,7 @@ def watched(config):
     timer.start(50)
     return app
 ui.create_app = watched
-sys.exit(ui.run(RunConfig(source=SourceSpec("video", sys.argv[1]), model=sys.argv[2], size=(32, 64))))
+sys.exit(ui.run(RunConfig(source=SourceSpec("video", sys.argv[1]), model=sys.argv[2], size=(32, 64), backend="torch")))
 """
 
 
