@@ -11,7 +11,7 @@ from typing import Any
 
 from segnet_live.card import Card, find_card, read_card
 from segnet_live.errors import SegnetLiveError, UsageError
-from train.checkpoint import current_commit, read_checkpoint
+from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.data import LabelledSet, Sample, write_compact
 from train.package import shown_command
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     engine.add_argument("--backend", default="auto", help="auto, openvino, torch, inductor, tensorrt")
     engine.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16, int8")
     engine.add_argument(
-        "--size", type=_size, metavar="WxH", help="network size; default as in the app, from the images"
+        "--size", type=_size, metavar="HxW", help="network size; default as in the app, from the images"
     )
 
     command = commands.add_parser("fit", help="train a network", parents=[data])
@@ -92,15 +92,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
+    height, _, width = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write width x height, for example 480x352")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write height x width, for example 352x480")
     return int(height), int(width)
 
 
 def _fit_options(command: argparse.ArgumentParser) -> None:
     add_options(command)
-    command.add_argument("--crop", type=_size, metavar="WxH", help="size of the random crops, in multiples of 32")
+    command.add_argument("--crop", type=_size, metavar="HxW", help="size of the random crops, in multiples of 32")
     command.add_argument("--out", type=Path, help="folder of this run (default runs/MODEL); a run in it goes on")
     command.add_argument("--compile", action="store_true", help="torch.compile the network")
     command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
@@ -117,7 +117,9 @@ def _fit(args: argparse.Namespace) -> None:
     labelled = SETS[args.set]
     out = args.out or Path("runs") / config.model
     train, val, data = split_samples(config, labelled, args.data, out)
-    about = {"command": shown_command(args.command_line), "commit": current_commit(), "data": data}
+    about: dict[str, Any] = {"command": shown_command(args.command_line), "commit": current_commit(), "data": data}
+    if config.init:
+        about["start"] = start_of(Path(args.init))
     network = starting_network(config, labelled, getattr(args, "init", ""), getattr(args, "vgg16", ""))
     teacher = load_teacher(args.teacher, config, labelled) if config.teacher else None
     session = Session(out, about, args.compile, args.checkpoint_every, args.stop_after * 60)
@@ -140,7 +142,7 @@ def _measured(
         result = evaluate(through(engine), samples, card.classes, pictures=pictures)
         info = engine.info
     height, width = info.input_size
-    at = f"{info.backend} {info.precision}, network at {width}x{height}, images {source[1]}x{source[0]}"
+    at = f"{info.backend} {info.precision}, network at {height}x{width}, images {source[0]}x{source[1]}"
     print_evaluation(result, f"{card.name}: {at}")
     return result.as_json() | {"measured_with": at}
 
@@ -234,7 +236,7 @@ def _package(args: argparse.Namespace) -> None:
                 backend, precision = figures["measured_with"].split(",")[0].split()
                 parts += ["--backend", backend, "--precision", precision]
                 if args.size is not None:
-                    parts += ["--size", f"{args.size[1]}x{args.size[0]}"]
+                    parts += ["--size", f"{args.size[0]}x{args.size[1]}"]
                 fields["metrics"][f"{labelled.name} {split}"] = figures | {"command": shown_command(parts)}
             write_json(card.folder / "card.json", fields)
         install(card.folder, args.out / card.name)

@@ -86,6 +86,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(state["average"], config or {}, run)
 
 
+def start_of(path: Path) -> dict[str, Any]:
+    """How the weights at `path` came about, for the card of a run that begins with them.
+
+    Raises:
+        DataError: the file is missing or no checkpoint.
+    """
+    checkpoint = read_checkpoint(path)
+    return checkpoint.run | {"recipe": checkpoint.config}
+
+
 def current_commit() -> str:
     """The clone's commit, "+" appended if files differ from it; "unknown" outside a clone."""
     root = Path(__file__).resolve().parent.parent

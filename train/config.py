@@ -82,7 +82,7 @@ class FitConfig:
         if bool(self.distil) != bool(self.teacher):
             raise UsageError("--distil needs a --teacher and a teacher needs a weight; pass both or none")
         if self.crop is not None and (self.crop[0] % 32 or self.crop[1] % 32):
-            raise UsageError(f"crop {self.crop[1]}x{self.crop[0]} is no multiple of 32; for example --crop 320x256")
+            raise UsageError(f"crop {self.crop[0]}x{self.crop[1]} is no multiple of 32; for example --crop 256x320")
         if self.arguments.get("dropout") and self.model == "segnet-fast":
             raise UsageError("segnet-fast has no dropout; drop --dropout")
         if self.vgg16 and self.model != "segnet":

@@ -47,7 +47,7 @@ class Feed:
         self._sizes = [(s.labels.shape[0], s.labels.shape[1]) for s in samples]
         height, width = max(s[0] for s in self._sizes), max(s[1] for s in self._sizes)
         if config.crop is None and len(set(self._sizes)) > 1:
-            raise UsageError("the images differ in size, so whole ones make no batch; pass --crop WxH")
+            raise UsageError("the images differ in size, so whole ones make no batch; pass --crop HxW")
         rgb = np.zeros((len(samples), height, width, 3), np.uint8)
         labels = np.full((len(samples), height, width), self._classes.void_id, np.uint8)
         for i, (sample, (h, w)) in enumerate(zip(samples, self._sizes, strict=True)):

@@ -61,6 +61,7 @@ def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name:
             "minutes": run.get("minutes"),
             "command": run.get("command", f"python -m train fit --model {model} --data {labelled.name}"),
             "commit": run.get("commit", "unknown"),
+            **({"start": run["start"]} if "start" in run else {}),
             "packaged_at_commit": current_commit(),
         },
         "metrics": {},
