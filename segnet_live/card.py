@@ -17,8 +17,7 @@ from segnet_live.classes import ClassSet
 from segnet_live.errors import CardError, UsageError
 from segnet_live.paths import models_dir
 
-DEFAULT_MODEL_CPU = "segnet-fast"
-DEFAULT_MODEL_GPU = "segnet"
+DEFAULT_MODEL = "segnet-fast"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from segnet_live.card import DEFAULT_MODEL_CPU, Card, find_card
+from segnet_live.card import DEFAULT_MODEL, Card, find_card
 from segnet_live.config import PRECISIONS
 from segnet_live.errors import UsageError
 
@@ -17,7 +17,7 @@ BACKENDS = ("auto", "openvino", "inductor", "tensorrt")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", action="append", metavar="NAME|DIR", help=f"may be repeated (default: {DEFAULT_MODEL_CPU})")
+    add("--model", action="append", metavar="NAME|DIR", help=f"may be repeated (default: {DEFAULT_MODEL})")
     add("--backend", choices=BACKENDS, default="auto", help="default: the fastest that this machine has")
     add("--precision", choices=PRECISIONS, default="auto", help="default: the backend's fast one")
     add("--size", action="append", metavar="HxW", help="network input; may be repeated (default: for 4:3 and for 16:9)")
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.engine.parity import measure, remember
 
     sizes = [_size(text) for text in arguments.size or []] or [network_size((3, 4)), network_size((9, 16))]
-    cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL_CPU]]
+    cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL]]
     backend = fastest() if arguments.backend == "auto" else arguments.backend
     console = Console(highlight=False)
     table = Table(title="parity: pixels labelled as fp32 eager labels them", title_justify="left")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from segnet_live.card import DEFAULT_MODEL_CPU, Card, find_card
+from segnet_live.card import DEFAULT_MODEL, Card, find_card
 from segnet_live.config import RunConfig
 from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.engine.choose import open_engine
@@ -66,7 +66,7 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
     if config.source is None:
         raise UsageError("a headless run needs an input: add --video, --camera, --images or --synthetic")
     check_outputs(config)
-    card = find_card(config.model or DEFAULT_MODEL_CPU)
+    card = find_card(config.model or DEFAULT_MODEL)
     shown = None if config.classes is None else card.classes.ids(config.classes)
     overlay = Overlay(card.classes, opacity=config.opacity, shown=shown)
     with contextlib.ExitStack() as opened:

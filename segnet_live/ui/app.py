@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from segnet_live.card import DEFAULT_MODEL_CPU, Card, find_card, installed_cards
+from segnet_live.card import DEFAULT_MODEL, Card, find_card, installed_cards
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import UsageError
 from segnet_live.paths import settings_path
@@ -111,7 +111,7 @@ def choose_cards(config: RunConfig, settings: Settings) -> list[Card]:
         cards = [asked, *(card for card in cards if card.folder != asked.folder)]
         settings.model = asked.name
     elif not any(card.name == settings.model for card in cards):
-        settings.model = DEFAULT_MODEL_CPU
+        settings.model = DEFAULT_MODEL
     if not cards:
         raise UsageError("no model is installed; install segnet-live again, or pass --model FOLDER")
     return cards
