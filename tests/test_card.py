@@ -34,7 +34,7 @@ def test_unknown_model_names_the_installed_ones() -> None:
 
 
 def test_folder_without_card_says_what_belongs_there(tmp_path: Path) -> None:
-    with pytest.raises(CardError, match="a model folder holds card.json and weights.safetensors"):
+    with pytest.raises(CardError, match=r"a model folder holds card\.json and weights\.safetensors"):
         find_card(str(tmp_path))
 
 

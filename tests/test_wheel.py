@@ -35,8 +35,8 @@ def test_wheel_has_one_top_level_package_and_every_released_model(wheel: Path) -
 def test_installed_wheel_annotates_the_shipped_clip(wheel: Path, tmp_path: Path) -> None:
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
     environment = os.environ | {"PYTHONPATH": str(site)}
     where = [sys.executable, "-c", "import segnet_live; print(segnet_live.__file__)"]
     found = subprocess.run(where, check=True, capture_output=True, text=True, cwd=work, env=environment).stdout
