@@ -79,7 +79,7 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
         metrics = Metrics()
         sinks: list[Sink] = []
         if config.record is not None:
-            hud = HudText(metrics, engine.info) if config.burn_hud else None
+            hud = HudText(metrics, engine) if config.burn_hud else None
             sinks.append(
                 Recording(
                     config.record,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import time
 
-from segnet_live.engine.base import EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.pipeline.metrics import Metrics, Snapshot
 
 REFRESH_S = 0.25
 
 
 class HudText:
-    """Lines for `overlay.burn_text`. One thread."""
+    """Lines for `overlay.burn_text`; the engine is asked each time, for a governor may change its size. One thread."""
 
-    def __init__(self, metrics: Metrics, engine: EngineInfo) -> None:
+    def __init__(self, metrics: Metrics, engine: Engine) -> None:
         self._metrics = metrics
         self._engine = engine
         self._due_s = 0.0
@@ -25,7 +25,7 @@ class HudText:
         now = time.monotonic()
         if now >= self._due_s:
             self._due_s = now + REFRESH_S
-            self._lines = hud_lines(self._metrics.snapshot(), self._engine)
+            self._lines = hud_lines(self._metrics.snapshot(), self._engine.info)
         return self._lines
 
 
