@@ -116,8 +116,6 @@ class PeerEngine:
             raise UsageError(
                 f"--against {name}: its label map is {shape}, expected {(1, *size)}; it must give logits NKHW"
             )
-        if precision == "int8":
-            precision = "bf16"  # a peer has no ranges; bf16 is the fastest it can run in
         self._request: ov.InferRequest | None = None
         if backend == "openvino" and precision in PRECISIONS:
             self._request = _compile(name, peer, example, precision)

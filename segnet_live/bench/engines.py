@@ -84,12 +84,14 @@ class Report:
     missing: tuple[tuple[str, str], ...]
 
     def ratio(self, row: Row) -> float | None:
-        """This peer's p50 over that of our fastest model at the same backend, precision and size; None for our own."""
+        """This peer's p50 over that of our fastest model at the same backend and size, and at its precision or int8 for
+        a peer in bf16; None for our own.
+        """
         same = [
             r.inference.p50
             for r in self.rows
             if not r.peer
-            and (r.info.backend, r.info.precision, r.info.input_size)
+            and (r.info.backend, _peers_precision(r.info), r.info.input_size)
             == (row.info.backend, row.info.precision, row.info.input_size)
         ]
         return row.inference.p50 / min(same) if row.peer and same else None
@@ -167,6 +169,11 @@ def _ours(card: Card, plan: Plan, opened: ExitStack, missing: list[tuple[str, st
             yield _Contender(engine, card, count, operations, card.weights_path.stat().st_size / 2**20)
 
 
+def _peers_precision(ours: EngineInfo) -> str:
+    """What a peer runs in beside ours: it has no int8 ranges, so bf16 there, the fastest it has on such a CPU."""
+    return "bf16" if ours.precision == "int8" else ours.precision
+
+
 def _peers(
     spec: str, ours: Sequence[_Contender], opened: ExitStack, missing: list[tuple[str, str]]
 ) -> Iterator[_Contender]:
@@ -175,8 +182,8 @@ def _peers(
     from segnet_live.bench.network import gflop, parameters
 
     classes = len(ours[0].card.classes) if ours[0].card else 11
-    for info in {(c.engine.info.backend, c.engine.info.precision, c.engine.info.input_size): 0 for c in ours}:
-        backend, precision, size = info
+    runs = {(c.engine.info.backend, _peers_precision(c.engine.info), c.engine.info.input_size): 0 for c in ours}
+    for backend, precision, size in runs:
         network = load_peer(spec, classes)
         count = parameters(network)
         try:

@@ -61,7 +61,8 @@ def engine_table(report: Report) -> Table:
         notes.append(f"p95 is over 1.3 x p50 for {', '.join(ragged)}: judge those with care.")
     if any(row.peer for row in rows):
         notes.append(
-            "Ratio: a peer's p50 over that of our fastest model on the same engine, precision and input, in this run."
+            "Ratio: a peer's p50 over that of our fastest model on the same engine and input, in this run; "
+            "a peer in bf16 meets our int8 where we have it."
         )
     notes += [f"not measured: {what}: {why}" for what, why in report.missing]
     shown = len(columns) if any(row.peer for row in rows) else len(columns) - 1
