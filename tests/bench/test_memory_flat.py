@@ -15,6 +15,7 @@ from segnet_live.bench.memory import peak_rss_mib, rss_mib
 from segnet_live.card import Card
 from segnet_live.config import SourceSpec
 from segnet_live.engine.choose import open_engine
+from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
 from segnet_live.overlay import Overlay
 from segnet_live.pipeline.metrics import Metrics
@@ -63,7 +64,7 @@ class Looped:
         return replace(frame, pts=frame.pts + self._ticks, index=self.index - 1)
 
     def seek(self, time_s: float) -> None:
-        raise NotImplementedError
+        raise SourceError("looped footage does not seek; read it in order")
 
     def close(self) -> None:
         self._source.close()
