@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.engine.base import EngineInfo
+from segnet_live.errors import SourceError
 from segnet_live.frame import Frame, LabelMap, SegmentedFrame
 from segnet_live.video.source import SourceInfo
 
@@ -50,7 +51,7 @@ class FakeSource:
         return Frame(rgb, index, index, self.info.time_base, capture_s=time.perf_counter(), decode_ms=1.0)
 
     def seek(self, time_s: float) -> None:
-        raise NotImplementedError
+        raise SourceError("a fake does not seek; read it in order")
 
     def close(self) -> None:
         self.closed += 1
