@@ -20,7 +20,6 @@ from segnet_live.pipeline.playback import ContinuousTime
 from segnet_live.pipeline.sinks import Masks
 from segnet_live.pipeline.slot import BoundedQueue, Closed
 from segnet_live.video.recorder import Recorder
-from segnet_live.video.source import SourceInfo
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +55,17 @@ class _Item:
     picture: NDArray[np.uint8]
     segmented: SegmentedFrame
     frame: Frame
-    info: SourceInfo
+    captured: Captured
     plate: NDArray[np.uint8] | None
 
 
 class LiveRecording:
     """One press of the record button. `offer` belongs to the picture thread and never blocks; the rest to the window's.
 
+    A file's sound is kept: where the pictures are cut (a seek, a loop), so is the sound.
+
     Args:
-        path: the mp4 to write; a source that comes back at another size goes on in PATH-2.mp4.
+        path: the mp4 to write; another source, or the same at another size, goes on in PATH-2.mp4.
         label_maps: also write each frame's label map into the folder PATH_labels.
         notify: takes news, from the recorder thread.
 
@@ -83,7 +84,8 @@ class LiveRecording:
         self._time = ContinuousTime()
         self._recorder: Recorder | None = None
         self._masks: Masks | None = None
-        self._size: tuple[int, int] | None = None
+        self._shape: tuple[str, tuple[int, int]] | None = None
+        self._stretch: int | None = None
         self._finished: tuple[Path, ...] = ()
         self._label_folders: tuple[Path, ...] = ()
         self._began_s = time.perf_counter()
@@ -104,7 +106,7 @@ class LiveRecording:
             self._first_s = frame.pts_s
         self._recorded_s = frame.pts_s - self._first_s
         with contextlib.suppress(Closed):  # stopped, or failed and said so
-            self._queue.put(_Item(picture, segmented, frame, captured.info, self.plate))
+            self._queue.put(_Item(picture, segmented, frame, captured, self.plate))
 
     @property
     def elapsed_s(self) -> float:
@@ -153,11 +155,16 @@ class LiveRecording:
         self._notify(RecordingState(False, self._finished, self._label_folders, error))
 
     def _write(self, item: _Item) -> None:
-        size = item.picture.shape[0], item.picture.shape[1]
-        if size != self._size:
+        shape = item.captured.info.title, (item.picture.shape[0], item.picture.shape[1])
+        if shape != self._shape:
             self._finish_file()
-            self._begin_file(size, item)
+            self._begin_file(shape[1], item)
+            self._shape, self._stretch = shape, None
         assert self._recorder is not None
+        if item.captured.stretch != self._stretch:
+            self._stretch = item.captured.stretch
+            source = item.captured.frame
+            self._recorder.continue_from(source.pts * source.time_base)
         picture = item.picture if item.plate is None else with_plate(item.picture, item.plate)
         self._recorder.write(picture, item.frame.pts)
         if self._masks is not None:
@@ -165,16 +172,23 @@ class LiveRecording:
             self._masks.write(replace(item.segmented, frame=replace(item.frame, name="")))
 
     def _begin_file(self, size: tuple[int, int], item: _Item) -> None:
-        first = self._size is None
+        first = self._shape is None
+        info = item.captured.info
         path = self._path if first and self._overwrite else free_path(self._path, 1 if first else 2)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another folder") from error
         self._recorder = Recorder(
-            path, size, time_base=item.frame.time_base, rate=item.info.rate, overwrite=self._overwrite and first
+            path,
+            size,
+            time_base=item.frame.time_base,
+            rate=info.rate,
+            audio_from=info.sound_location,
+            cut_audio=True,
+            source=info.location,
+            overwrite=self._overwrite and first,
         )
-        self._size = size
         if self._label_maps:
             self._masks = Masks(path.with_name(f"{path.stem}_labels"))
             self._label_folders = (*self._label_folders, self._masks.folder)

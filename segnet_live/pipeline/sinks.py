@@ -175,15 +175,14 @@ class Recording:
         self._recorder.write(picture, frame.pts, frame.duration)
 
     def _open(self, size: tuple[int, int]) -> Recorder:
-        audible = self._info.audio and not self._info.live
         return Recorder(
             self.path,
             size,
             time_base=self._info.time_base,
             rate=self._info.rate,
-            audio_from=self._spec.value if audible else None,
+            audio_from=self._info.sound_location,
             cut_audio=bool(self._spec.start_s) or self._spec.duration_s is not None,
-            source=self._spec.value if self._spec.kind == "video" else None,
+            source=self._info.location,
             overwrite=self._overwrite,
         )
 

@@ -176,8 +176,9 @@ class FileSource:
             frames=frames,
             live=self._live,
             seekable=not self._live,
-            audio=audio_stream(self._container) is not None,
+            audio=not self._live and audio_stream(self._container) is not None,
             start_s=self._start_s,
+            location=self._location,
         )
 
     def _land(self, time_s: float) -> bool:

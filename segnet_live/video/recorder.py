@@ -116,6 +116,8 @@ class Recorder:
         self._key = 0
         self._end = 0
         self._lead_s = self._shift_s = Fraction(0)
+        self._lag_s = Fraction(0)
+        self._cut_to_s: Fraction | None = None
         self._open = True
 
     @property
@@ -128,6 +130,10 @@ class Recorder:
     def elapsed_s(self) -> float:
         """Seconds of source time recorded, up to the last frame's beginning."""
         return 0.0 if self._first is None or self._last is None else float((self._last - self._first) * self._time_base)
+
+    def continue_from(self, source_s: Fraction) -> None:
+        """The next frame written lies at `source_s` of the source, whatever its pts: the sound goes on from there."""
+        self._cut_to_s = source_s
 
     def write(self, rgb: NDArray[np.uint8], pts: int, duration: int = 0) -> None:
         """Append one frame.
@@ -149,9 +155,14 @@ class Recorder:
             raise OutputError(f"{self.path}: got a frame at tick {pts} after one at {self._last}; times must rise")
         picture = self._converter.yuv(rgb)
         with self._writing():
+            self._encode_waiting(pts)
+            cut_to_s, self._cut_to_s = self._cut_to_s, None
+            if cut_to_s is not None:
+                self._lag_s = pts * self._time_base - cut_to_s
             if self._first is None:
                 self._begin(pts)
-            self._encode_waiting(pts)
+            elif cut_to_s is not None and self._sound is not None:
+                self._sound.skip_to(cut_to_s)
         self._waiting = picture, pts, duration
         self._last = pts
         self.frames += 1
@@ -174,7 +185,7 @@ class Recorder:
         with self._writing():
             self._encode_waiting(self._waiting[1] + (self._waiting[2] or self._gap))
             self._mux(self._video.encode(None))
-            self._mux_sound(self._end * self._time_base if cut else None)
+            self._mux_sound(self._end * self._time_base if cut else None, last=True)
             self._output.close()
             remux(self.partial, self.path, self._lead_s)
             self.partial.unlink()
@@ -214,11 +225,10 @@ class Recorder:
         zero_s = pts * self._time_base
         if self._sound is not None:
             if self._cut_audio:
-                self._sound.skip_to(zero_s)
+                self._sound.skip_to(zero_s - self._lag_s)
             sound_s = self._sound.begin(self._output)
-            if sound_s is None:
-                self._sound = None
-            else:
+            if sound_s is not None:
+                sound_s += self._lag_s
                 # What lies below 0 is an encoder's run-in, which players skip.
                 if not self._cut_audio:
                     zero_s = min(zero_s, max(sound_s, Fraction(0))) // self._ticks * self._ticks
@@ -248,9 +258,13 @@ class Recorder:
             packet.duration = self._durations.popleft()
             self._output.mux(packet)
 
-    def _mux_sound(self, end_s: Fraction | None) -> None:
+    def _mux_sound(self, end_s: Fraction | None, *, last: bool = False) -> None:
+        """Write the sound up to `end_s` of the pictures' time, None for all of it; `last` if that is the end."""
         if self._sound is not None:
-            for packet in self._sound.packets_until(end_s, self._shift_s):
+            end_s = None if end_s is None else end_s - self._lag_s
+            for packet in self._sound.packets_until(end_s, self._lag_s + self._shift_s):
+                self._output.mux(packet)
+            for packet in self._sound.last_packets() if last else ():
                 self._output.mux(packet)
 
     def _refuse(self, overwrite: bool, inputs: list[str]) -> None:

@@ -27,6 +27,7 @@ class SourceInfo:
         seekable: `seek` works.
         audio: there is a sound track that a recording can keep.
         start_s: source time of the first frame, in seconds; seldom other than 0.
+        location: the file or URL it is read from; None for a camera, images and the rendered drive.
     """
 
     title: str
@@ -39,6 +40,12 @@ class SourceInfo:
     seekable: bool
     audio: bool
     start_s: float = 0.0
+    location: str | None = None
+
+    @property
+    def sound_location(self) -> str | None:
+        """Where a recording finds the sound, None where there is none to keep."""
+        return self.location if self.audio else None
 
 
 class VideoSource(Protocol):

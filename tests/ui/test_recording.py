@@ -22,6 +22,7 @@ from segnet_live.ui.naming import check_pattern, file_stem
 from segnet_live.ui.settings import Settings
 from tests.ui.conftest import ROAD, SKY, WAIT_MS, Engines, write_clip
 from tests.ui.test_window import wait_for_labels, wait_for_phase
+from tests.video.conftest import Clip, make, pitches
 
 Start = Callable[..., App]
 
@@ -74,6 +75,28 @@ def test_a_recording_holds_what_was_shown_without_pauses_and_seeks(
     assert np.allclose(np.mod(np.array(times) + 1e-4, 0.05), 0, atol=2e-3), "frames stand on the source's own times"
     assert abs(pictures[0][32, 20].astype(int) - CAMVID.colours[ROAD]).max() < 14
     assert window.transport.record.text() == "Record"
+
+
+def test_a_recording_has_the_sound_of_what_was_shown(qtbot: QtBot, start: Start, tmp_path: Path, kept: Path) -> None:
+    source = make(tmp_path, Clip(frames=100, audio="aac", audio_hz=(400, 700, 1000, 1300), options={"g": "10"}))
+    window = start(Path(source), settings=Settings(folder=str(kept), smooth=False)).window
+    wait_for_labels(qtbot, window)
+    window.controls.keeper.record()
+    recording = window.controls.session.recording
+    assert recording is not None
+    qtbot.waitUntil(lambda: recording.elapsed_s > 0.3, timeout=WAIT_MS)
+    window.controls.seek(2.0)
+    cut_s = recording.elapsed_s
+    qtbot.waitUntil(lambda: recording.elapsed_s > cut_s + 0.8, timeout=WAIT_MS)
+    window.controls.keeper.record()
+    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    (path,) = finished(window, kept)
+    with av.open(str(path)) as video:
+        sound, picture = video.streams.audio[0], video.streams.video[0]
+        assert float(sound.duration * sound.time_base) == pytest.approx(
+            float(picture.duration * picture.time_base), abs=0.06
+        )
+    assert pitches(path, [cut_s + 0.3], length_s=0.4) == pytest.approx([1000], abs=15)
 
 
 def test_closing_the_window_finishes_the_recording(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:

@@ -70,6 +70,7 @@ class Clip:
     audio_s: float | None = None
     audio_start_s: float = 0.0
     audio_rate: int = 48000
+    audio_hz: Sequence[float] = (440,)
 
 
 def make(folder: Path, clip: Clip) -> str:
@@ -94,19 +95,20 @@ def make(folder: Path, clip: Clip) -> str:
             output.mux(video.encode(frame))
         if audio is not None:
             length_s = clip.audio_s or float(pts[-1] * time_base + 1 / clip.rate)
-            for block in tone(clip.audio_rate, length_s, clip.audio_start_s):
+            for block in tone(clip.audio_rate, length_s, clip.audio_start_s, clip.audio_hz):
                 output.mux(audio.encode(block))
             output.mux(audio.encode(None))
         output.mux(video.encode(None))
     return path
 
 
-def tone(rate: int, length_s: float, start_s: float = 0.0) -> list[av.AudioFrame]:
-    """Stereo 440 Hz in blocks of 1024."""
+def tone(rate: int, length_s: float, start_s: float = 0.0, hz: Sequence[float] = (440,)) -> list[av.AudioFrame]:
+    """Stereo in blocks of 1024; each second has the next of the pitches `hz`, over and over."""
     blocks = []
     for begin in range(0, round(rate * length_s), 1024):
         t = np.arange(begin, min(begin + 1024, round(rate * length_s))) / rate
-        wave = (np.sin(2 * np.pi * 440 * t) * 12000).astype(np.int16)
+        pitch = np.array(hz)[t.astype(int) % len(hz)]
+        wave = (np.sin(2 * np.pi * pitch * t) * 12000).astype(np.int16)
         block = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="s16", layout="stereo")
         block.sample_rate, block.pts, block.time_base = rate, begin + round(start_s * rate), Fraction(1, rate)
         blocks.append(block)
@@ -124,3 +126,19 @@ def packets(path: str | Path, kind: str) -> list[tuple[Fraction, Fraction, bytes
     with av.open(str(path)) as container:
         found = [p for p in container.demux(**{kind: 0}) if p.size and p.pts is not None]
         return sorted((p.pts * p.time_base, (p.duration or 0) * p.time_base, bytes(p)) for p in found)
+
+
+def pitches(path: Path, starts_s: list[float], length_s: float = 0.6) -> list[float]:
+    """The loudest frequency of the sound in each stretch of `length_s` of a recording, by the sound's own times."""
+    with av.open(str(path)) as container:
+        blocks = [(float(f.pts * f.time_base), f.sample_rate, f.to_ndarray()[0]) for f in container.decode(audio=0)]
+    rate = blocks[0][1]
+    samples = np.zeros(round((blocks[-1][0] + 1) * rate))
+    for begin_s, _, block in blocks:
+        begin = max(0, round(begin_s * rate))
+        samples[begin : begin + len(block)] = block
+    found = []
+    for start_s in starts_s:
+        piece = samples[round(start_s * rate) : round((start_s + length_s) * rate)]
+        found.append(float(np.abs(np.fft.rfft(piece * np.hanning(len(piece)))).argmax() / length_s))
+    return found

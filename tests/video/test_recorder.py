@@ -19,7 +19,7 @@ from segnet_live.errors import OutputError
 from segnet_live.video.file import FileSource
 from segnet_live.video.recorder import Recorder
 from segnet_live.video.soundtrack import Soundtrack
-from tests.video.conftest import corners, number_in, numbered, packets, quadrants
+from tests.video.conftest import corners, number_in, numbered, packets, pitches, quadrants
 
 MakeClip = Callable[..., str]
 TICK = Fraction(1, 1000)
@@ -172,6 +172,82 @@ def test_a_trimmed_recording_has_just_its_own_sound(clip: MakeClip, tmp_path: Pa
     assert ends(tmp_path / "out.mp4") == 1
     assert float(ends(tmp_path / "out.mp4", "audio")) == pytest.approx(1.0, abs=0.05)
     assert float(times(tmp_path / "out.mp4", "audio")[0]) == pytest.approx(0.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("aac", "clip.mp4"),
+        ("aac", "clip.ts"),
+        ("libmp3lame", "clip.mkv"),
+        ("libopus", "clip.mkv"),
+        ("pcm_s16le", "clip.mkv"),
+    ],
+)
+def test_where_pictures_are_cut_the_sound_goes_on_with_them(
+    clip: MakeClip, tmp_path: Path, codec: str, name: str
+) -> None:
+    source = clip(audio=codec, name=name, frames=100, audio_hz=(400, 700, 1000, 1300), options={"g": "10"})
+    video = FileSource(source)
+    info = video.info
+    interval = round(1 / (info.rate * info.time_base)) if info.rate else 0
+    written = 0
+    with Recorder(
+        tmp_path / "out.mp4",
+        info.size,
+        time_base=info.time_base,
+        rate=info.rate,
+        audio_from=info.sound_location,
+        cut_audio=True,
+    ) as recorder:
+        for second in (2, 0, 3, 3):  # sought forwards and back, and looped
+            video.seek(info.start_s + second)
+            for number in range(25):
+                frame = video.read()
+                assert frame is not None
+                if number == 0:
+                    recorder.continue_from(frame.pts * frame.time_base)
+                recorder.write(frame.rgb, written * interval)
+                written += 1
+    assert float(ends(tmp_path / "out.mp4")) == pytest.approx(4, abs=0.01)
+    assert float(ends(tmp_path / "out.mp4", "audio")) == pytest.approx(4, abs=0.06)
+    moments = [t for t, _, _ in packets(tmp_path / "out.mp4", "audio")]
+    assert max(np.diff([float(t) for t in moments])) < 0.06, "no hole where it was cut"
+    found = pitches(tmp_path / "out.mp4", [0.2, 1.2, 2.2, 3.2])
+    assert found == pytest.approx([1000, 400, 1300, 1300], abs=15)
+
+
+def test_a_recording_begun_after_the_sound_ended_has_it_after_a_seek_back(clip: MakeClip, tmp_path: Path) -> None:
+    source = clip(audio="aac", audio_s=1.0, frames=75)
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    with Recorder(
+        tmp_path / "out.mp4", (48, 64), time_base=Fraction(1, 25), audio_from=source, cut_audio=True
+    ) as recorder:
+        recorder.continue_from(Fraction(2))
+        for pts in range(50):
+            if pts == 25:
+                recorder.continue_from(Fraction(0))
+            recorder.write(rgb, pts)
+    assert float(times(tmp_path / "out.mp4", "audio")[0]) == pytest.approx(1.0, abs=0.03)
+    assert float(ends(tmp_path / "out.mp4", "audio")) == pytest.approx(2.0, abs=0.03)
+
+
+def test_a_gap_in_the_sound_becomes_silence_of_its_length(clip: MakeClip, tmp_path: Path) -> None:
+    whole = clip(audio="pcm_s16le", name="whole.mkv", frames=75)
+    with av.open(whole) as source, av.open(str(tmp_path / "gap.mkv"), "w") as output:
+        streams = {s.index: output.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            kept = packet.pts is not None and not (
+                packet.stream.type == "audio" and 1 <= packet.pts * packet.time_base < 2
+            )
+            if kept:
+                packet.stream = streams[packet.stream_index]
+                output.mux(packet)
+    record(str(tmp_path / "gap.mkv"), tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        sound = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    loud = [np.abs(sound[round(s * 48000) : round((s + 0.5) * 48000)]).max() > 0.1 for s in (0.2, 1.2, 2.2)]
+    assert loud == [True, False, True]
 
 
 def test_a_long_wait_for_late_sound_piles_up_nothing(clip: MakeClip) -> None:
