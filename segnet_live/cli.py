@@ -180,8 +180,13 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=_size, metavar="HxW", help="network input, height x width (default: follows the source's aspect)"
     )
 
-    add("--target-fps", type=float, metavar="N", help="hold N frames/s: a smaller network input when it gets too slow")
-    add("--max-latency", type=float, metavar="MS", help="hold this latency in the same way, capture to display")
+    add(
+        "--target-fps",
+        type=float,
+        metavar="N",
+        help="hold N frames/s: when it gets too slow a smaller network input, at last fewer frames segmented",
+    )
+    add("--max-latency", type=float, metavar="MS", help="hold this latency, capture to display, by a smaller input")
     add(
         "--smooth",
         action=argparse.BooleanOptionalAction,

@@ -68,8 +68,9 @@ class RunConfig:
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         smooth: steady the label maps over time; None does so for videos that are watched or recorded, and never for
             label maps or statistics that are kept.
-        target_fps: hold this many frames a second by running the network smaller, None for the one size.
-        max_latency_ms: hold this latency, capture to display, in the same way.
+        target_fps: hold this many frames a second by running the network smaller, at last on fewer frames; None for
+            the one size.
+        max_latency_ms: hold this latency, capture to display, by running the network smaller.
         overwrite: existing outputs may be replaced.
         debug: errors show their traceback.
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from segnet_live.card import Card
+from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine, EngineInfo, Size, network_size
 from segnet_live.errors import SegnetLiveError
-from segnet_live.pipeline.governor import GovernedEngine, Target, ladder
+from segnet_live.pipeline.governor import STRIDES, GovernedEngine, Target, ladder
 from segnet_live.pipeline.smooth import SmoothedEngine
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,30 @@ class EngineState:
     error: str = ""
 
 
+def assemble(
+    open_at: Callable[[Size | None], Engine],
+    classes: ClassSet,
+    source_size: Size,
+    *,
+    size: Size | None,
+    target: Target | None,
+    smooth: bool,
+) -> tuple[Engine, GovernedEngine | None]:
+    """An engine, governed and steadied if wished; the governor again, to report to.
+
+    Args:
+        open_at: opens the bare engine at a (height, width), None for the default.
+        source_size: (height, width) of the frames.
+        size: the largest network size, None for the default.
+    """
+    if target is None:
+        engine = open_at(size)
+        return (SmoothedEngine(engine, classes) if smooth else engine), None
+    steps = ladder(source_size, size, strides=STRIDES if target.fps else ())
+    governed = GovernedEngine(open_at, target, steps)
+    return SmoothedEngine(governed, classes, steady=smooth, skips=governed.skips), governed
+
+
 class EngineSwitch:
     """The engine in use and the one to come. `want` from any thread; everything else from the inference thread.
 
@@ -110,13 +135,8 @@ class EngineSwitch:
                 precision=choice.precision,
             )
 
-        governed: GovernedEngine | None = None
-        engine: Engine
-        if choice.target is not None:
-            engine = governed = GovernedEngine(open_at, choice.target, ladder(source_size, choice.size))
-        else:
-            engine = open_at(choice.size)
-        return (SmoothedEngine(engine, choice.card.classes) if choice.smooth else engine), governed
+        classes = choice.card.classes
+        return assemble(open_at, classes, source_size, size=choice.size, target=choice.target, smooth=choice.smooth)
 
     def _open(self, ticket: int, choice: EngineChoice, fitted: EngineChoice, source_size: Size) -> None:
         engine: Engine | None = None

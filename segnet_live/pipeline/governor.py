@@ -1,7 +1,7 @@
 """Holds a frame rate or a latency by running the network smaller, or on fewer frames, and says what it does.
 
 `Governor` decides and touches nothing but numbers; `GovernedEngine` is an engine that follows its decisions, with the
-smaller sizes prepared in the background.
+smaller sizes prepared in the background. Frames that it skips get labels from `pipeline.smooth`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from segnet_live.frame import LabelMap
 
 log = logging.getLogger(__name__)
 
+STRIDES = (2, 3, 4)
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25)
 """Pixels of each size of the ladder, as shares of the first."""
 WINDOW_S = 1.0
@@ -73,21 +74,21 @@ class Step:
 
     @property
     def cost(self) -> float:
-        """Relative time: pixels; a stride spares a frame the wait for the one before it, about half its latency."""
-        return self.size[0] * self.size[1] / (1 if self.stride == 1 else 1.3 * self.stride**0.25)
+        """Relative time of a frame: pixels; carrying labels on to a skipped one is not quite free."""
+        return self.size[0] * self.size[1] * (1 if self.stride == 1 else 1 / self.stride + 0.1)
 
     def __str__(self) -> str:
         every = f", 1 frame in {self.stride}" if self.stride > 1 else ""
         return f"{self.size[0]}x{self.size[1]}{every}"
 
 
-def ladder(source: Size, top: Size | None = None, *, strides: Sequence[int] = ()) -> tuple[Step, ...]:
+def ladder(source: Size, top: Size | None = None, *, strides: Sequence[int] = STRIDES) -> tuple[Step, ...]:
     """Steps from the largest to the cheapest: sizes of the source's aspect below `top`, then `strides` at the smallest.
 
     Args:
         source: (height, width) of the frames.
         top: the network size to start from; None takes the default for the source.
-        strides: for a live source under a latency target; skipping frames gives no higher frame rate.
+        strides: they raise the rate; the latency of the frames that are segmented stays.
     """
     top = top or network_size(source)
     pixels = min(top[0] * top[1], 16 * DEFAULT_PIXELS)
@@ -125,6 +126,7 @@ class Governor:
         self._clock = clock
         self._at = 0
         self._loads: deque[tuple[float, float]] = deque()
+        self._group: list[tuple[float, float]] = []
         self._changed_s = clock()
         self._room_since_s: float | None = None
         self._rose_s = -math.inf
@@ -159,7 +161,13 @@ class Governor:
         now = self._clock()
         if now - self._changed_s < SETTLE_S:
             return self.step
-        self._loads.append((now, self.target.load(busy_ms, latency_ms)))
+        self._group.append((busy_ms, latency_ms))
+        if len(self._group) < self.step.stride:
+            return self.step
+        # Of one segmented frame and those that were skipped after it, the rate is what they take together.
+        group, self._group = self._group, []
+        busy_ms = sum(busy for busy, _ in group) / len(group)
+        self._loads.append((now, self.target.load(busy_ms, max(latency for _, latency in group))))
         while now - self._loads[0][0] > WINDOW_S and len(self._loads) > MIN_FRAMES:
             self._loads.popleft()
         if len(self._loads) < MIN_FRAMES:
@@ -205,6 +213,7 @@ class Governor:
         self._changed_s = now
         self._room_since_s = None
         self._loads.clear()
+        self._group.clear()
 
 
 class GovernedEngine:
@@ -230,6 +239,7 @@ class GovernedEngine:
         self._closing = False
         self.governor = Governor(target, steps, available=lambda step: step.size in self._engines, clock=clock)
         self._current = self._engines[steps[0].size]
+        self._to_skip = 0
         sizes = list(dict.fromkeys(step.size for step in steps[1:]))
         self._preparing = threading.Thread(target=self._prepare, args=(sizes,), name="governor-prepare", daemon=True)
         self._preparing.start()
@@ -239,20 +249,26 @@ class GovernedEngine:
         return self._current.info
 
     @property
-    def stride(self) -> int:
-        """Segment frames whose index is a multiple of this."""
-        return self.governor.step.stride
-
-    @property
     def status(self) -> str:
         return self.governor.status + (", preparing sizes" if self._preparing.is_alive() else "")
 
     def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
         return self._current.segment(rgb)
 
+    def skips(self) -> bool:
+        """Whether the next frame is one that the stride leaves out; ask once a frame, and `segment` it if not."""
+        if self._to_skip > 0:
+            self._to_skip -= 1
+            return True
+        self._to_skip = self.governor.step.stride - 1
+        return False
+
     def observe(self, busy_ms: float, latency_ms: float) -> None:
         """Report a finished frame (see `Governor.observe`); the next `segment` may run at another size."""
-        self._current = self._engines[self.governor.observe(busy_ms, latency_ms).size]
+        before = self.governor.step
+        step = self.governor.observe(busy_ms, latency_ms)
+        if step != before:
+            self._current, self._to_skip = self._engines[step.size], 0
 
     def close(self) -> None:
         """Close all sizes; waits for the one that is just being opened."""

@@ -16,14 +16,14 @@ from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.engine.choose import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.overlay import Overlay
-from segnet_live.pipeline.governor import GovernedEngine, Target, ladder
+from segnet_live.pipeline.engines import assemble
+from segnet_live.pipeline.governor import GovernedEngine, Target
 from segnet_live.pipeline.hud import HudText
 from segnet_live.pipeline.metrics import Metrics
 from segnet_live.pipeline.outputs import check_outputs
 from segnet_live.pipeline.progress import FrameProgress
 from segnet_live.pipeline.runner import Pipeline
 from segnet_live.pipeline.sinks import Masks, Recording, Sink, Stats
-from segnet_live.pipeline.smooth import SmoothedEngine
 from segnet_live.video.source import SourceInfo, VideoSource, open_source
 
 POLL_S = 0.1
@@ -106,15 +106,9 @@ def _open_engine(config: RunConfig, card: Card, source: SourceInfo) -> tuple[Eng
     def open_at(size: Size | None) -> Engine:
         return open_engine(card, backend=config.backend, size=size, source_size=source.size, precision=config.precision)
 
-    engine: Engine
-    governor = None
-    if config.target_fps is None and config.max_latency_ms is None:
-        engine = open_at(config.size)
-    else:
-        # No strides: every frame of a file is wanted, and of a live source inference takes the newest anyway.
-        target = Target(config.target_fps, config.max_latency_ms)
-        engine = governor = GovernedEngine(open_at, target, ladder(source.size, config.size))
-    return (SmoothedEngine(engine, card.classes) if config.smoothing else engine), governor
+    governed = config.target_fps is not None or config.max_latency_ms is not None
+    target = Target(config.target_fps, config.max_latency_ms) if governed else None
+    return assemble(open_at, card.classes, source.size, size=config.size, target=target, smooth=config.smoothing)
 
 
 def run(config: RunConfig) -> int:

@@ -12,7 +12,8 @@ from segnet_live.engine.base import EngineInfo, Size
 from segnet_live.errors import EngineError, UsageError
 from segnet_live.pipeline.governor import GovernedEngine, Governor, Step, Target, ladder
 
-STEPS = ladder((540, 960))
+STEPS = ladder((540, 960), strides=())
+STRIDED = ladder((540, 960))
 TOP = STEPS[0].cost
 
 
@@ -21,6 +22,7 @@ class Machine:
 
     def __init__(self, target: Target, steps: tuple[Step, ...] = STEPS, noise: float = 0.15) -> None:
         self.now = 0.0
+        self.frames = 0
         self.governor = Governor(target, steps, clock=lambda: self.now)
         self.changes: list[float] = []
         self._random = np.random.default_rng(0)
@@ -31,7 +33,9 @@ class Machine:
         while self.now < end:
             before = self.governor.step
             jitter = 1 + self._noise * abs(self._random.normal())
-            busy_ms = (fixed_ms + top_ms(self.now) * before.cost / TOP) * jitter
+            self.frames += 1
+            pixels = before.size[0] * before.size[1] if self.frames % before.stride == 0 else 0
+            busy_ms = (fixed_ms + top_ms(self.now) * pixels / TOP) * jitter
             self.now += max(busy_ms, 1000 / 60) / 1000
             if self.governor.observe(busy_ms, busy_ms + 10) != before:
                 self.changes.append(self.now)
@@ -68,9 +72,11 @@ def test_a_heavy_load_is_brought_to_target_within_seconds() -> None:
     assert machine.changes[-1] < 5
 
 
-@pytest.mark.parametrize("top_ms", range(12, 150, 12))
-def test_a_steady_load_never_oscillates(top_ms: int) -> None:
-    machine = Machine(Target(fps=25), noise=0.25)
+@pytest.mark.parametrize(
+    ("steps", "top_ms"), [(steps, ms) for steps, most in ((STEPS, 150), (STRIDED, 600)) for ms in range(12, most, 12)]
+)
+def test_a_steady_load_never_oscillates(steps: tuple[Step, ...], top_ms: int) -> None:
+    machine = Machine(Target(fps=25), steps, noise=0.25)
     machine.run(1800, lambda _: top_ms)
     settled = [at for at in machine.changes if at > 60]
     assert len(machine.changes) <= 18
@@ -91,6 +97,16 @@ def test_a_load_that_comes_and_goes_changes_seldom() -> None:
     assert len(machine.changes) <= 40
     late = [at for at in machine.changes if at > 300]
     assert len(late) <= 12
+
+
+def test_where_the_smallest_input_is_too_slow_frames_are_skipped() -> None:
+    machine = Machine(Target(fps=25), STRIDED)
+    step = machine.run(20, lambda _: 250)
+    assert step.size == STRIDED[-1].size
+    assert step.stride > 1
+    assert "1 frame in" in machine.governor.status
+    assert "held" in machine.governor.status
+    assert machine.run(60, lambda _: 12) == STRIDED[0]
 
 
 def test_one_slow_frame_changes_nothing() -> None:
@@ -122,6 +138,22 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed = True
+
+
+def test_only_every_stride_th_frame_is_segmented_and_the_first_at_once() -> None:
+    now = [0.0]
+    size = (32, 64)
+    engine = GovernedEngine(FakeEngine, Target(fps=25), [Step(size), Step(size, 3)], clock=lambda: now[0])
+    try:
+        for _ in range(50):
+            now[0] += 0.1
+            assert not engine.skips()
+            engine.observe(100.0, 100.0)
+            if engine.governor.step.stride > 1:
+                break
+        assert [engine.skips() for _ in range(6)] == [False, True, True, False, True, True]
+    finally:
+        engine.close()
 
 
 def test_engine_keeps_running_until_the_smaller_one_is_ready() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -119,3 +121,25 @@ def test_a_smoothed_engine_is_the_inner_one_in_everything_else() -> None:
     assert (engine.segment(rgb) == 7).all()
     engine.close()
     assert inner.closed == 1
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_labels_are_carried_along_to_frames_that_the_network_skips(steady: bool) -> None:
+    pictures, truth = drive(9)
+    inner = FakeEngine()
+    given = iter(truth[::3])
+    inner.segment = lambda rgb: next(given)  # type: ignore[method-assign, assignment]
+    turn = itertools.count()
+    engine = SmoothedEngine(inner, CAMVID, steady=steady, skips=lambda: next(turn) % 3 != 0)
+    maps = [engine.segment(rgb) for rgb in pictures]
+    assert next(given, None) is None, "every third frame was segmented"
+    assert errors(maps, truth) < 0.04
+    stale = [truth[3 * (i // 3)] for i in range(9)]
+    assert errors(stale, truth) > 0.1, "labels that stand still would be wrong"
+
+
+def test_the_first_frame_is_never_skipped() -> None:
+    inner = FakeEngine()
+    engine = SmoothedEngine(inner, CAMVID, skips=lambda: True)
+    rgb = np.full((48, 64, 3), 7, np.uint8)
+    assert (engine.segment(rgb) == 7).all()
