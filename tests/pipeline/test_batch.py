@@ -51,9 +51,8 @@ def folder_job(card: Card, folder: Path, out: Path | None, **options: object) ->
 
 @pytest.mark.timeout(120)
 def test_all_are_done_a_bad_one_is_told_and_a_second_run_takes_up_the_rest(
-    tiny_card: Card, drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tiny_card: Card, drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(batch, "CORES_EACH", 1)
     open_engine(tiny_card, backend="openvino", precision="fp32", size=(32, 32)).close()  # cached for the children
     out = tmp_path / "out"
     (drives / "broken.mp4").write_text("this is text")
