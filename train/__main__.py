@@ -1,10 +1,12 @@
-"""`python -m train`: fit, evaluate, package, weights."""
+"""`python -m train`: fit, evaluate, package, release, compact, weights."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.data import LabelledSet, Sample, write_compact
 from train.package import shown_command
+from train.release import MODELS, fit_command, package_command
 from train.sets import SETS
 
 
@@ -79,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")
     command.set_defaults(run=_package)
 
+    command = commands.add_parser("release", help="fit and package every network, in one go", parents=[data])
+    command.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS), help="these only")
+    command.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default runs)"
+    )
+    command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
+    command.add_argument("--minutes", type=float, help="of each run (default: by network and device)")
+    command.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this call; the same command goes on")
+    command.add_argument("--hold-out-val", action="store_true", help="do not train on val; package the best on it")
+    command.set_defaults(run=_release)
+
     command = commands.add_parser("compact", help="a copy of CamVid with JPEG images, to carry to another machine")
     command.add_argument("--data", type=Path, required=True, metavar="DIR")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -108,7 +122,8 @@ def _fit_options(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_fit)
 
 
-def _fit(args: argparse.Namespace) -> None:
+def _fit(args: argparse.Namespace) -> bool:
+    """Train; True if the run is complete."""
     from train.fit import Run, Session
     from train.processes import joined
     from train.start import load_teacher, split_samples, starting_network
@@ -127,6 +142,34 @@ def _fit(args: argparse.Namespace) -> None:
         complete = Run(config, labelled, train, val, network, processes, session, teacher).go()
         if processes.rank == 0:
             print(f"{out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
+    return complete
+
+
+def _release(args: argparse.Namespace) -> None:
+    import torch
+
+    ends_s = time.monotonic() + 60 * args.stop_after if args.stop_after else math.inf
+
+    def step(command: list[str]) -> argparse.Namespace:
+        print("python -m train", *command, flush=True)
+        parsed = _parser().parse_args(command)
+        parsed.command_line = command
+        return parsed
+
+    for model in args.model:
+        fit = fit_command(
+            model,
+            args.data,
+            args.runs,
+            gpu=torch.cuda.is_available(),
+            minutes=args.minutes,
+            hold_out_val=args.hold_out_val,
+        )
+        if ends_s < math.inf:
+            fit += ["--stop-after", f"{max(0.01, (ends_s - time.monotonic()) / 60):.2f}"]
+        if not _fit(step(fit)):
+            return
+        _package(step(package_command(model, args.data, args.runs, args.out, hold_out_val=args.hold_out_val)))
 
 
 def _measured(

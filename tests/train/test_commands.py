@@ -14,6 +14,7 @@ from tests.train.conftest import interrupt_at
 from train.__main__ import main
 from train.checkpoint import load
 from train.package import shown_command
+from train.release import fit_command
 
 FAST = ["--crop", "64x32", "--batch", "2", "--epochs", "1", "--evaluations", "1", "--precision", "fp32"]
 ENGINE = ["--backend", "torch", "--size", "96x64"]
@@ -157,3 +158,34 @@ def test_vgg16s_encoder_is_taken_from_a_file(camvid: Path, tmp_path: Path) -> No
     first = network.get_submodule("encoders.0.0")
     torch.testing.assert_close(first.get_parameter("0.weight"), state["features.0.weight"])
     torch.testing.assert_close(first.get_buffer("1.running_mean"), -torch.ones(64))
+
+
+def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
+    camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["--crop", "64x32", "--batch", "2", "--precision", "fp32"]
+    monkeypatch.setattr("train.__main__.fit_command", lambda *args, **options: [*fit_command(*args, **options), *quick])
+    runs, models = tmp_path / "runs", tmp_path / "models"
+    command = ["release", "--data", str(camvid), "--runs", str(runs), "--out", str(models), "--minutes", "0.02"]
+    command += ["--model", "segnet-basic", "segnet-fast"]
+    assert main([*command, "--stop-after", "0.005"]) == 0
+    assert "not complete" in capsys.readouterr().out
+    assert not models.exists()
+    assert main(command) == 0
+    for name in ("segnet-basic", "segnet-fast"):
+        card = read_card(models / name)
+        assert card.architecture == name
+        assert "train and val" in card.training["data"], "final weights train on everything"
+        assert "caution" in card.metrics["camvid val"]
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_released_networks_are_trained_as_the_device_allows(tmp_path: Path, gpu: bool) -> None:
+    command = fit_command("segnet-fast", tmp_path, tmp_path, gpu=gpu, minutes=None, hold_out_val=True)
+    assert ("--compile" in command) == gpu
+    assert "--teacher" not in command
+    assert "--train-on-val" not in command
+    (tmp_path / "segnet").mkdir()
+    (tmp_path / "segnet" / "last.pt").touch()
+    command = fit_command("segnet-fast", tmp_path, tmp_path, gpu=gpu, minutes=None, hold_out_val=True)
+    assert command[command.index("--teacher") + 1] == str(tmp_path / "segnet" / "last.pt")
