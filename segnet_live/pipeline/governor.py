@@ -139,6 +139,11 @@ class Governor:
         return self.steps[self._at]
 
     @property
+    def load(self) -> float:
+        """Share of the budget that frames need at the present step, NaN while that is unknown."""
+        return self._load
+
+    @property
     def status(self) -> str:
         """One line for the HUD: the target, the step, and how it is held."""
         if math.isnan(self._load):
@@ -217,7 +222,8 @@ class Governor:
 
 
 class GovernedEngine:
-    """An engine whose input size follows a governor. The first size runs at once; the others open in the background.
+    """An engine whose input size follows a governor. The first size runs at once; the others open in the background
+    as soon as the target is in danger: on a machine that is fast enough none is ever compiled.
 
     `segment`, `observe` and `close` belong to the inference thread; `status` may be read from any.
 
@@ -240,9 +246,9 @@ class GovernedEngine:
         self.governor = Governor(target, steps, available=lambda step: step.size in self._engines, clock=clock)
         self._current = self._engines[steps[0].size]
         self._to_skip = 0
-        sizes = list(dict.fromkeys(step.size for step in steps[1:]))
+        sizes = [size for size in dict.fromkeys(step.size for step in steps) if size not in self._engines]
         self._preparing = threading.Thread(target=self._prepare, args=(sizes,), name="governor-prepare", daemon=True)
-        self._preparing.start()
+        self._in_danger = False
 
     @property
     def info(self) -> EngineInfo:
@@ -267,6 +273,9 @@ class GovernedEngine:
         """Report a finished frame (see `Governor.observe`); the next `segment` may run at another size."""
         before = self.governor.step
         step = self.governor.observe(busy_ms, latency_ms)
+        if not self._in_danger and self.governor.load > HEADROOM:
+            self._in_danger = True
+            self._preparing.start()
         if step != before:
             self._current, self._to_skip = self._engines[step.size], 0
 
@@ -274,7 +283,8 @@ class GovernedEngine:
         """Close all sizes; waits for the one that is just being opened."""
         with self._lock:
             self._closing = True
-        self._preparing.join()
+        if self._in_danger:
+            self._preparing.join()
         for engine in self._engines.values():
             engine.close()
         self._engines.clear()

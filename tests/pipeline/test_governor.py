@@ -156,6 +156,23 @@ def test_only_every_stride_th_frame_is_segmented_and_the_first_at_once() -> None
         engine.close()
 
 
+def test_where_the_first_size_is_fast_enough_no_other_is_opened() -> None:
+    opened: list[Size] = []
+    now = [0.0]
+
+    def open_at(size: Size) -> FakeEngine:
+        opened.append(size)
+        return FakeEngine(size)
+
+    engine = GovernedEngine(open_at, Target(fps=25), STEPS, clock=lambda: now[0])
+    for _ in range(100):
+        now[0] += 0.04
+        engine.observe(20.0, 30.0)
+    assert "held" in engine.status
+    engine.close()
+    assert opened == [STEPS[0].size]
+
+
 def test_engine_keeps_running_until_the_smaller_one_is_ready() -> None:
     opened: list[FakeEngine] = []
     gate = threading.Event()
