@@ -53,7 +53,38 @@ class Network(nn.Module):
         return logits.argmax(1)
 
 
-class SegNet(Network):
+class Mirrored(Network):
+    """Encoders, each followed by pooling, and as many decoders, each after unpooling with its encoder's indices.
+
+    Attributes:
+        deep: the number of deepest encoders, and of their decoders, that dropout follows.
+    """
+
+    encoders: nn.ModuleList
+    decoders: nn.ModuleList
+    classifier: nn.Conv2d
+    dropout: nn.Dropout
+    deep: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        stages = []
+        for depth, encoder in enumerate(self.encoders):
+            x = encoder(x)
+            size = x.shape[-2:]
+            x, memory = self.pooling.pool(x)
+            stages.append((memory, size))
+            if depth >= len(self.encoders) - self.deep:
+                x = self.dropout(x)
+        for depth, decoder in enumerate(self.decoders):
+            memory, size = stages.pop()
+            x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
+            if depth < self.deep:
+                x = self.dropout(x)
+        logits: Tensor = self.classifier(x)
+        return logits
+
+
+class SegNet(Mirrored):
     """The paper's network: VGG16's 13 convolutions, and 13 mirrored ones of which the last is the classifier.
 
     Section 3: each convolution is followed by batch norm and ReLU; 2x2 max-pooling keeps its indices; each decoder
@@ -91,24 +122,8 @@ class SegNet(Network):
         self.decoders = nn.ModuleList(decoders)
         self.classifier = nn.Conv2d(channels, classes, 3, padding=1)
         self.dropout = nn.Dropout(dropout)
+        self.deep = 3
         he_initialise(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        stages = []
-        for depth, encoder in enumerate(self.encoders):
-            x = encoder(x)
-            size = x.shape[-2:]
-            x, memory = self.pooling.pool(x)
-            stages.append((memory, size))
-            if depth >= 2:
-                x = self.dropout(x)
-        for depth, decoder in enumerate(self.decoders):
-            memory, size = stages.pop()
-            x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
-            if depth < 3:
-                x = self.dropout(x)
-        logits: Tensor = self.classifier(x)
-        return logits
 
     def load_vgg16_bn(self, state: dict[str, Tensor]) -> None:
         """Take a torchvision `vgg16_bn` state dict into the encoder: its outputs are then VGG16's, exactly.
@@ -158,7 +173,7 @@ class LocalContrast(nn.Module):
         return x / torch.maximum(deviation, deviation.mean((2, 3), keepdim=True)).clamp(min=1e-4)
 
 
-class SegNetBasic(Network):
+class SegNetBasic(Mirrored):
     """The paper's small network: 4 encoders and 4 decoders of 64 maps with 7x7 kernels.
 
     Section 3.1: no biases after convolutions, no ReLU in the decoder, and a wide 7x7 context so that a pixel of the
@@ -178,25 +193,11 @@ class SegNetBasic(Network):
         self.decoders = nn.ModuleList([conv_bn(64, 64, 7, relu=False) for _ in range(4)])
         self.classifier = nn.Conv2d(64, classes, 1)
         self.dropout = nn.Dropout(dropout)
+        self.deep = 2
         he_initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.input_norm(x)
-        stages = []
-        for depth, encoder in enumerate(self.encoders):
-            x = encoder(x)
-            size = x.shape[-2:]
-            x, memory = self.pooling.pool(x)
-            stages.append((memory, size))
-            if depth >= 2:
-                x = self.dropout(x)
-        for depth, decoder in enumerate(self.decoders):
-            memory, size = stages.pop()
-            x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
-            if depth < 2:
-                x = self.dropout(x)
-        logits: Tensor = self.classifier(x)
-        return logits
+        return super().forward(self.input_norm(x))
 
 
 class Residual(nn.Module):
