@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write height x width, for example 352x480")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write height x width, for example 360x480")
     return int(height), int(width)
 
 
@@ -248,15 +248,19 @@ def _package(args: argparse.Namespace) -> None:
     from train.calibrate import input_maxima
     from train.evaluate import write_json
     from train.package import install, read_fields, scratch_folder
+    from train.rebalance import take_back
 
     config = read_checkpoint(args.checkpoint).config
     labelled = SETS[config.get("set", "camvid")]
     with scratch_folder(args.out) as scratch:
         card = _packaged(args.checkpoint, args.model, labelled, Path(scratch), args.name)
         if args.data is not None:
+            training_samples = labelled.load(args.data, "train")
+            if config.get("recipe") == "release" and config.get("weight_power"):
+                card = take_back(card, labelled, training_samples, config["weight_power"])
             fields = read_fields(card)
             fields["int8"] = {
-                "maxima": input_maxima(card, labelled.load(args.data, "train")),
+                "maxima": input_maxima(card, training_samples),
                 "data": f"{labelled.name} train",
             }
             write_json(card.folder / "card.json", fields)
