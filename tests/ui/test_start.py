@@ -226,3 +226,10 @@ def test_every_network_stream_hides_its_password(qtbot: QtBot, start: Start, eng
     assert "secret" not in window.header.title.text() + window.header.title.toolTip() + window.windowTitle()
     wait_for_phase(qtbot, window, Phase.FAILED)
     assert "secret" not in window.banner.text
+
+
+def test_without_qts_camera_support_the_list_says_so_and_still_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PyQt6.QtMultimedia", None)  # as where libpulse is missing
+    found, why = cameras.list_cameras()
+    assert "cannot be loaded" in why
+    assert all(choice.sizes == () for choice in found)
