@@ -160,7 +160,7 @@ class NoiseMeter:
         self.sample()
         now = psutil.cpu_times()
         capacity_s = (time.perf_counter() - self._began_s) * (psutil.cpu_count() or 1)
-        busy_s = sum(getattr(now, f) - getattr(self._cpu, f) for f in ("user", "system"))
+        busy_s = sum(getattr(now, f, 0.0) - getattr(self._cpu, f, 0.0) for f in ("user", "nice", "system"))
         stolen_s = getattr(now, "steal", 0.0) - getattr(self._cpu, "steal", 0.0)
         others_s = max(0.0, busy_s - (_own_s() - self._own_s))
         p50, p95 = np.percentile(self._times, (50, 95))

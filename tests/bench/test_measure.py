@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from segnet_live.bench import measure
+from segnet_live.bench import machine, measure
 from segnet_live.bench.engines import reference_frames
 from segnet_live.bench.machine import Noise, NoiseMeter, describe_machine
 from segnet_live.bench.measure import Timing, interleaved
@@ -80,10 +81,10 @@ def test_the_meter_gives_shares() -> None:
 
 
 def test_the_machine_is_named_with_versions_and_cores() -> None:
-    machine = describe_machine()
-    assert machine.cores >= 1
-    assert {"python", "torch", "openvino", "segnet-live"} <= set(machine.versions)
-    assert machine.cpu in machine.lines()[0]
+    found = describe_machine()
+    assert found.cores >= 1
+    assert {"python", "torch", "openvino", "segnet-live"} <= set(found.versions)
+    assert found.cpu in found.lines()[0]
 
 
 def test_reference_frames_are_spread_over_the_rendered_drive() -> None:
@@ -91,3 +92,13 @@ def test_reference_frames_are_spread_over_the_rendered_drive() -> None:
     assert first.shape == second.shape
     assert first.dtype == np.uint8
     assert (first != second).any()
+
+
+def test_programs_of_low_priority_make_noise_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def times(nice: float) -> SimpleNamespace:
+        return SimpleNamespace(user=1.0, nice=nice, system=1.0)
+
+    monkeypatch.setattr(machine.psutil, "cpu_times", lambda: times(0.0))
+    meter = NoiseMeter()
+    monkeypatch.setattr(machine.psutil, "cpu_times", lambda: times(1000.0))
+    assert "other processes" in meter.read().line()
