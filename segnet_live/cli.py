@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
     if match is None:
-        raise argparse.ArgumentTypeError(f"got {text!r}, needs HEIGHTxWIDTH such as 352x480")
+        raise argparse.ArgumentTypeError(f"got {text!r}, needs HEIGHTxWIDTH such as 360x480")
     return int(match[1]), int(match[2])
 
 

@@ -75,5 +75,5 @@ def _row(card: Card, backend: str, precision: str, size: tuple[int, int], took_s
 def _size(text: str) -> tuple[int, int]:
     height, cross, width = text.lower().partition("x")
     if not (cross and height.isdecimal() and width.isdecimal() and int(height) >= 32 and int(width) >= 32):
-        raise UsageError(f"--size got {text!r}; give HEIGHTxWIDTH such as 352x480, 32 or more each")
+        raise UsageError(f"--size got {text!r}; give HEIGHTxWIDTH such as 360x480, 32 or more each")
     return int(height), int(width)

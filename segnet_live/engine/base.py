@@ -57,11 +57,14 @@ class Engine(Protocol):
 
 
 def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
-    """(height, width) near `pixels` in multiples of 32 whose aspect ratio is closest to the source's.
+    """The source's own (height, width) if it has about `pixels` in multiples of 8: nothing is resampled then. Else the
+    size near `pixels` in multiples of 32 whose aspect ratio is closest to the source's.
 
-    4:3 gives 352x480 (height x width), 16:9 gives 320x576.
+    360x480 stays as it is (height x width), other 4:3 gives 352x480, 16:9 gives 320x576.
     """
     height, width = source
+    if not height % 8 and not width % 8 and abs(math.log(height * width / pixels)) < 0.1:
+        return source
     ideal = math.sqrt(pixels * height / width)
     best: tuple[float, Size] | None = None
     for rows in {max(1, math.floor(ideal / STRIDE)), max(1, math.ceil(ideal / STRIDE))}:

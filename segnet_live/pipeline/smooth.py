@@ -19,15 +19,17 @@ from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.frame import LabelMap
 
-CONFIDENCE = 4
+CONFIDENCE = 6
 """Frames in a row by which another class is outvoted where the kept one was undisputed; the next frame's wins."""
-UNLIKE = 14
+UNLIKE = 10
 """Mean grey difference (0..255, over 5x5 pixels at flow size) from which the moved picture is not the new one."""
 CUT = 0.5
 """Share of pixels that are unlike from which nothing of the last picture counts."""
+DOUBT = 3
+"""How much more a vote against a class that moves on its own counts."""
 SMALLEST = 32
 MOVING = frozenset(("car", "pedestrian", "bicyclist", "person", "rider", "cyclist", "truck", "bus", "van", "tram"))
-"""Classes that move on their own: kept half as long, because flow is least sure there and trails are seen at once."""
+"""Classes that move on their own: kept a third as long, as flow is least sure there and trails are seen at once."""
 
 
 class Smoother:
@@ -43,7 +45,7 @@ class Smoother:
     def __init__(self, moving: Collection[int] = (), *, steady: bool = True) -> None:
         self._steady = steady
         self._doubt = np.ones(256, np.uint8)
-        self._doubt[list(moving)] = 2
+        self._doubt[list(moving)] = DOUBT
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(1)
         self._flow.setPatchStride(6)  # half the time of 4, at no loss that could be measured

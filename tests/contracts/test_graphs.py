@@ -17,7 +17,7 @@ from tests.contracts.conftest import Record
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore")]
 
-RELEASE_SIZE, WIDE_SIZE, ODD_SIZE = (352, 480), (320, 576), (45, 59)
+RELEASE_SIZE, WIDE_SIZE, ODD_SIZE = (360, 480), (320, 576), (45, 59)
 GRAPHS = [
     pytest.param("segnet", SLICES, id="segnet-slices"),
     pytest.param("segnet", RESIZE, id="segnet-resize"),

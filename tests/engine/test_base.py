@@ -8,13 +8,19 @@ import pytest
 from segnet_live.engine.base import fit_input, labels_at, network_size
 
 
-@pytest.mark.parametrize("source", [(360, 480), (540, 960), (720, 1280), (2160, 3840), (1280, 720), (481, 639)])
+@pytest.mark.parametrize("source", [(480, 640), (540, 960), (720, 1280), (2160, 3840), (1280, 720), (481, 639)])
 def test_network_size_keeps_aspect_and_stays_near_its_budget(source: tuple[int, int]) -> None:
     height, width = network_size(source)
     assert height % 32 == 0
     assert width % 32 == 0
     assert width / height == pytest.approx(source[1] / source[0], rel=0.07)
     assert 0.8 < height * width / (480 * 360) < 1.25
+
+
+def test_frames_of_about_the_right_size_are_not_resampled() -> None:
+    assert network_size((360, 480)) == (360, 480)
+    assert network_size((352, 480)) == (352, 480)
+    assert network_size((361, 481)) == (352, 480), "pooling halves: multiples of 8 are needed"
 
 
 def test_network_size_of_extreme_shapes_is_never_empty() -> None:

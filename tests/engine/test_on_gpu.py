@@ -19,7 +19,7 @@ from segnet_live.engine.tensorrt import tensorrt_problem
 from segnet_live.paths import models_dir
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1800)]
-SIZE = (352, 480)
+SIZE = (360, 480)
 
 
 @pytest.fixture(params=sorted(path.parent.name for path in models_dir().glob("*/card.json")))

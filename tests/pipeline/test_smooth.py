@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID
-from segnet_live.pipeline.smooth import CONFIDENCE, SmoothedEngine, Smoother
+from segnet_live.pipeline.smooth import CONFIDENCE, DOUBT, SmoothedEngine, Smoother
 from segnet_live.quality import Flicker
 from tests.pipeline.fakes import FakeEngine
 
@@ -89,7 +89,7 @@ def test_a_new_class_wins_once_it_has_outlasted_the_confidence_and_a_moving_clas
         raise AssertionError("the new class never won")
 
     assert frames_until_left(ROAD) == CONFIDENCE + 1
-    assert frames_until_left(CAR) == CONFIDENCE // 2 + 1
+    assert frames_until_left(CAR) == CONFIDENCE // DOUBT + 1
 
 
 def test_another_size_and_a_reset_start_anew() -> None:
