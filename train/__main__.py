@@ -156,7 +156,7 @@ def _release(args: argparse.Namespace) -> None:
         parsed.command_line = command
         return parsed
 
-    for model in args.model:
+    for model in (name for name in MODELS if name in args.model):
         fit = fit_command(
             model,
             args.data,

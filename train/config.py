@@ -124,7 +124,7 @@ def recipe(name: str, model: str) -> FitConfig:
             weight_power=1.0,
             select="G",
         )
-    return FitConfig(model, name, lr=2e-3 if model == "segnet-fast" else 1e-3)
+    return FitConfig(model, name, lr=2e-3 if model == "segnet-fast" else 1e-3, weight_power=0.35, boundary=1.0)
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -167,6 +167,7 @@ def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
     camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick = ["--crop", "64x32", "--batch", "2", "--precision", "fp32"]
+    monkeypatch.setattr("train.release.RENDERED", "0")
     monkeypatch.setattr("train.__main__.fit_command", lambda *args, **options: [*fit_command(*args, **options), *quick])
     runs, models = tmp_path / "runs", tmp_path / "models"
     command = ["release", "--data", str(camvid), "--runs", str(runs), "--out", str(models), "--minutes", "0.02"]
@@ -175,6 +176,7 @@ def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
     assert "not complete" in capsys.readouterr().out
     assert not models.exists()
     assert main(command) == 0
+    assert "segnet-fast/last.pt --distil" in capsys.readouterr().out, "the small one learns from the larger"
     for name in ("segnet-basic", "segnet-fast"):
         card = read_card(models / name)
         assert card.architecture == name
