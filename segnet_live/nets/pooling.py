@@ -69,9 +69,12 @@ def _unpool_torch(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     return F.max_unpool2d(values, memory, (2, 2), (2, 2), output_size=size)
 
 
-def _constant(x: Tensor, values: list[float], shape: tuple[int, ...]) -> Tensor:
-    """A small constant in x's dtype; its rank matches its partner's, so TensorRT broadcasts without extra layers."""
-    return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(shape)
+# Constants are filled on the device: values from a Python list are copied there, for which eager CUDA waits and which a
+# CUDA graph cannot hold. Their rank matches their partner's, so TensorRT broadcasts without extra layers.
+
+
+def _code(x: Tensor, value: int, rank: int) -> Tensor:
+    return torch.full((1,) * rank, float(value), dtype=x.dtype, device=x.device)
 
 
 def _pool_slices(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +82,7 @@ def _pool_slices(x: Tensor) -> tuple[Tensor, Tensor]:
     upper, lower = x[..., 0::2, :], x[..., 1::2, :]
     a, b, c, d = upper[..., 0::2], upper[..., 1::2], lower[..., 0::2], lower[..., 1::2]
     top, bottom = torch.maximum(a, b), torch.maximum(c, d)
-    k0, k1, k2, k3 = (_constant(x, [float(k)], (1, 1, 1, 1)) for k in range(4))
+    k0, k1, k2, k3 = (_code(x, k, 4) for k in range(4))
     # a strict > keeps the first maximum of a tie
     code = torch.where(bottom > top, torch.where(d > c, k3, k2), torch.where(b > a, k1, k0))
     return torch.maximum(top, bottom), code
@@ -87,8 +90,8 @@ def _pool_slices(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _unpool_slices(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     n, c, h, w = values.shape
-    place = _constant(values, [0.0, 1.0, 2.0, 3.0], (1, 1, 1, 2, 1, 2))
-    zero = _constant(values, [0.0], (1, 1, 1, 1, 1, 1))
+    place = torch.arange(4, dtype=values.dtype, device=values.device).reshape(1, 1, 1, 2, 1, 2)
+    zero = _code(values, 0, 6)
     hit = memory.reshape(n, c, h, 1, w, 1) == place
     z = torch.where(hit, values.reshape(n, c, h, 1, w, 1), zero)
     return _crop(z.reshape(n, c, 2 * h, 2 * w), size)
@@ -96,21 +99,22 @@ def _unpool_slices(values: Tensor, memory: Tensor, size: Size) -> Tensor:
 
 def _priority(x: Tensor, height: int, width: int) -> Tensor:
     """(1, 1, height, width): 4 3 / 2 1 in every window, so that the largest priority is the first place."""
-    return _constant(x, [4.0, 3.0, 2.0, 1.0], (1, 1, 2, 2)).repeat(1, 1, height // 2, width // 2)
+    window = torch.arange(4, 0, -1, dtype=x.dtype, device=x.device).reshape(1, 1, 2, 2)
+    return window.repeat(1, 1, height // 2, width // 2)
 
 
 def _pool_resize(x: Tensor) -> tuple[Tensor, Tensor]:
     x = even(x)
     values = F.max_pool2d(x, 2, 2)
     hit = x == F.interpolate(values, scale_factor=2, mode="nearest")
-    code = torch.where(hit, _priority(x, *x.shape[-2:]), _constant(x, [0.0], (1, 1, 1, 1)))
+    code = torch.where(hit, _priority(x, *x.shape[-2:]), _code(x, 0, 4))
     return values, F.max_pool2d(code, 2, 2)
 
 
 def _unpool_resize(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     up = F.interpolate(values, scale_factor=2, mode="nearest")
     code = F.interpolate(memory, scale_factor=2, mode="nearest")
-    z = torch.where(code == _priority(up, *up.shape[-2:]), up, _constant(up, [0.0], (1, 1, 1, 1)))
+    z = torch.where(code == _priority(up, *up.shape[-2:]), up, _code(up, 0, 4))
     return _crop(z, size)
 
 
@@ -122,7 +126,7 @@ def _pool_mask(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _unpool_mask(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     up = F.interpolate(values, scale_factor=2, mode="nearest")
-    return _crop(torch.where(memory, up, _constant(up, [0.0], (1, 1, 1, 1))), size)
+    return _crop(torch.where(memory, up, _code(up, 0, 4)), size)
 
 
 TORCH = Pooling("torch", _pool_torch, _unpool_torch)

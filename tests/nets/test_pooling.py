@@ -93,3 +93,17 @@ def test_nan_survives_pooling(form: Pooling) -> None:
     x = X[None, None].clone()
     x[0, 0, 0, 0] = torch.nan
     assert form.pool(x)[0][0, 0, 0, 0].isnan()
+
+
+@pytest.mark.parametrize("form", [SLICES, RESIZE, MASK], ids=lambda form: form.name)
+def test_no_constant_is_copied_from_the_host_while_running(form: Pooling) -> None:
+    """Eager CUDA would wait for each, and PyTorch captures no CUDA graph with one in it."""
+
+    class There(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            values, memory = form.pool(x)
+            return form.unpool(values, memory, (x.shape[-2], x.shape[-1]))
+
+    exported = torch.export.export(There(), (torch.randn(1, 2, 7, 10),))
+    assert not exported.constants
+    assert not [node for node in exported.graph.nodes if "lift" in str(node.target)]
