@@ -18,6 +18,8 @@ from segnet_live.errors import CardError, UsageError
 from segnet_live.paths import models_dir
 
 DEFAULT_MODEL = "segnet-fast"
+ARCHITECTURES = ("segnet", "segnet-basic", "segnet-fast")
+"""The keys of `segnet_live.nets.segnet.NETWORKS`, which needs torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ def find_card(model: str) -> Card:
     if Path(model).is_dir():
         return read_card(Path(model))
     names = ", ".join(sorted(p.parent.name for p in models_dir().glob("*/card.json"))) or "none"
+    if model in ARCHITECTURES:
+        train = f"python -m train release --data camvid --model {model}"
+        raise UsageError(f"{model} has no weights here; installed: {names}; to train it, in a clone: {train}")
     raise UsageError(
         f"unknown model {model!r}; installed: {names}; or pass a folder with card.json and weights.safetensors"
     )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from segnet_live import card as card_module
 from segnet_live.card import find_card, installed_cards, load_weights, read_card
 from segnet_live.errors import CardError, UsageError
+from segnet_live.nets.segnet import NETWORKS
 from tests.conftest import write_card
 
 
@@ -31,6 +33,14 @@ def test_a_card_is_found_by_folder(tmp_path: Path) -> None:
 def test_unknown_model_names_the_installed_ones() -> None:
     with pytest.raises(UsageError, match=r"unknown model 'nope'; installed: .*segnet-fast"):
         find_card("nope")
+
+
+def test_a_network_without_weights_says_how_to_train_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_module, "models_dir", lambda: tmp_path)
+    assert set(card_module.ARCHITECTURES) == set(NETWORKS)
+    for name in NETWORKS:
+        with pytest.raises(UsageError, match=f"no weights here; installed: none; .*release .*--model {name}$"):
+            find_card(name)
 
 
 def test_folder_without_card_says_what_belongs_there(tmp_path: Path) -> None:
