@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet_live.card import Card, find_card, read_card
+from segnet_live.engine.base import Engine
 from segnet_live.errors import SegnetLiveError, UsageError
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--pictures", type=Path, metavar="DIR", help="write image, labels and errors of every image here"
     )
+    command.add_argument("--smooth", action="store_true", help="steadied over time, as the app shows videos")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_evaluate)
 
@@ -80,9 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="measure on this set and write the figures on the card"
     )
     command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")
-    command.set_defaults(run=_package)
+    command.set_defaults(run=_package, smooth=False)
 
-    command = commands.add_parser("release", help="fit and package every network, in one go", parents=[data])
+    command = commands.add_parser("release", help="fit and package every network on CamVid, in one go")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="CamVid's folder")
     command.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS), help="these only")
     command.add_argument(
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default runs)"
@@ -172,20 +175,29 @@ def _release(args: argparse.Namespace) -> None:
         _package(step(package_command(model, args.data, args.runs, args.out, hold_out_val=args.hold_out_val)))
 
 
+def _opened(card: Card, args: argparse.Namespace, source: tuple[int, int]) -> Engine:
+    """The engine the options ask for, for frames of `source` (height, width)."""
+    from segnet_live.engine.choose import open_engine
+    from segnet_live.pipeline.smooth import SmoothedEngine
+
+    engine = open_engine(card, backend=args.backend, precision=args.precision, size=args.size, source_size=source)
+    return SmoothedEngine(engine, card.classes) if args.smooth else engine
+
+
 def _measured(
     card: Card, samples: list[Sample], args: argparse.Namespace, pictures: Path | None = None
 ) -> dict[str, Any]:
     """The figures of `card` on `samples` through the engine the options ask for, printed and returned."""
-    from segnet_live.engine.choose import open_engine
     from train.evaluate import evaluate, print_evaluation, through
 
     source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
-    engine = open_engine(card, backend=args.backend, precision=args.precision, size=args.size, source_size=source)
+    engine = _opened(card, args, source)
     with closing(engine):
         result = evaluate(through(engine), samples, card.classes, pictures=pictures)
         info = engine.info
     height, width = info.input_size
-    at = f"{info.backend} {info.precision}, network at {height}x{width}, images {source[0]}x{source[1]}"
+    steadied = ", steadied over time" if args.smooth else ""
+    at = f"{info.backend} {info.precision}{steadied}, network at {height}x{width}, images {source[0]}x{source[1]}"
     print_evaluation(result, f"{card.name}: {at}")
     return result.as_json() | {"measured_with": at}
 
@@ -217,14 +229,13 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _clip_figures(card: Card, args: argparse.Namespace) -> dict[str, Any]:
     from segnet_live.config import SourceSpec
-    from segnet_live.engine.choose import open_engine
     from segnet_live.video.source import open_source
     from train.evaluate import clip_flicker, through
 
     source = open_source(SourceSpec("video", str(args.clip)))
     size = source.info.size
     source.close()
-    engine = open_engine(card, backend=args.backend, precision=args.precision, size=args.size, source_size=size)
+    engine = _opened(card, args, size)
     with closing(engine):
         value, pairs = clip_flicker(through(engine), args.clip, card.classes)
     print(f"{card.name} on {args.clip.name}: flicker {value:.4f} over {pairs} pairs of frames")

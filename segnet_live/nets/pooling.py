@@ -69,11 +69,12 @@ def _unpool_torch(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     return F.max_unpool2d(values, memory, (2, 2), (2, 2), output_size=size)
 
 
-# Constants are filled on the device: values from a Python list are copied there, for which eager CUDA waits and which a
-# CUDA graph cannot hold. Their rank matches their partner's, so TensorRT broadcasts without extra layers.
+def _constant(x: Tensor, value: int, rank: int) -> Tensor:
+    """`value` in x's dtype; its rank matches its partner's, so TensorRT broadcasts without extra layers.
 
-
-def _code(x: Tensor, value: int, rank: int) -> Tensor:
+    Filled on the device, like every constant here: one from a Python list is copied there in every frame, for which
+    eager CUDA waits and which a CUDA graph cannot hold.
+    """
     return torch.full((1,) * rank, float(value), dtype=x.dtype, device=x.device)
 
 
@@ -82,7 +83,7 @@ def _pool_slices(x: Tensor) -> tuple[Tensor, Tensor]:
     upper, lower = x[..., 0::2, :], x[..., 1::2, :]
     a, b, c, d = upper[..., 0::2], upper[..., 1::2], lower[..., 0::2], lower[..., 1::2]
     top, bottom = torch.maximum(a, b), torch.maximum(c, d)
-    k0, k1, k2, k3 = (_code(x, k, 4) for k in range(4))
+    k0, k1, k2, k3 = (_constant(x, k, 4) for k in range(4))
     # a strict > keeps the first maximum of a tie
     code = torch.where(bottom > top, torch.where(d > c, k3, k2), torch.where(b > a, k1, k0))
     return torch.maximum(top, bottom), code
@@ -91,7 +92,7 @@ def _pool_slices(x: Tensor) -> tuple[Tensor, Tensor]:
 def _unpool_slices(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     n, c, h, w = values.shape
     place = torch.arange(4, dtype=values.dtype, device=values.device).reshape(1, 1, 1, 2, 1, 2)
-    zero = _code(values, 0, 6)
+    zero = _constant(values, 0, 6)
     hit = memory.reshape(n, c, h, 1, w, 1) == place
     z = torch.where(hit, values.reshape(n, c, h, 1, w, 1), zero)
     return _crop(z.reshape(n, c, 2 * h, 2 * w), size)
@@ -107,14 +108,14 @@ def _pool_resize(x: Tensor) -> tuple[Tensor, Tensor]:
     x = even(x)
     values = F.max_pool2d(x, 2, 2)
     hit = x == F.interpolate(values, scale_factor=2, mode="nearest")
-    code = torch.where(hit, _priority(x, *x.shape[-2:]), _code(x, 0, 4))
+    code = torch.where(hit, _priority(x, *x.shape[-2:]), _constant(x, 0, 4))
     return values, F.max_pool2d(code, 2, 2)
 
 
 def _unpool_resize(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     up = F.interpolate(values, scale_factor=2, mode="nearest")
     code = F.interpolate(memory, scale_factor=2, mode="nearest")
-    z = torch.where(code == _priority(up, *up.shape[-2:]), up, _code(up, 0, 4))
+    z = torch.where(code == _priority(up, *up.shape[-2:]), up, _constant(up, 0, 4))
     return _crop(z, size)
 
 
@@ -126,7 +127,7 @@ def _pool_mask(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _unpool_mask(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     up = F.interpolate(values, scale_factor=2, mode="nearest")
-    return _crop(torch.where(memory, up, _code(up, 0, 4)), size)
+    return _crop(torch.where(memory, up, _constant(up, 0, 4)), size)
 
 
 TORCH = Pooling("torch", _pool_torch, _unpool_torch)

@@ -84,7 +84,7 @@ class LiveRecording:
         self._time = ContinuousTime()
         self._recorder: Recorder | None = None
         self._masks: Masks | None = None
-        self._shape: tuple[str, tuple[int, int]] | None = None
+        self._origin: tuple[str, tuple[int, int]] | None = None
         self._stretch: int | None = None
         self._finished: tuple[Path, ...] = ()
         self._label_folders: tuple[Path, ...] = ()
@@ -155,11 +155,11 @@ class LiveRecording:
         self._notify(RecordingState(False, self._finished, self._label_folders, error))
 
     def _write(self, item: _Item) -> None:
-        shape = item.captured.info.title, (item.picture.shape[0], item.picture.shape[1])
-        if shape != self._shape:
+        origin = item.captured.info.title, (item.picture.shape[0], item.picture.shape[1])
+        if origin != self._origin:
             self._finish_file()
-            self._begin_file(shape[1], item)
-            self._shape, self._stretch = shape, None
+            self._begin_file(origin[1], item)
+            self._origin, self._stretch = origin, None
         assert self._recorder is not None
         if item.captured.stretch != self._stretch:
             self._stretch = item.captured.stretch
@@ -172,7 +172,7 @@ class LiveRecording:
             self._masks.write(replace(item.segmented, frame=replace(item.frame, name="")))
 
     def _begin_file(self, size: tuple[int, int], item: _Item) -> None:
-        first = self._shape is None
+        first = self._origin is None
         info = item.captured.info
         path = self._path if first and self._overwrite else free_path(self._path, 1 if first else 2)
         try:

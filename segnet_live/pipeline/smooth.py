@@ -54,10 +54,6 @@ class Smoother:
         self._here = np.zeros((0, 0, 2), np.int16)
         self._here_small = np.zeros((0, 0, 2), np.float32)
 
-    def reset(self) -> None:
-        """The next frame does not follow the last one."""
-        self._grey = None
-
     def __call__(self, rgb: NDArray[np.uint8], labels: LabelMap) -> LabelMap:
         """The steadied label map, of the size of `labels`.
 

@@ -92,14 +92,12 @@ def test_a_new_class_wins_once_it_has_outlasted_the_confidence_and_a_moving_clas
     assert frames_until_left(CAR) == CONFIDENCE // DOUBT + 1
 
 
-def test_another_size_and_a_reset_start_anew() -> None:
+def test_another_size_starts_anew() -> None:
     smoother = Smoother()
     rgb = texture(2 * SIZE[1])
     smoother(rgb, np.full(SIZE, ROAD, np.uint8))
     small = np.full((96, 128), TREE, np.uint8)
     assert (smoother(rgb, small) == TREE).all()
-    smoother.reset()
-    assert (smoother(rgb, np.full((96, 128), CAR, np.uint8)) == CAR).all()
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 95), (160, 544)])

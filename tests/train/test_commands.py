@@ -76,8 +76,14 @@ def test_a_packaged_model_says_what_it_is_and_measures_as_its_card_says(
 def test_a_checkpoint_evaluates_without_being_installed(camvid: Path, checkpoint: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     options = ["--split", "train", "val", "--drives", "0016E5", "--json", str(figures)]
-    assert main(["evaluate", "--checkpoint", str(checkpoint), "--data", str(camvid), *options, *ENGINE]) == 0
-    assert json.loads(figures.read_text())["images"] == 5
+    evaluate = ["evaluate", "--checkpoint", str(checkpoint), "--data", str(camvid)]
+    assert main([*evaluate, *options, *ENGINE]) == 0
+    plain = json.loads(figures.read_text())
+    assert plain["images"] == 5
+    assert main([*evaluate, *options, *ENGINE, "--smooth"]) == 0
+    steadied = json.loads(figures.read_text())
+    assert "steadied" in steadied["measured_with"]
+    assert steadied["flicker"] < plain["flicker"]
 
 
 def test_a_run_can_start_from_and_learn_from_a_checkpoint(camvid: Path, checkpoint: Path, tmp_path: Path) -> None:
