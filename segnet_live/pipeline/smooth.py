@@ -48,7 +48,7 @@ class Smoother:
         self._doubt[list(moving)] = DOUBT
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(1)
-        self._flow.setPatchStride(6)  # half the time of 4, at no loss that could be measured
+        self._flow.setPatchStride(7)  # half the time of 4, at no loss that could be measured
         self._grey: NDArray[np.uint8] | None = None
         self._kept = np.zeros((0, 0, 2), np.uint8)
         self._here = np.zeros((0, 0, 2), np.int16)
