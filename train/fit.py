@@ -31,12 +31,13 @@ from train.losses import balanced_cross_entropy, distillation, lovasz_softmax
 from train.optimise import learning_rate, make_optimiser, move_average, settle_statistics
 from train.processes import Processes
 from train.stop import StopRequest
+from train.thin import ThinConv2d, thin
 
 LOOK_EVERY = 20
 """Steps between looks at the loss: each look waits for the device."""
 LINE_EVERY_S = 30
 """Where the output is no terminal, seconds between lines; evaluations always have theirs."""
-COUNTERS = ("step", "seconds", "evaluations", "best", "loss_steps")
+COUNTERS = ("step", "seconds", "evaluations", "best", "loss_steps", "thin")
 
 
 class DivergedError(SegnetLiveError):
@@ -82,6 +83,8 @@ class Run:
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
+        if config.thin:
+            thin(network)
         self.network = self._placed(network)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.teacher = None if teacher is None else self._placed(teacher).eval().requires_grad_(False)
@@ -93,6 +96,7 @@ class Run:
         self.mean = torch.tensor(config.mean, device=device).view(1, 3, 1, 1)
         self.deviation = torch.tensor(config.std, device=device).view(1, 3, 1, 1)
         self.step, self.seconds, self.evaluations, self.best = 0, 0.0, 0, 0.0
+        self.thin = bool(config.thin)  # whether thin kernels still are
         self.history: list[Row] = []
         self.loss_sum, self.loss_steps = torch.zeros((), device=device), 0
         self.console = Console(quiet=processes.rank > 0)
@@ -156,6 +160,10 @@ class Run:
 
     def _one_step(self) -> None:
         config, device = self.config, self.processes.device
+        if self.thin and self.progress >= config.thin:
+            self.thin = False
+            self._widen()
+            self.optimiser.state.clear()  # the other taps have no moments yet
         rate = learning_rate(config, self.progress if config.minutes else self._progress_after(self.step + 1))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -181,6 +189,12 @@ class Run:
         move_average(self.average, self.network, min(config.ema_decay, (1 + self.step) / (10 + self.step)))
         self.loss_sum += loss.detach()
         self.loss_steps += 1
+
+    def _widen(self) -> None:
+        """From here on thin kernels learn with all their taps."""
+        for conv in (*self.network.modules(), *self.average.modules()):
+            if isinstance(conv, ThinConv2d):
+                conv.thin = False
 
     def _progress_after(self, steps: int) -> float:
         return min(steps / (self.config.epochs * self.feed.steps_per_epoch), 1.0)
@@ -319,6 +333,8 @@ class Run:
             self.loss_sum = state["loss_sum"]
             for key in COUNTERS:
                 setattr(self, key, state[key])
+            if not self.thin:
+                self._widen()
             self.console.print(f"going on from epoch {state['epoch']:g} of {path}", highlight=False)
         if self.processes.rank == 0:
             try:

@@ -13,12 +13,17 @@ from train.config import FitConfig
 
 
 def learning_rate(config: FitConfig, progress: float) -> float:
-    """At `progress` 0..1 of the run: a linear rise, then constant or half a cosine down to zero."""
+    """At `progress` 0..1 of the run: a linear rise, then constant or half a cosine down to zero.
+
+    The rise is repeated where thin kernels become whole: their other taps start there.
+    """
     if progress < config.warmup:
         return config.lr * max(progress / config.warmup, 1e-3)
     if config.schedule == "constant":
         return config.lr
-    return config.lr * 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
+    since = progress - config.thin
+    rise = max(since / config.warmup, 1e-3) if config.thin and 0 <= since < config.warmup else 1.0
+    return rise * config.lr * 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
 
 
 def make_optimiser(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,93 @@
+"""Thin kernels: the same network as the wide ones, trained at every third tap first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segnet_live.errors import UsageError
+from segnet_live.nets.segnet import SegNetBasic
+from tests.train.conftest import interrupt_at
+from tests.train.test_fit import run
+from train.checkpoint import load
+from train.config import FitConfig
+from train.optimise import learning_rate
+from train.thin import ThinConv2d, thin
+
+KERNEL = "encoders.1.0.weight"
+
+
+def other_taps(weight: torch.Tensor) -> torch.Tensor:
+    rest = weight.clone()
+    rest[..., ::3, ::3] = 0
+    return rest
+
+
+def test_a_thin_network_equals_the_plain_one_with_its_weights() -> None:
+    torch.manual_seed(1)
+    network, plain = SegNetBasic().eval(), SegNetBasic().eval()
+    names = list(network.state_dict())
+    before = network.state_dict()[KERNEL].std()
+    replaced = thin(network)
+    assert len(replaced) == 7  # all but the first encoder's
+    assert list(network.state_dict()) == names
+    kept = network.state_dict()[KERNEL]
+    assert not other_taps(kept).any()
+    assert float(kept[..., ::3, ::3].std()) == pytest.approx(float(before) * 7 / 3, rel=0.1)  # He's, for 9 taps
+    plain.load_state_dict(network.state_dict())
+    x = torch.randn(1, 3, 45, 60)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), plain(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_only_wide_kernels_learn_with_all_their_taps(wide: bool) -> None:
+    network = SegNetBasic()
+    for conv in thin(network):
+        conv.thin = not wide
+    loss = F.cross_entropy(network(torch.randn(1, 3, 32, 32)), torch.zeros(1, 32, 32, dtype=torch.long))
+    loss.backward()
+    gradient = network.get_parameter(KERNEL).grad
+    assert gradient is not None
+    assert bool(other_taps(gradient).any()) is wide
+
+
+def test_a_run_widens_once_and_a_resumed_one_equals_an_unbroken_one(
+    camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(quick, model="segnet-basic", thin=0.5)  # 3 of 6 steps
+    assert run(config, camvid, tmp_path / "unbroken").go()
+    out = tmp_path / "broken"
+    for step, widened in ((2, False), (3, False), (4, True)):
+        with monkeypatch.context() as patch:
+            interrupt_at(step, patch)
+            with pytest.raises(KeyboardInterrupt):
+                run(config, camvid, out).go()
+        state = load(out / "last.pt")
+        assert (state["step"], bool(other_taps(state["network"][KERNEL]).any())) == (step, widened)
+    assert run(config, camvid, out).go()
+    unbroken, resumed = (load(folder / "last.pt") for folder in (tmp_path / "unbroken", out))
+    for part in ("network", "average"):
+        assert all(torch.equal(value, resumed[part][name]) for name, value in unbroken[part].items())
+    shipped = SegNetBasic()
+    shipped.load_state_dict(resumed["average"])
+    assert not any(isinstance(m, ThinConv2d) for m in shipped.modules())
+
+
+def test_the_learning_rate_rises_again_where_kernels_widen() -> None:
+    config = FitConfig("segnet-basic", "release", thin=0.5, warmup=0.1)
+    plain = replace(config, thin=0.0)
+    assert learning_rate(config, 0.49) == learning_rate(plain, 0.49)
+    assert learning_rate(config, 0.55) == pytest.approx(0.5 * learning_rate(plain, 0.55))
+    assert learning_rate(config, 0.7) == learning_rate(plain, 0.7)
+
+
+@pytest.mark.parametrize(("changes", "says"), [({"model": "segnet"}, "no"), ({"thin": 1.5}, "0 to 1")])
+def test_settings_that_cannot_be_are_named(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match="thin") as error:
+        replace(FitConfig("segnet-basic", "release", thin=0.5), **changes)
+    assert says in str(error.value)
