@@ -1,4 +1,4 @@
-"""Small clips made on the spot, so that no test needs a file from elsewhere."""
+"""Small clips made on the spot, so that no test needs a file from elsewhere, and what recordings of them hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from segnet_live.video.file import FileSource
+from segnet_live.video.recorder import Recorder
 
 RED, GREEN, BLUE, WHITE = (200, 30, 40), (40, 180, 60), (30, 50, 190), (230, 230, 230)
 
@@ -142,3 +145,30 @@ def pitches(path: Path, starts_s: list[float], length_s: float = 0.6) -> list[fl
         piece = samples[round(start_s * rate) : round((start_s + length_s) * rate)]
         found.append(float(np.abs(np.fft.rfft(piece * np.hanning(len(piece)))).argmax() / length_s))
     return found
+
+
+def record(source: str, output: Path, *, start_s: float = 0.0, duration_s: float | None = None) -> Recorder:
+    """`source` recorded as it is."""
+    video = FileSource(source, start_s=start_s, duration_s=duration_s)
+    info = video.info
+    with Recorder(
+        output,
+        info.size,
+        time_base=info.time_base,
+        rate=info.rate,
+        audio_from=source if info.audio else None,
+        cut_audio=start_s > 0 or duration_s is not None,
+    ) as recorder:
+        while (frame := video.read()) is not None:
+            recorder.write(frame.rgb, frame.pts, frame.duration)
+    video.close()
+    return recorder
+
+
+def times(path: str | Path, kind: str = "video") -> list[Fraction]:
+    return [time for time, _, _ in packets(path, kind)]
+
+
+def ends(path: str | Path, kind: str = "video") -> Fraction:
+    time, duration, _ = packets(path, kind)[-1]
+    return time + duration
