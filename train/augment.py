@@ -55,29 +55,31 @@ def _geometry(rng: np.random.Generator, source: tuple[int, int], crop: tuple[int
     return {"matrix": np.linalg.inv(forward) @ half, "middle": middle, "scale": scale}
 
 
-def _light(rng: np.random.Generator) -> dict[str, object]:
+def _light(rng: np.random.Generator, strength: float) -> dict[str, object]:
     """Exposure, contrast, white balance, saturation, gamma; one in ten night-like: dark, steep, tinted."""
     numbers: dict[str, Any] = dict.fromkeys(("gain", "contrast", "saturation", "gamma"), 1.0)
     numbers |= {"balance": np.ones(3), "tint": np.ones(3)}
     if rng.random() < 0.9:
-        numbers["gain"], numbers["contrast"] = np.exp(rng.normal(0, 0.22, 2))
-        numbers["balance"] = np.exp(rng.normal(0, 0.08, 3))
-        numbers["saturation"] = rng.uniform(0.0, 0.3) if rng.random() < 0.08 else np.exp(rng.normal(0, 0.3))
-        numbers["gamma"] = np.exp(rng.normal(0, 0.25))
-        if rng.random() < 0.1:
+        numbers["gain"], numbers["contrast"] = np.exp(rng.normal(0, 0.22 * strength, 2))
+        numbers["balance"] = np.exp(rng.normal(0, 0.08 * strength, 3))
+        washed_out = rng.random() < 0.08 * strength
+        numbers["saturation"] = rng.uniform(0.0, 0.3) if washed_out else np.exp(rng.normal(0, 0.3 * strength))
+        numbers["gamma"] = np.exp(rng.normal(0, 0.25 * strength))
+        if rng.random() < 0.1 * strength:
             numbers["gamma"] *= rng.uniform(1.3, 2.2)
             numbers["tint"] = rng.uniform(0.45, 0.9) * np.array([1.0, rng.uniform(0.85, 1), rng.uniform(0.6, 1.1)])
-    veil = (rng.uniform(0, 0.5), rng.uniform(0, 0.3)) if rng.random() < 0.15 else (0.0, 0.0)
-    ramp = (rng.uniform(1, 6), rng.uniform(-3, 3), rng.uniform(-0.55, 0.4)) if rng.random() < 0.2 else (0.0, 0.0, 0.0)
+    hazy, shaded = rng.random() < 0.15 * strength, rng.random() < 0.2 * strength
+    veil = (rng.uniform(0, 0.5), rng.uniform(0, 0.3)) if hazy else (0.0, 0.0)
+    ramp = (rng.uniform(1, 6), rng.uniform(-3, 3), rng.uniform(-0.55, 0.4)) if shaded else (0.0, 0.0, 0.0)
     return numbers | {"veil": veil, "veil_light": rng.uniform(0.6, 1.0), "ramp": ramp}
 
 
-def _lens(rng: np.random.Generator) -> dict[str, object]:
+def _lens(rng: np.random.Generator, strength: float) -> dict[str, object]:
     """Defocus, motion or sharpening as two 1-D kernels and their share, sensor noise, JPEG quality (0: none)."""
     taps = np.arange(KERNEL) - KERNEL // 2
     still = (taps == 0).astype(float)
     rows, columns, share = still, still, 0.0
-    kind = rng.random()
+    kind = rng.random() / max(strength, 1e-9)
     if kind < 0.15 or 0.22 <= kind < 0.34:
         sigma = rng.uniform(0.4, 1.6) if kind < 0.15 else 1.2
         rows = columns = np.exp(-(taps**2) / (2 * sigma**2))
@@ -87,21 +89,30 @@ def _lens(rng: np.random.Generator) -> dict[str, object]:
         box = ((taps >= -(length // 2)) & (taps < length - length // 2)).astype(float)
         rows, columns = (still, box) if rng.random() < 0.75 else (box, still)
         share = 1.0
-    noise = rng.uniform(0.005, 0.05) if rng.random() < 0.25 else 0.0
-    quality = rng.integers(20, 75) if rng.random() < 0.2 else 0
+    noise = rng.uniform(0.005, 0.05) if rng.random() < 0.25 * strength else 0.0
+    quality = rng.integers(20, 75) if rng.random() < 0.2 * strength else 0
     return {
         "rows": rows / rows.sum(), "columns": columns / columns.sum(), "share": share,
         "noise": noise, "quality": quality,
     }  # fmt: skip
 
 
-def draw(rng: np.random.Generator, source: tuple[int, int], crop: tuple[int, int], classes: int, paste: float) -> Draw:
+def draw(
+    rng: np.random.Generator,
+    source: tuple[int, int],
+    crop: tuple[int, int],
+    classes: int,
+    *,
+    paste: float = 0.0,
+    appearance: float = 1.0,
+) -> Draw:
     """The numbers of one random crop of size `crop` from an image of size `source`, both (height, width).
 
     Args:
         paste: chance that each class is copied over from the batch's next crop, see `change`.
+        appearance: strength of the changes of light and lens; 0 makes none, up to 2.
     """
-    numbers = _geometry(rng, source, crop) | _light(rng) | _lens(rng)
+    numbers = _geometry(rng, source, crop) | _light(rng, appearance) | _lens(rng, appearance)
     numbers["pasted"] = rng.random(classes) < paste
     return {key: np.asarray(value, np.float32) for key, value in numbers.items()}
 

@@ -31,6 +31,7 @@ class FitConfig:
         boundary: extra weight of pixels within 2 px of another class; lovasz: weight of the Lovász-softmax loss.
         distil: weight of the teacher's soft labels; teacher: its file name or model name.
         thin: share of the run, from its start, in which 7x7 kernels have every third tap only (`train.thin`).
+        appearance: strength of the crops' changes of light, lens and compression; 0 makes none.
         paste: chance that a class of the next crop is pasted over a crop; rendered: frames of the drive to add.
         leave_out: train on train + val without this drive, which is evaluated instead.
         train_on_val: for final weights; nothing is left to choose by, so the last ones count.
@@ -60,6 +61,7 @@ class FitConfig:
     distil: float = 0.0
     teacher: str = ""
     thin: float = 0.0
+    appearance: float = 1.0
     paste: float = 0.0
     rendered: int = 0
     leave_out: str = ""
@@ -93,6 +95,8 @@ class FitConfig:
             raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not; drop --thin")
         if not 0 <= self.thin <= 1:
             raise UsageError(f"thin is {self.thin}; it is a share of the run, 0 to 1")
+        if not 0 <= self.appearance <= 2:
+            raise UsageError(f"appearance is {self.appearance}; it must be from 0 to 2")
         if self.rendered and self.set != "camvid":
             raise UsageError(f"rendered frames have CamVid's classes, not {self.set}'s; drop --rendered")
         for name in ("batch", "epochs", "evaluations", "lr"):
@@ -151,6 +155,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         ("--distil", float, "weight of the teacher's soft labels"),
         ("--teacher", str, "checkpoint, model folder or installed model to learn from"),
         ("--thin", float, "share of the run with every third tap of 7x7 kernels only (segnet-basic)"),
+        ("--appearance", float, "strength of the crops' changes of light, lens and compression, 0 for none, up to 2"),
         ("--paste", float, "chance that a class is pasted over from another crop"),
         ("--rendered", int, "rendered frames with exact labels to add to the training images"),
         ("--leave-out", str, "drive to leave out of train + val and to evaluate on"),

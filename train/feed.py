@@ -72,7 +72,8 @@ class Feed:
                 self._sizes[image],
                 config.crop,
                 len(self._classes),
-                config.paste,
+                paste=config.paste,
+                appearance=config.appearance,
             )
             for i, image in enumerate(chosen)
         ]

@@ -228,7 +228,7 @@ class Run:
             "lr": self.optimiser.param_groups[0]["lr"],
             "images_per_s": images / (time.monotonic() - self._epoch_began),
         }
-        busy = device_busy(self.processes.device)
+        busy = self.processes.device_busy()
         if busy is not None:
             row["device_busy"] = busy
         self.loss_sum.zero_()
@@ -342,15 +342,3 @@ class Run:
             except OSError as error:
                 raise OutputError(f"{out} cannot be made ({error.strerror}); pass another --out") from error
             write_json(out / "config.json", self.config.as_json())
-
-
-def device_busy(device: torch.device) -> float | None:
-    """Share 0..1 of the last moments in which the GPU computed, as its driver counts; None where it cannot say."""
-    if device.type != "cuda":
-        return None
-    import pynvml
-
-    try:
-        return float(torch.cuda.utilization(device)) / 100
-    except pynvml.NVMLError:  # for example on a slice of a GPU
-        return None

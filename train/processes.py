@@ -45,6 +45,17 @@ class Processes:
             return nn.parallel.DistributedDataParallel(network, device_ids=[self.device])
         return nn.parallel.DistributedDataParallel(network)
 
+    def device_busy(self) -> float | None:
+        """Share 0..1 of the last moments in which the GPU computed, as its driver counts; None where it cannot say."""
+        if self.device.type != "cuda":
+            return None
+        import pynvml
+
+        try:
+            return float(torch.cuda.utilization(self.device)) / 100
+        except pynvml.NVMLError:  # for example on a slice of a GPU
+            return None
+
 
 @contextmanager
 def joined() -> Iterator[Processes]:

@@ -12,8 +12,11 @@ from train.augment import Draw, change, compressed, draw
 K, VOID = len(CAMVID), CAMVID.void_id
 
 
-def draws(count: int, paste: float = 0.0, crop: tuple[int, int] = (64, 96)) -> list[Draw]:
-    return [draw(np.random.default_rng((7, i)), (90, 120), crop, K, paste) for i in range(count)]
+def draws(count: int, paste: float = 0.0, crop: tuple[int, int] = (64, 96), appearance: float = 1.0) -> list[Draw]:
+    return [
+        draw(np.random.default_rng((7, i)), (90, 120), crop, K, paste=paste, appearance=appearance)
+        for i in range(count)
+    ]
 
 
 def scene(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,29 +29,23 @@ def scene(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(rgb), torch.from_numpy(labels)
 
 
-def neutral(d: Draw) -> Draw:
-    """The same geometry with an honest camera."""
-    plain = {
-        "gain": 1,
-        "contrast": 1,
-        "saturation": 1,
-        "gamma": 1,
-        "share": 0,
-        "noise": 0,
-        "quality": 0,
-        "veil": (0, 0),
-    }
-    plain |= {"ramp": (0, 0, 0), "balance": (1, 1, 1), "tint": (1, 1, 1)}
-    return {**d, **{key: np.asarray(value, np.float32) for key, value in plain.items()}}
-
-
-def test_labels_go_where_their_pixels_go() -> None:
+def test_labels_go_where_their_pixels_go_and_without_appearance_pixels_keep_their_values() -> None:
     rgb, labels = scene(8)
-    x, y = change(rgb, labels, [neutral(d) for d in draws(8)], (64, 96), VOID, 0)
+    x, y = change(rgb, labels, draws(8, appearance=0), (64, 96), VOID, 0)
     known = y != VOID
     assert 0.5 < known.float().mean() <= 1
     right = (x[:, 0] * 255 - 20 * y).abs() < 10  # apart from mixed pixels on edges
     assert right[known].float().mean() > 0.9
+
+
+def test_more_appearance_changes_pixels_more() -> None:
+    rgb, labels = scene(48)
+    still = change(rgb, labels, draws(48, appearance=0), (64, 96), VOID, 0)[0]
+    changed = [
+        float((change(rgb, labels, draws(48, appearance=a), (64, 96), VOID, 0)[0] - still).abs().mean())
+        for a in (0.5, 1, 2)
+    ]
+    assert 0.01 < changed[0] < changed[1] < changed[2]
 
 
 def test_values_shapes_and_ids_stay_in_range() -> None:
@@ -84,7 +81,7 @@ def test_pasting_brings_pixels_and_labels_of_the_next_crop() -> None:
     rgb[1], labels[1] = 200, 10
     pasted = np.zeros(K, np.float32)
     pasted[10] = 1
-    pair = [{**neutral(d), "pasted": pasted * (i == 0)} for i, d in enumerate(draws(2))]
+    pair = [{**d, "pasted": pasted * (i == 0)} for i, d in enumerate(draws(2, appearance=0))]
     x, y = change(rgb, labels, pair, (64, 96), VOID, 0)
     covered = y[0] == 10
     assert bool(covered.any())
