@@ -31,7 +31,7 @@ from train.losses import balanced_cross_entropy, distillation, lovasz_softmax
 from train.optimise import learning_rate, make_optimiser, move_average, settle_statistics
 from train.processes import Processes
 from train.stop import StopRequest
-from train.thin import ThinConv2d, thin
+from train.thin import ThinConv2d
 
 LOOK_EVERY = 20
 """Steps between looks at the loss: each look waits for the device."""
@@ -83,8 +83,6 @@ class Run:
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
-        if config.thin:
-            thin(network)
         self.network = self._placed(network)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.teacher = None if teacher is None else self._placed(teacher).eval().requires_grad_(False)

@@ -15,6 +15,7 @@ from train.checkpoint import read_checkpoint
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
 from train.rendered import rendered_samples
+from train.thin import ThinConv2d, thin
 
 
 def split_samples(
@@ -52,6 +53,8 @@ def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16:
     """
     torch.manual_seed(config.seed)
     network = NETWORKS[config.model](len(labelled.classes), **config.arguments)
+    if config.thin:
+        thin(network)
     if init:
         _fill(network, Path(init), config)
     if vgg16:
@@ -73,6 +76,8 @@ def _fill(network: Network, path: Path, config: FitConfig) -> None:
         raise UsageError(
             f"{path} does not fit {config.model} with these classes; pass a checkpoint of the same"
         ) from error
+    if any(isinstance(m, ThinConv2d) and not m.fits() for m in network.modules()):
+        raise UsageError(f"{path} has whole 7x7 kernels, of which thin ones would be a part; drop --thin")
     mean = checkpoint.config.get("mean")
     if mean is not None and tuple(mean) != tuple(config.mean):
         raise UsageError(

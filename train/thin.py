@@ -33,6 +33,10 @@ class ThinConv2d(nn.Conv2d):
             # He initialisation counts the taps: fewer of them start larger
             self.weight[..., ::STEP, ::STEP] = kept * (side / kept.shape[-1])
 
+    def fits(self) -> bool:
+        """Whether the taps that do not count while thin are zero."""
+        return int(self.weight.count_nonzero()) == int(self.weight[..., ::STEP, ::STEP].count_nonzero())
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.thin:
             return super().forward(x)

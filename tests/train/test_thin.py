@@ -15,7 +15,9 @@ from tests.train.conftest import interrupt_at
 from tests.train.test_fit import run
 from train.checkpoint import load
 from train.config import FitConfig
+from train.data import LabelledSet
 from train.optimise import learning_rate
+from train.start import starting_network
 from train.thin import ThinConv2d, thin
 
 KERNEL = "encoders.1.0.weight"
@@ -91,3 +93,15 @@ def test_settings_that_cannot_be_are_named(changes: dict[str, object], says: str
     with pytest.raises(UsageError, match="thin") as error:
         replace(FitConfig("segnet-basic", "release", thin=0.5), **changes)
     assert says in str(error.value)
+
+
+def test_a_thin_run_starts_from_a_thin_checkpoint_only(camvid: Path, quick: FitConfig, tmp_path: Path) -> None:
+    config = replace(quick, model="segnet-basic", epochs=1, evaluations=1)
+    for share in (0.0, 1.0):
+        assert run(replace(config, thin=share), camvid, tmp_path / str(share)).go()
+    again = replace(config, thin=0.5)
+    kept = load(tmp_path / "1.0" / "last.pt")["average"][KERNEL]
+    network = starting_network(again, LabelledSet(), str(tmp_path / "1.0" / "last.pt"), "")
+    assert torch.equal(network.state_dict()[KERNEL], kept)
+    with pytest.raises(UsageError, match="drop --thin"):
+        starting_network(again, LabelledSet(), str(tmp_path / "0.0" / "last.pt"), "")
