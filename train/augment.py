@@ -36,10 +36,12 @@ _TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5
 _FROM_YCC = torch.linalg.inv(_TO_YCC)
 
 
-def _geometry(rng: np.random.Generator, source: tuple[int, int], crop: tuple[int, int]) -> dict[str, object]:
+def _geometry(
+    rng: np.random.Generator, source: tuple[int, int], crop: tuple[int, int], zoom: float
+) -> dict[str, object]:
     """A randomly scaled, tilted, mirrored crop, as the map from its normalised coordinates to pixels of the source."""
     height, width = source
-    scale = np.exp(rng.uniform(np.log(0.55), np.log(2.0)))
+    scale = zoom * np.exp(rng.uniform(np.log(0.55), np.log(2.0)))
     aspect, angle = np.exp(rng.uniform(-0.12, 0.12)), np.deg2rad(rng.normal(0, 1.8))
     sx, sy, flip = scale * aspect, scale / aspect, -1.0 if rng.random() < 0.5 else 1.0
     cos, sin = np.cos(angle), np.sin(angle)
@@ -105,14 +107,16 @@ def draw(
     *,
     paste: float = 0.0,
     appearance: float = 1.0,
+    zoom: float = 1.0,
 ) -> Draw:
     """The numbers of one random crop of size `crop` from an image of size `source`, both (height, width).
 
     Args:
         paste: chance that each class is copied over from the batch's next crop, see `change`.
+        zoom: mean scale; pictures are shown at 0.55 to 2 times it.
         appearance: strength of the changes of light and lens; 0 makes none, up to 2.
     """
-    numbers = _geometry(rng, source, crop) | _light(rng, appearance) | _lens(rng, appearance)
+    numbers = _geometry(rng, source, crop, zoom) | _light(rng, appearance) | _lens(rng, appearance)
     numbers["pasted"] = rng.random(classes) < paste
     return {key: np.asarray(value, np.float32) for key, value in numbers.items()}
 
@@ -133,7 +137,7 @@ def change(
         (N, 3, h, w) float32 of values 0..1, and (N, h, w) int64 class ids; what lies outside the picture is void.
     """
     n = {key: _sent(torch.from_numpy(np.stack([d[key] for d in draws])), rgb.device) for key in draws[0]}
-    x, y = _cropped(rgb, labels, n, crop, void_id)
+    x, y = _cropped(rgb, labels, n, crop, void_id, min(float(d["scale"]) for d in draws))
     if any(d["pasted"].any() for d in draws):
         x, y = _pasted(x, y, n["pasted"])
     x = _relit(x, n)
@@ -163,7 +167,7 @@ def _each(number: Tensor) -> Tensor:
 
 
 def _cropped(
-    rgb: Tensor, labels: Tensor, n: Mapping[str, Tensor], crop: tuple[int, int], void_id: int
+    rgb: Tensor, labels: Tensor, n: Mapping[str, Tensor], crop: tuple[int, int], void_id: int, smallest: float
 ) -> tuple[Tensor, Tensor]:
     size = _sent(torch.tensor([labels.shape[2], labels.shape[1]], dtype=torch.float32), rgb.device)
     theta = torch.cat((n["matrix"] * (2 / size)[:, None], (n["middle"] * 2 / size - 1)[..., None]), 2)
@@ -171,9 +175,13 @@ def _cropped(
     x = rgb.float() / 255
     fill = x.mean((2, 3), keepdim=True)
     x = x - fill  # grid_sample pads with 0
-    # bilinear sampling has no area filter: small scales read a halved picture, so that thin things do not alias
-    halved = F.grid_sample(F.avg_pool2d(x, 2), grid, align_corners=False)
-    x = torch.where(_each(n["scale"]) < 0.7, halved, F.grid_sample(x, grid, align_corners=False)) + fill
+    cut = F.grid_sample(x, grid, align_corners=False)
+    # bilinear sampling has no area filter: small scales read a reduced picture, so that thin things do not alias
+    for factor in (2, 4):
+        if smallest < 1.4 / factor:
+            reduced = F.grid_sample(F.avg_pool2d(x, factor), grid, align_corners=False)
+            cut = torch.where(_each(n["scale"]) < 1.4 / factor, reduced, cut)
+    x = cut + fill
     shifted = labels[:, None].float() - void_id
     y = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0] + void_id
     return x, y.round().long()

@@ -31,6 +31,7 @@ class FitConfig:
         boundary: extra weight of pixels within 2 px of another class; lovasz: weight of the Lovász-softmax loss.
         distil: weight of the teacher's soft labels; teacher: its file name or model name.
         thin: share of the run, from its start, in which 7x7 kernels have every third tap only (`train.thin`).
+        zoom: mean scale of the crops' pictures; 0.5 shows four times as much in a crop.
         appearance: strength of the crops' changes of light, lens and compression; 0 makes none.
         paste: chance that a class of the next crop is pasted over a crop; rendered: frames of the drive to add.
         leave_out: train on train + val without this drive, which is evaluated instead.
@@ -61,6 +62,7 @@ class FitConfig:
     distil: float = 0.0
     teacher: str = ""
     thin: float = 0.0
+    zoom: float = 1.0
     appearance: float = 1.0
     paste: float = 0.0
     rendered: int = 0
@@ -95,6 +97,8 @@ class FitConfig:
             raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not; drop --thin")
         if not 0 <= self.thin <= 1:
             raise UsageError(f"thin is {self.thin}; it is a share of the run, 0 to 1")
+        if not 0.25 <= self.zoom <= 4:
+            raise UsageError(f"zoom is {self.zoom}; it must be from 0.25 to 4")
         if not 0 <= self.appearance <= 2:
             raise UsageError(f"appearance is {self.appearance}; it must be from 0 to 2")
         if self.rendered and self.set != "camvid":
@@ -155,6 +159,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         ("--distil", float, "weight of the teacher's soft labels"),
         ("--teacher", str, "checkpoint, model folder or installed model to learn from"),
         ("--thin", float, "share of the run with every third tap of 7x7 kernels only (segnet-basic)"),
+        ("--zoom", float, "mean scale of the crops' pictures"),
         ("--appearance", float, "strength of the crops' changes of light, lens and compression, 0 for none, up to 2"),
         ("--paste", float, "chance that a class is pasted over from another crop"),
         ("--rendered", int, "rendered frames with exact labels to add to the training images"),

@@ -74,6 +74,7 @@ class Feed:
                 len(self._classes),
                 paste=config.paste,
                 appearance=config.appearance,
+                zoom=config.zoom,
             )
             for i, image in enumerate(chosen)
         ]

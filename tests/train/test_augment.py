@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from segnet_live.classes import CAMVID
@@ -46,6 +47,16 @@ def test_more_appearance_changes_pixels_more() -> None:
         for a in (0.5, 1, 2)
     ]
     assert 0.01 < changed[0] < changed[1] < changed[2]
+
+
+def test_zoom_sets_how_much_of_a_picture_a_crop_shows() -> None:
+    rgb, labels = scene(24)
+    far = [draw(np.random.default_rng((7, i)), (90, 120), (64, 96), K, appearance=0, zoom=0.3) for i in range(24)]
+    x, y = change(rgb, labels, far, (64, 96), VOID, 0)
+    known = y != VOID
+    assert known.float().mean() < 0.5  # most of the picture, with room around it
+    assert float((y == 5).sum() / known.sum()) == pytest.approx(700 / (90 * 120), rel=0.25)
+    assert ((x[:, 0] * 255 - 20 * y).abs() < 10)[known].float().mean() > 0.8
 
 
 def test_values_shapes_and_ids_stay_in_range() -> None:
