@@ -1,6 +1,6 @@
 """`python -m segnet_live` is the `segnet-live` command."""
 
-from segnet_live.cli import main
+from segnet_live.cli import entry
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    entry()

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from segnet_live import __version__
 from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec
 from segnet_live.errors import SegnetLiveError, UsageError
+from segnet_live.leave import leave
 
 COMMANDS = {
     "models": ("segnet_live.listing", "list the installed models"),
@@ -41,6 +42,11 @@ examples:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def entry() -> NoReturn:
+    """The command `segnet-live`."""
+    leave(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -155,11 +153,4 @@ def run(config: RunConfig) -> int:
     start(app, config)
     code = app.qt.exec()
     app.dispose()
-    if any(thread.daemon for thread in threading.enumerate()):
-        # A compiler or a camera driver is still at work: tearing Python down under it crashes, waiting may take
-        # minutes, and everything of the user's has been written by now.
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     return code

@@ -1,0 +1,25 @@
+"""How a command ends while a compiler or a camera driver is still at work in one of its threads."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+from typing import NoReturn
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this exit code, once everything of the user's has been written.
+
+    With daemon threads left, Python is not torn down: under a compiler that crashes ("terminate called without an
+    active exception"), and waiting for it may take minutes.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)

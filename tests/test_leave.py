@@ -1,0 +1,27 @@
+"""The end of a command: its code and its output stay whole whatever its threads still do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import atexit, threading, time
+from segnet_live.leave import leave
+atexit.register(print, "torn down")
+if {busy}:
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+print("written")
+leave(3)
+"""
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_python_is_not_torn_down_under_a_thread_at_work(busy: bool) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(busy=busy)], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 3
+    assert ended.stdout.split("\n")[:-1] == (["written"] if busy else ["written", "torn down"])
