@@ -81,6 +81,11 @@ def engine_memory(card: Card, backend: str, size: Size, precision: str) -> Engin
     engine = open_engine(card, backend=backend, size=size, precision=precision)
     try:
         rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        if device_mib is not None:
+            from segnet_live.engine.gpu import release_cached, reset_peak
+
+            release_cached()  # what opening took, such as the reference engine that parity is measured with
+            reset_peak()
         for _ in range(10):
             engine.segment(rgb)
         process_mib = peak_rss_mib() - before_mib
@@ -109,8 +114,10 @@ def _device_mib() -> float | None:
             return None
         torch.zeros(1, device="cuda")  # makes the context
         torch.cuda.synchronize()
-        index = torch.cuda.current_device()
-        return float(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(index)).used) / 2**20
+        # by its identity: torch counts the devices that CUDA_VISIBLE_DEVICES shows, the driver counts all
+        identity = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{identity}")
+        return float(pynvml.nvmlDeviceGetMemoryInfo(handle).used) / 2**20
     except pynvml.NVMLError:
         return None
     finally:

@@ -30,7 +30,7 @@ from segnet_live.card import Card, read_card
 from segnet_live.engine import parity
 from segnet_live.engine.base import Size
 from segnet_live.engine.cache import EngineCache, Entry, Facts
-from segnet_live.engine.gpu import as_engine_error, first_line, gpu
+from segnet_live.engine.gpu import Cancelled, as_engine_error, first_line, gpu, release_cached
 from segnet_live.engine.load import load_network
 from segnet_live.engine.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.errors import EngineError, SegnetLiveError
@@ -52,10 +52,6 @@ TIMED_FRAMES = 30
 DEVICE = "cuda"
 CHILD = (sys.executable, "-m", "segnet_live.engine.build")
 POLL_S = 0.1
-
-
-class Cancelled(Exception):
-    """The build was cancelled; its child process has ended."""
 
 
 def pooling_forms(card: Card) -> tuple[Pooling, ...]:
@@ -152,18 +148,22 @@ def build(card: Card, size: Size, precision: str, cache: EngineCache, scratch: P
         if find(card, size, precision, cache) is not None:
             return  # another process built it while this one waited
         best: tuple[float, Entry] | None = None
+        failure = EngineError(f"TensorRT cannot build {card.name}: there is no pooling form to build it with")
         for form in forms:
             try:
                 blob = convert(deployed(network, card, precision, form).to(DEVICE), size, scratch / "timing.bin")
             except Exception as error:  # Torch-TensorRT raises anything, AssertionError on a CPU build of torch
-                raise as_engine_error(error, f"TensorRT cannot build {card.name} ({form.name})") from error
-            torch.cuda.empty_cache()
+                failure = as_engine_error(error, f"TensorRT cannot build {card.name} ({form.name})")
+                log.info("%s", failure)
+                continue
+            release_cached()
             entry = Entry(facts_of(card, size, precision, form), {"parity": {"overall": None}}, blob)
             ms = _frame_ms(TensorRTEngine(card, size, entry), size)
             log.info("%s: %.2f ms per frame, %.1f MiB", form.name, ms, len(blob) / (1 << 20))
             if best is None or ms < best[0]:
                 best = ms, entry
-        assert best is not None
+        if best is None:
+            raise failure
         ms, entry = best
         engine = TensorRTEngine(card, size, entry)
         found = parity.measure(engine, card)
@@ -206,7 +206,7 @@ def build_in_child(
 
     Raises:
         EngineError: the child could not build it, or died.
-        Cancelled: `cancel` was set.
+        Cancelled: `cancel` was set; the child has ended.
     """
     cache = cache or EngineCache()
     with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
@@ -229,11 +229,9 @@ def build_in_child(
                         raise Cancelled
             finally:
                 _end(process)
-            if process.returncode != 0:
+            entry = find(card, size, precision, cache) or find(card, size, precision, EngineCache(scratch))
+            if entry is None:  # an engine that is there counts, even if the child crashed in leaving
                 raise EngineError(f"building the TensorRT engine failed: {_last_line(messages, process.returncode)}")
-        entry = find(card, size, precision, cache) or find(card, size, precision, EngineCache(scratch))
-    if entry is None:
-        raise EngineError("building the TensorRT engine failed: the child ended well but left no engine")
     return entry
 
 
@@ -252,6 +250,8 @@ def _last_line(messages: IO[str], code: int) -> str:
     lines = [line.strip() for line in messages if line.strip()]
     if code < 0:
         return f"its process was ended by signal {-code}, perhaps for lack of memory"
+    if code == 0:
+        return "the child ended well but left no engine"
     return lines[-1].removeprefix("segnet-live: ") if lines else f"its process ended with code {code}"
 
 

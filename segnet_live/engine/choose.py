@@ -12,7 +12,7 @@ from segnet_live.engine.base import Engine, Size, network_size
 from segnet_live.errors import EngineError
 
 
-def _has_nvidia_gpu() -> bool:
+def has_nvidia_gpu() -> bool:
     """True if the driver lists a GPU; asks NVML, because importing torch costs seconds."""
     import pynvml
 
@@ -24,6 +24,15 @@ def _has_nvidia_gpu() -> bool:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return False
+
+
+def runs_on_gpu(backend: str) -> bool:
+    """Whether `open_engine` would take the GPU for this backend; may import torch."""
+    if backend == "openvino" or not has_nvidia_gpu():
+        return False
+    from segnet_live.engine.gpu import cuda_problem
+
+    return not cuda_problem()
 
 
 def open_engine(
@@ -53,7 +62,7 @@ def open_engine(
     reason = "asked for"
     if backend == "auto":
         no_gpu = "no NVIDIA GPU"
-        if _has_nvidia_gpu():
+        if has_nvidia_gpu():
             from segnet_live.engine.gpu import cuda_problem
 
             problem = cuda_problem()

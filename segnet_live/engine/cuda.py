@@ -9,6 +9,7 @@ from segnet_live.card import Card
 from segnet_live.engine import build, parity
 from segnet_live.engine.base import Engine, Size
 from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.gpu import alone
 from segnet_live.engine.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.progressive import ProgressiveEngine, Stage
 from segnet_live.engine.tensorrt import TensorRTEngine, tensorrt_problem
@@ -17,20 +18,24 @@ from segnet_live.errors import EngineError
 log = logging.getLogger(__name__)
 
 
-def open_inductor(card: Card, size: Size, precision: str, reason: str) -> InductorEngine:
+def open_inductor(
+    card: Card, size: Size, precision: str, reason: str, cancel: threading.Event | None = None
+) -> InductorEngine:
     """A compiled engine that agrees with fp32 eager.
 
     Raises:
         EngineError: it cannot be compiled, or disagrees.
         CardError: the weights are damaged.
+        Cancelled: `cancel` was set before the compiler began.
     """
-    engine = InductorEngine(card, size, precision=precision, reason=reason)
-    try:
-        found = parity.measure(engine, card)
-        parity.require(found, engine.info, card)
-    except Exception:
-        engine.close()
-        raise
+    with alone(cancel):
+        engine = InductorEngine(card, size, precision=precision, reason=reason)
+        try:
+            found = parity.measure(engine, card)
+            parity.require(found, engine.info, card)
+        except Exception:
+            engine.close()
+            raise
     parity.remember(card, engine.info, found)
     engine.agrees(found.overall)
     return engine
@@ -42,7 +47,7 @@ def open_tensorrt(card: Card, size: Size, precision: str, reason: str, cancel: t
     Raises:
         EngineError: TensorRT is missing, the build fails, or the engine disagrees with fp32 eager.
         CardError: the weights are damaged.
-        build.Cancelled: `cancel` was set.
+        Cancelled: `cancel` was set.
     """
     precision = build.precision_of(precision)
     problem = tensorrt_problem()
@@ -52,7 +57,8 @@ def open_tensorrt(card: Card, size: Size, precision: str, reason: str, cancel: t
     if entry is None:
         log.info("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
         entry = build.build_in_child(card, size, precision, cancel)
-    return TensorRTEngine(card, size, entry, reason=reason)
+    with alone(cancel):
+        return TensorRTEngine(card, size, entry, reason=reason)
 
 
 def open_cuda(card: Card, size: Size, precision: str, reason: str) -> Engine:
@@ -68,7 +74,7 @@ def open_cuda(card: Card, size: Size, precision: str, reason: str) -> Engine:
             lambda _: EagerEngine(card, size, device=device, precision=precision, reason=reason),
         )
 
-    inductor = Stage("inductor", lambda _: open_inductor(card, size, precision, reason))
+    inductor = Stage("inductor", lambda cancel: open_inductor(card, size, precision, reason, cancel))
     tensorrt = Stage("tensorrt", lambda cancel: open_tensorrt(card, size, precision, reason, cancel))
     later = [
         stage

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import Card
 from segnet_live.engine.base import EngineInfo, Size, fit_input
-from segnet_live.engine.gpu import as_engine_error
+from segnet_live.engine.gpu import as_engine_error, release_cached, use_true_fp32
 from segnet_live.engine.load import load_network
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
@@ -36,6 +36,7 @@ class EagerEngine:
         precision = "fp32" if precision == "auto" else precision
         if precision not in DTYPES:
             raise EngineError(f"backend torch has no precision {precision!r}; choose from {', '.join(DTYPES)}")
+        use_true_fp32()
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         network = load_network(card)
         # on CUDA, max_unpool2d makes its inputs contiguous, which breaks channels-last; the equal resize form does not
@@ -65,3 +66,4 @@ class EagerEngine:
 
     def close(self) -> None:
         self._run.to("meta")
+        release_cached()

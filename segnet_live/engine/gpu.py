@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pynvml
@@ -58,6 +61,61 @@ def cuda_problem() -> str:
             return f"the NVIDIA driver {driver} is too old for CUDA {torch.version.cuda}; install a newer driver"
         return f"CUDA does not start ({first_line(error)}); check that nvidia-smi runs"
     return "the driver answers but shows PyTorch no GPU; check CUDA_VISIBLE_DEVICES"
+
+
+def use_true_fp32() -> None:
+    """From now on fp32 is fp32 in this process: cuDNN takes TF32, which has fp16's mantissa, unless told otherwise.
+
+    For good, not for a while: the setting belongs to the process, and engines of several threads would restore it in
+    any order. (`torch.backends.cudnn.flags` also switches cuDNN off unless told otherwise.)
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+_ALONE = threading.RLock()
+
+
+class Cancelled(Exception):
+    """What was being prepared is no longer wanted."""
+
+
+@contextlib.contextmanager
+def alone(cancel: threading.Event | None = None) -> Iterator[None]:
+    """One thread at a time compiles for the GPU and captures CUDA graphs: PyTorch allows no second one.
+
+    Raises:
+        Cancelled: `cancel` was set before it was this thread's turn.
+    """
+    while not _ALONE.acquire(timeout=0.2):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled
+    try:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled
+        yield
+    finally:
+        _ALONE.release()
+
+
+@contextlib.contextmanager
+def fastest_convolutions() -> Iterator[None]:
+    """cuDNN times its algorithms for every convolution that it meets in here; to be used `alone`."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def release_cached() -> None:
+    """Give device memory that torch holds in reserve back, unless another thread is capturing a graph just now."""
+    if torch.cuda.is_available() and _ALONE.acquire(blocking=False):
+        try:
+            torch.cuda.empty_cache()
+        finally:
+            _ALONE.release()
 
 
 def gpu() -> GPU:

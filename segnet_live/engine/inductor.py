@@ -10,18 +10,30 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch._dynamo
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
 from segnet_live.engine.base import EngineInfo, Size
 from segnet_live.engine.eager import DTYPES
 from segnet_live.engine.frame_loop import FrameLoop
-from segnet_live.engine.gpu import as_engine_error, cuda_problem, first_line
+from segnet_live.engine.gpu import (
+    alone,
+    as_engine_error,
+    cuda_problem,
+    fastest_convolutions,
+    first_line,
+    release_cached,
+    use_true_fp32,
+)
 from segnet_live.engine.load import load_network
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.pooling import MASK, RESIZE
+
+MOST_COMPILED = 1024
+"""Networks and sizes that one process may compile."""
 
 
 def inductor_problem() -> str:
@@ -60,9 +72,12 @@ class InductorEngine:
         pooling = MASK if network.pooling is MASK else RESIZE
         deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision]).to(device)
         deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        compiled = torch.compile(deploy, fullgraph=True, dynamic=False)
+        use_true_fp32()
         try:
-            with torch.backends.cudnn.flags(benchmark=True):
+            # Dynamo counts all networks that a process ever compiled as versions of one function, and stops at eight
+            limit = torch._dynamo.config.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED)
+            with alone(), fastest_convolutions(), limit:
+                compiled = torch.compile(deploy, fullgraph=True, dynamic=False)
                 self._loop = FrameLoop(compiled, size, torch.device(device))
                 self._loop.segment(np.zeros((*size, 3), np.uint8))
         except Exception as error:  # Dynamo, Inductor, Triton and the C++ compiler have an error tree each
@@ -84,3 +99,4 @@ class InductorEngine:
 
     def close(self) -> None:
         self._loop.close()
+        release_cached()

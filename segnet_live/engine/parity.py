@@ -79,21 +79,17 @@ def reference_frames(count: int = FRAMES) -> list[NDArray[np.uint8]]:
 
 
 def reference_labels(card: Card, size: Size, frames: Iterable[NDArray[np.uint8]]) -> Iterator[LabelMap]:
-    """What fp32 eager makes of each frame, on the GPU where there is one; TF32 is off, because it is not fp32.
+    """What fp32 eager makes of each frame, on the GPU where there is one.
 
     Raises:
         CardError: see `load_network`.
     """
-    import torch
-
     from segnet_live.engine.eager import EagerEngine
 
     eager = EagerEngine(card, size, precision="fp32")
     try:
         for frame in frames:
-            with torch.backends.cudnn.flags(allow_tf32=False):
-                labels = eager.segment(frame)
-            yield labels
+            yield eager.segment(frame)
     finally:
         eager.close()
 

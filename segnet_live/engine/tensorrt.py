@@ -19,7 +19,7 @@ from segnet_live.card import Card
 from segnet_live.engine.base import EngineInfo, Size
 from segnet_live.engine.cache import Entry
 from segnet_live.engine.frame_loop import FrameLoop
-from segnet_live.engine.gpu import as_engine_error, cuda_problem, first_line
+from segnet_live.engine.gpu import as_engine_error, cuda_problem, first_line, release_cached
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 
@@ -134,3 +134,4 @@ class TensorRTEngine:
 
     def close(self) -> None:
         self._loop.close()
+        release_cached()

@@ -14,6 +14,7 @@ import pytest
 from segnet_live.card import Card
 from segnet_live.engine import build
 from segnet_live.engine.cache import EngineCache
+from segnet_live.engine.gpu import Cancelled
 from segnet_live.errors import EngineError
 from tests.conftest import write_card
 from tests.engine import stand_ins
@@ -67,6 +68,15 @@ def test_a_child_that_fails_harms_nobody_and_says_why(
     assert build.find(tiny_card, SIZE, "fp16", cache) is None
 
 
+def test_a_child_that_crashes_after_its_work_has_done_it(tiny_card: Card, cache: EngineCache) -> None:
+    assert made(tiny_card, cache, "late").blob == b"mask"
+
+
+def test_a_pooling_form_that_cannot_be_built_leaves_the_other(tmp_path: Path, cache: EngineCache) -> None:
+    entry = made(write_card(tmp_path / "basic", "segnet-basic"), cache, "slices")
+    assert entry.blob == b"resize"
+
+
 def test_cancelling_ends_the_child(tiny_card: Card, cache: EngineCache) -> None:
     cancel = threading.Event()
     ended: list[BaseException] = []
@@ -74,14 +84,14 @@ def test_cancelling_ends_the_child(tiny_card: Card, cache: EngineCache) -> None:
     def building() -> None:
         try:
             made(tiny_card, cache, "hang", cancel)
-        except build.Cancelled as error:
+        except Cancelled as error:
             ended.append(error)
 
     thread = threading.Thread(target=building)
     thread.start()
     cancel.set()
     thread.join(30)
-    assert [type(error) for error in ended] == [build.Cancelled]
+    assert [type(error) for error in ended] == [Cancelled]
 
 
 def test_the_child_ends_with_its_parent(tiny_card: Card, cache: EngineCache, tmp_path: Path) -> None:

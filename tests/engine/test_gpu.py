@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pynvml
 import pytest
 import torch
@@ -104,3 +106,29 @@ def test_bits_per_pooling_window() -> None:
     assert gpu.window_bits("slices", "fp16") == 16
     assert gpu.window_bits("resize", "fp32") == 32
     assert gpu.window_bits("mask", "bf16") == 32
+
+
+def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> None:
+    order: list[str] = []
+    cancel = threading.Event()
+
+    def second() -> None:
+        try:
+            with gpu.alone(cancel):
+                order.append("second")
+        except gpu.Cancelled:
+            order.append("cancelled")
+
+    def third() -> None:
+        with gpu.alone():
+            order.append("third")
+
+    threads = [threading.Thread(target=second), threading.Thread(target=third)]
+    with gpu.alone(), gpu.alone():  # a thread does not wait for itself
+        for thread in threads:
+            thread.start()
+        cancel.set()
+        threads[0].join(30)
+        order.append("first")
+    threads[1].join(30)
+    assert order == ["cancelled", "first", "third"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from segnet_live.card import Card
 from segnet_live.engine import inductor
 from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.frame_loop import FrameLoop
 from segnet_live.engine.inductor import InductorEngine
 from segnet_live.errors import EngineError
 from tests.conftest import write_card
@@ -28,6 +32,29 @@ def test_compiled_graph_gives_the_labels_of_eager(tmp_path: Path) -> None:
     # not bit for bit: fused operations round in another order, and random weights decide many pixels by a hair
     assert (compiled.segment(scene) == EagerEngine(card, SIZE, device="cpu").segment(scene)).mean() > 0.998
     compiled.close()
+
+
+def test_convolutions_are_cudnns_fastest_and_fp32_is_no_tf32(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    cudnn = torch.backends.cudnn
+    seen = []
+
+    class Loop(FrameLoop):
+        def __init__(self, *arguments: Any) -> None:
+            seen.append((cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32))
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(inductor, "FrameLoop", Loop)
+    monkeypatch.setattr(inductor.torch, "compile", lambda network, **_: network)
+    InductorEngine(tiny_card, SIZE, device="cpu").close()
+    assert seen == [(True, True, False)]
+    assert (cudnn.enabled, cudnn.benchmark) == (True, False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_process_compiles_as_many_sizes_as_its_user_tries(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inductor.torch, "compile", functools.partial(torch.compile, backend="eager"))
+    for width in range(32, 52, 2):
+        InductorEngine(tiny_card, (32, width), precision="fp32", device="cpu").close()
 
 
 def test_a_compiler_that_fails_is_an_engine_error(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
