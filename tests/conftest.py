@@ -15,6 +15,12 @@ from segnet_live.card import Card, read_card
 from segnet_live.classes import CAMVID
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Without `-m gpu`, a machine with a GPU is tested as one without: rounding and speed there are other matters."""
+    if "gpu" not in str(config.getoption("markexpr")):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(autouse=True, scope="session")
 def private_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the cache and settings of the person who runs it; subprocesses inherit this."""

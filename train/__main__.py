@@ -14,6 +14,7 @@ from typing import Any
 from segnet_live.card import Card, find_card, read_card
 from segnet_live.engine.base import Engine
 from segnet_live.errors import SegnetLiveError, UsageError
+from segnet_live.leave import leave
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.data import LabelledSet, Sample, write_compact
@@ -177,10 +178,12 @@ def _release(args: argparse.Namespace) -> None:
 
 def _opened(card: Card, args: argparse.Namespace, source: tuple[int, int]) -> Engine:
     """The engine the options ask for, for frames of `source` (height, width)."""
-    from segnet_live.engine.choose import open_engine
+    from segnet_live.engine.choose import open_engine, runs_on_gpu
     from segnet_live.pipeline.smooth import SmoothedEngine
 
-    engine = open_engine(card, backend=args.backend, precision=args.precision, size=args.size, source_size=source)
+    # `auto` changes engines in mid-run there, and a figure is of one engine
+    backend = "torch" if args.backend == "auto" and runs_on_gpu("auto") else args.backend
+    engine = open_engine(card, backend=backend, precision=args.precision, size=args.size, source_size=source)
     return SmoothedEngine(engine, card.classes) if args.smooth else engine
 
 
@@ -328,4 +331,4 @@ def _weights(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

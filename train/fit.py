@@ -99,6 +99,7 @@ class Run:
         self.loss_sum, self.loss_steps = torch.zeros((), device=device), 0
         self.console = Console(quiet=processes.rank > 0)
         self._resume()
+        self._compiles = session.compiled  # in the next step
         if session.compiled:
             self.trained = torch.compile(self.trained)  # type: ignore[assignment]
 
@@ -125,7 +126,7 @@ class Run:
             OutputError: a file cannot be written; what was there stays whole.
         """
         began = self._saved = self._shown = self._epoch_began = time.monotonic()
-        before = self.seconds
+        before, compiling_s = self.seconds, 0.0
         earlier_steps = self.loss_steps  # of this epoch, in an earlier call
         bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
@@ -138,13 +139,17 @@ class Run:
             while self.progress < 1:
                 elapsed = time.monotonic() - began
                 up = bool(self.session.stop_after_s) and elapsed > self.session.stop_after_s
-                self.seconds, up, asked = self.processes.agreed(before + elapsed, up, stop.asked)
+                self.seconds, up, asked = self.processes.agreed(before + elapsed - compiling_s, up, stop.asked)
                 if asked or up:
                     self._keep()
                     if asked:
                         raise KeyboardInterrupt
                     return False
+                step_began = time.monotonic()
                 self._one_step()
+                if self._compiles:  # which is no part of the schedule
+                    self._compiles = False
+                    compiling_s += time.monotonic() - step_began
                 if self.step % LOOK_EVERY == 0:
                     self._look()
                     bar.update(task, completed=self.progress)
@@ -193,6 +198,7 @@ class Run:
         for conv in (*self.network.modules(), *self.average.modules()):
             if isinstance(conv, ThinConv2d):
                 conv.thin = False
+        self._compiles = self.session.compiled
 
     def _progress_after(self, steps: int) -> float:
         return min(steps / (self.config.epochs * self.feed.steps_per_epoch), 1.0)

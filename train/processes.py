@@ -53,7 +53,7 @@ class Processes:
 
         try:
             return float(torch.cuda.utilization(self.device)) / 100
-        except pynvml.NVMLError:  # for example on a slice of a GPU
+        except (pynvml.NVMLError, RuntimeError):  # for example on a slice of a GPU
             return None
 
 

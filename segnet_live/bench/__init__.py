@@ -86,12 +86,14 @@ def run(arguments: argparse.Namespace) -> int:
     videos = []
     for video in arguments.video:
         for card in cards:
-            backend, precision = plan.engines[0]
+            fastest = report.fastest(card.name)
+            if fastest is None:
+                continue
             config = RunConfig(
                 source=SourceSpec("video", video),
                 model=str(card.folder),
-                backend=backend,
-                precision=precision,
+                backend=fastest.backend,
+                precision=fastest.precision,
                 size=size,
             )
             videos.append(in_own_process(run_video, config))
@@ -118,9 +120,9 @@ def _engines(backends: str | None, precisions: str | None) -> tuple[tuple[str, s
 
 def _present() -> tuple[str, ...]:
     """Backends worth trying here: those of the GPU only where there is one."""
-    from segnet_live.engine.choose import _has_nvidia_gpu
+    from segnet_live.engine.choose import has_nvidia_gpu
 
-    return BACKENDS[1:] if _has_nvidia_gpu() else ("openvino", "torch")
+    return BACKENDS[1:] if has_nvidia_gpu() else ("openvino", "torch")
 
 
 def _names(option: str, text: str | None, choices: tuple[str, ...]) -> tuple[str, ...]:

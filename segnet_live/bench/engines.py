@@ -83,6 +83,11 @@ class Report:
     frame_size: Size
     missing: tuple[tuple[str, str], ...]
 
+    def fastest(self, model: str) -> EngineInfo | None:
+        """What ran this model in the least time; None if nothing did."""
+        own = [row for row in self.rows if not row.peer and row.info.model == model]
+        return min(own, key=lambda row: row.inference.p50).info if own else None
+
     def ratio(self, row: Row) -> float | None:
         """This peer's p50 over that of our fastest model at the same backend and size, and at its precision or int8 for
         a peer in bf16; None for our own.

@@ -11,6 +11,7 @@ import pytest
 
 from segnet_live.card import Card
 from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.engine import choose, gpu
 from segnet_live.engine.choose import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.pipeline import batch
@@ -102,7 +103,15 @@ def test_what_cannot_work_is_refused_before_anything_is_made(tiny_card: Card, dr
 
 def test_core_groups_share_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
-    groups = batch.core_groups(3)
+    groups = batch.core_groups(3, "auto")
     assert len(groups) <= 3
     assert sorted(core for group in groups for core in group) == list(range(8))
-    assert len(batch.core_groups(1)) == 1
+    assert len(batch.core_groups(1, "auto")) == 1
+
+
+def test_on_a_gpu_files_are_done_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
+    monkeypatch.setattr(choose, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(gpu, "cuda_problem", lambda: "")
+    assert batch.core_groups(3, "auto") == [[]]
+    assert len(batch.core_groups(2, "openvino")) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,26 @@ def test_a_call_that_is_up_ends_early_and_the_next_goes_on(camvid: Path, quick: 
     assert not run(quick, camvid, out, stop_after_s=1e-9).go()
     assert load(out / "last.pt")["step"] < 6
     assert run(quick, camvid, out).go()
+
+
+def test_compiling_takes_no_part_of_the_minutes(
+    camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Compiled(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.network, self.wait_s = network, 1.0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            time.sleep(self.wait_s)
+            self.wait_s = 0.0
+            return self.network(x)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    trained = run(replace(quick, epochs=1, evaluations=1), camvid, tmp_path, compiled=True)
+    began = time.monotonic()
+    assert trained.go()
+    assert trained.seconds < time.monotonic() - began - 1
 
 
 def test_minutes_end_a_run_by_the_clock_over_all_calls(camvid: Path, quick: FitConfig, tmp_path: Path) -> None:
