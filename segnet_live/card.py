@@ -30,7 +30,8 @@ class Card:
         folder: holds `card.json` and `weights.safetensors`.
         architecture: a name in `segnet_live.nets.segnet.NETWORKS`.
         arguments: keyword arguments of that network besides the number of classes.
-        input_size: (height, width) the weights were trained for and are measured at; others work too.
+        input_size: (height, width) the weights were trained for and are measured at; frames of other shapes are brought
+            to about as many pixels.
         mean, std: per RGB channel, of values 0..1: the network sees (rgb / 255 - mean) / std.
         sha256: of `weights.safetensors`, hexadecimal.
         training: data, licence of the data, recipe, command.
@@ -52,6 +53,11 @@ class Card:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     int8_maxima: tuple[float | None, ...] = ()
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the weights were trained for."""
+        return self.input_size[0] * self.input_size[1]
 
     @property
     def weights_path(self) -> Path:

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.engine.choose import open_engine
     from segnet_live.engine.parity import measure, remember
 
-    sizes = [_size(text) for text in arguments.size or []] or [network_size((3, 4)), network_size((9, 16))]
+    asked = [_size(text) for text in arguments.size or []]
     cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL]]
     backend = fastest() if arguments.backend == "auto" else arguments.backend
     console = Console(highlight=False)
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     for column in ("model", "engine", "precision", "input (HxW)", "seconds", "parity", "least"):
         table.add_column(column)
     for card in cards:
-        for size in sizes:
+        for size in asked or [network_size(shape, card.pixels) for shape in ((3, 4), (9, 16))]:
             console.print(f"compiling {card.name} for {backend} at {size[0]}x{size[1]} ...")
             start = time.perf_counter()
             engine = open_engine(card, backend=backend, size=size, precision=arguments.precision)

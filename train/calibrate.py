@@ -40,7 +40,7 @@ def input_maxima(card: Card, samples: Sequence[Sample]) -> list[float | None]:
     handles = [module.register_forward_pre_hook(look) for module in convolutions]
     for sample in samples[:: max(1, len(samples) // IMAGES)]:
         height, width = sample.rgb.shape[:2]
-        deploy(torch.from_numpy(fit_input(sample.rgb, network_size((height, width))))[None])
+        deploy(torch.from_numpy(fit_input(sample.rgb, network_size((height, width), card.pixels)))[None])
     for handle in handles:
         handle.remove()
     return [None if module in negative else round(max(values), 4) for module, values in seen.items()]

@@ -31,7 +31,8 @@ class FitConfig:
         boundary: extra weight of pixels within 2 px of another class; lovasz: weight of the Lovász-softmax loss.
         distil: weight of the teacher's soft labels; teacher: its file name or model name.
         thin: share of the run, from its start, in which 7x7 kernels have every third tap only (`train.thin`).
-        zoom: mean scale of the crops' pictures; 0.5 shows four times as much in a crop.
+        zoom: mean scale of the crops' pictures, and the scale that the network runs at; 0.5 shows four times as much
+            in a crop.
         appearance: strength of the crops' changes of light, lens and compression; 0 makes none.
         paste: chance that a class of the next crop is pasted over a crop; rendered: frames of the drive to add.
         leave_out: train on train + val without this drive, which is evaluated instead.
@@ -159,7 +160,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         ("--distil", float, "weight of the teacher's soft labels"),
         ("--teacher", str, "checkpoint, model folder or installed model to learn from"),
         ("--thin", float, "share of the run with every third tap of 7x7 kernels only (segnet-basic)"),
-        ("--zoom", float, "mean scale of the crops' pictures"),
+        ("--zoom", float, "scale of the pictures that the network learns from and runs at"),
         ("--appearance", float, "strength of the crops' changes of light, lens and compression, 0 for none, up to 2"),
         ("--paste", float, "chance that a class is pasted over from another crop"),
         ("--rendered", int, "rendered frames with exact labels to add to the training images"),

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from segnet_live.engine.base import fit_input, labels_at, network_size
 from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.frame import LabelMap
 from segnet_live.nets.pooling import EXACT
@@ -269,12 +270,16 @@ class Run:
 
     @torch.no_grad()
     def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
-        """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids by the averaged network, at the image's own size."""
+        """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids by the averaged network, run at the recipe's zoom."""
         device = self.processes.device
-        x = torch.from_numpy(rgb).to(device).permute(2, 0, 1)[None].float() / 255
+        source = (rgb.shape[0], rgb.shape[1])
+        zoom = self.config.zoom
+        size = source if zoom == 1 else network_size(source, round(source[0] * source[1] * zoom**2))
+        fitted = fit_input(rgb, size)
+        x = torch.from_numpy(fitted).to(device).permute(2, 0, 1)[None].float() / 255
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             labels: LabelMap = self.average.label_ids(self._normalised(x))[0].to("cpu", torch.uint8).numpy()
-        return labels
+        return labels_at(labels, source)
 
     def _line(self, row: Row) -> str:
         measured = "".join(f"  {name} {row[name]:.4f}" for name in ("G", "C", "mIoU") if name in row)

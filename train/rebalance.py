@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from segnet_live.card import Card, load_weights
+from segnet_live.engine.base import fit_input, labels_at, network_size
 from segnet_live.engine.load import load_network
 from segnet_live.quality import Confusion
 from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights
@@ -32,10 +33,13 @@ def best_share(card: Card, samples: Sequence[Sample], log_weights: NDArray[np.fl
     offsets = torch.tensor(log_weights, dtype=torch.float32, device=device).reshape(-1, 1, 1)
     confusions = [Confusion(len(card.classes)) for _ in SHARES]
     for sample in samples[:: -(-len(samples) // IMAGES)]:
-        x = torch.from_numpy(sample.rgb).to(device).permute(2, 0, 1)[None].float() / 255
+        source = (sample.rgb.shape[0], sample.rgb.shape[1])
+        fitted = fit_input(sample.rgb, network_size(source, card.pixels))
+        x = torch.from_numpy(fitted).to(device).permute(2, 0, 1)[None].float() / 255
         logits = network((x - mean) / std)[0]
         for share, confusion in zip(SHARES, confusions, strict=True):
-            confusion.add(sample.labels, (logits - share * offsets).argmax(0).to("cpu", torch.uint8).numpy())
+            labels = (logits - share * offsets).argmax(0).to("cpu", torch.uint8).numpy()
+            confusion.add(sample.labels, labels_at(labels, source))
     return max(zip((c.scores().miou for c in confusions), SHARES, strict=True))[1]
 
 

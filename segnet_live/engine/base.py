@@ -57,14 +57,16 @@ class Engine(Protocol):
 
 
 def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
-    """The source's own (height, width) if it has about `pixels` in multiples of 8: nothing is resampled then. Else the
-    size near `pixels` in multiples of 32 whose aspect ratio is closest to the source's.
+    """The network's (height, width) for frames of `source`: about `pixels`, and the source's aspect ratio.
 
-    360x480 stays as it is (height x width), other 4:3 gives 352x480, 16:9 gives 320x576.
+    The source's own size, or one of exactly its aspect ratio, if that is possible in multiples of 8: nothing is
+    squeezed then. Else the one in multiples of 32 that squeezes least. 4:3 gives 360x480, 16:9 gives 320x576.
     """
     height, width = source
-    if not height % 8 and not width % 8 and abs(math.log(height * width / pixels)) < 0.1:
-        return source
+    for scale in (1.0, math.sqrt(pixels / (height * width))):
+        size = (round(height * scale / 8) * 8, round(width * scale / 8) * 8)
+        if min(size) and size[0] * width == size[1] * height and abs(math.log(size[0] * size[1] / pixels)) < 0.1:
+            return size
     ideal = math.sqrt(pixels * height / width)
     best: tuple[float, Size] | None = None
     for rows in {max(1, math.floor(ideal / STRIDE)), max(1, math.ceil(ideal / STRIDE))}:

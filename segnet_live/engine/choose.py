@@ -58,7 +58,7 @@ def open_engine(
     if backend not in BACKENDS:
         raise EngineError(f"unknown backend {backend!r}; choose from {', '.join(BACKENDS)}")
     if size is None:
-        size = network_size(source_size) if source_size else card.input_size
+        size = network_size(source_size, card.pixels) if source_size else card.input_size
     reason = "asked for"
     if backend == "auto":
         no_gpu = "no NVIDIA GPU"

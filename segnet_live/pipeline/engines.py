@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from segnet_live.card import Card
-from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine, EngineInfo, Size, network_size
 from segnet_live.errors import SegnetLiveError
 from segnet_live.pipeline.governor import STRIDES, GovernedEngine, Target, ladder
@@ -68,7 +67,7 @@ class EngineState:
 
 def assemble(
     open_at: Callable[[Size | None], Engine],
-    classes: ClassSet,
+    card: Card,
     source_size: Size,
     *,
     size: Size | None,
@@ -84,10 +83,11 @@ def assemble(
     """
     if target is None:
         engine = open_at(size)
-        return (SmoothedEngine(engine, classes) if smooth else engine), None
-    steps = ladder(source_size, size, strides=STRIDES if target.fps else ())
+        return (SmoothedEngine(engine, card.classes) if smooth else engine), None
+    top = size or network_size(source_size, card.pixels)
+    steps = ladder(source_size, top, strides=STRIDES if target.fps else ())
     governed = GovernedEngine(open_at, target, steps)
-    return SmoothedEngine(governed, classes, steady=smooth, skips=governed.skips), governed
+    return SmoothedEngine(governed, card.classes, steady=smooth, skips=governed.skips), governed
 
 
 class EngineSwitch:
@@ -111,7 +111,7 @@ class EngineSwitch:
 
     def want(self, choice: EngineChoice, source_size: Size) -> None:
         """Open `choice` for frames of `source_size` in the background, unless that is what runs or is coming."""
-        fitted = replace(choice, size=choice.size or network_size(source_size))
+        fitted = replace(choice, size=choice.size or network_size(source_size, choice.card.pixels))
         with self._lock:
             if self._closed or (self._wish and self._wish[0] == fitted):
                 return
@@ -135,8 +135,7 @@ class EngineSwitch:
                 precision=choice.precision,
             )
 
-        classes = choice.card.classes
-        return assemble(open_at, classes, source_size, size=choice.size, target=choice.target, smooth=choice.smooth)
+        return assemble(open_at, choice.card, source_size, size=choice.size, target=choice.target, smooth=choice.smooth)
 
     def _open(self, ticket: int, choice: EngineChoice, fitted: EngineChoice, source_size: Size) -> None:
         engine: Engine | None = None

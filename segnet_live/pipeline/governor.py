@@ -82,15 +82,14 @@ class Step:
         return f"{self.size[0]}x{self.size[1]}{every}"
 
 
-def ladder(source: Size, top: Size | None = None, *, strides: Sequence[int] = STRIDES) -> tuple[Step, ...]:
+def ladder(source: Size, top: Size, *, strides: Sequence[int] = STRIDES) -> tuple[Step, ...]:
     """Steps from the largest to the cheapest: sizes of the source's aspect below `top`, then `strides` at the smallest.
 
     Args:
         source: (height, width) of the frames.
-        top: the network size to start from; None takes the default for the source.
+        top: the network size to start from.
         strides: they raise the rate; the latency of the frames that are segmented stays.
     """
-    top = top or network_size(source)
     pixels = min(top[0] * top[1], 16 * DEFAULT_PIXELS)
     sizes = [top]
     for share in SHARES[1:]:

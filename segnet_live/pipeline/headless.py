@@ -108,7 +108,7 @@ def _open_engine(config: RunConfig, card: Card, source: SourceInfo) -> tuple[Eng
 
     governed = config.target_fps is not None or config.max_latency_ms is not None
     target = Target(config.target_fps, config.max_latency_ms) if governed else None
-    return assemble(open_at, card.classes, source.size, size=config.size, target=target, smooth=config.smoothing)
+    return assemble(open_at, card, source.size, size=config.size, target=target, smooth=config.smoothing)
 
 
 def run(config: RunConfig) -> int:

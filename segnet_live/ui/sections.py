@@ -19,7 +19,7 @@ from PyQt6.QtWidgets import (
 )
 
 from segnet_live.config import BACKENDS
-from segnet_live.engine.base import DEFAULT_PIXELS, network_size
+from segnet_live.engine.base import network_size
 from segnet_live.pipeline.look import LAYERS, VIEWS, Layer, LookView
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.panel import quiet_label
@@ -80,7 +80,8 @@ class ModelSection(QWidget):
         edit.returnPressed.connect(self._use_typed_size)
         controls.engine_changed.connect(self.refresh)
         controls.source_changed.connect(self._offer_sizes)
-        self._offered: tuple[int, int] | None = None
+        controls.engine_changed.connect(self._offer_sizes)
+        self._offered: tuple[tuple[int, int], int] | None = None
         self._offer_sizes()
         self.refresh()
 
@@ -94,16 +95,17 @@ class ModelSection(QWidget):
             self._controls.use(size=text)
 
     def _offer_sizes(self) -> None:
-        """Sizes of the source's own aspect ratio: half, normal and twice the pixels, and the paper's."""
+        """Sizes of the source's own aspect ratio: half, once, twice the model's pixels; and the paper's."""
         source = self._controls.source
         shape = source.info.size if source is not None and source.info is not None else (360, 480)
-        if shape == self._offered:
+        pixels = self._controls.card.pixels
+        if (shape, pixels) == self._offered:
             return
-        self._offered = shape
+        self._offered = (shape, pixels)
         with QSignalBlocker(self.input_size):
             self.input_size.clear()
             self.input_size.addItem(AUTO_SIZE, "")
-            sizes = [network_size(shape, round(DEFAULT_PIXELS * f)) for f in (0.5, 1, 2, 4)]
+            sizes = [network_size(shape, round(pixels * f)) for f in (0.5, 1, 2, 4)]
             for height, width in dict.fromkeys([*sizes, (360, 480), (720, 960)]):
                 self.input_size.addItem(f"{height} × {width}", f"{height}x{width}")
         self._show_size()

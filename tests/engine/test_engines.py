@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,8 @@ def test_auto_says_what_it_chose_and_why(tiny_card: Card) -> None:
 
 def test_default_size_follows_the_source(tiny_card: Card) -> None:
     assert open_engine(tiny_card, backend="torch", source_size=(540, 960)).info.input_size == (320, 544)
+    small = replace(tiny_card, input_size=(240, 320))
+    assert open_engine(small, backend="torch", source_size=(360, 480)).info.input_size == (240, 320)
     assert open_engine(tiny_card, backend="torch").info.input_size == tiny_card.input_size
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.base import EngineInfo, Size, network_size
 from segnet_live.errors import EngineError, UsageError
 from segnet_live.pipeline.governor import GovernedEngine, Governor, Step, Target, ladder
 
-STEPS = ladder((540, 960), strides=())
-STRIDED = ladder((540, 960))
+TOP = network_size((540, 960))
+STEPS = ladder((540, 960), TOP, strides=())
+STRIDED = ladder((540, 960), TOP)
 TOP = STEPS[0].cost
 
 

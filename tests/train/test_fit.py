@@ -204,3 +204,13 @@ def test_the_rate_rises_then_falls_to_zero(quick: FitConfig) -> None:
     assert learning_rate(config, 0.55) == pytest.approx(0.5)
     assert learning_rate(config, 1.0) == pytest.approx(0.0)
     assert learning_rate(replace(config, schedule="constant"), 0.9) == 1.0
+
+
+def test_a_network_trained_for_another_scale_runs_at_it(camvid: Path, quick: FitConfig, tmp_path: Path) -> None:
+    trained = run(replace(quick, zoom=0.5), camvid, tmp_path)
+    seen = []
+    trained.average.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    sample = trained.val[0]
+    trained.average.label_ids = lambda x: trained.average(x).argmax(1)
+    assert trained.segment(sample.rgb).shape == sample.labels.shape
+    assert seen[0][0] * seen[0][1] == pytest.approx(sample.labels.size / 4, rel=0.3)
