@@ -19,7 +19,7 @@ from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.data import LabelledSet, Sample, write_compact
 from train.package import shown_command
-from train.release import MODELS, fit_command, package_command
+from train.release import MODELS, fit_commands, package_command
 from train.sets import SETS
 
 
@@ -161,18 +161,17 @@ def _release(args: argparse.Namespace) -> None:
         return parsed
 
     for model in (name for name in MODELS if name in args.model):
-        fit = fit_command(
+        for fit in fit_commands(
             model,
             args.data,
             args.runs,
             gpu=torch.cuda.is_available(),
             minutes=args.minutes,
             hold_out_val=args.hold_out_val,
-        )
-        if ends_s < math.inf:
-            fit += ["--stop-after", f"{max(0.01, (ends_s - time.monotonic()) / 60):.2f}"]
-        if not _fit(step(fit)):
-            return
+        ):
+            left = ["--stop-after", f"{max(0.01, (ends_s - time.monotonic()) / 60):.2f}"] if ends_s < math.inf else []
+            if not _fit(step([*fit, *left])):
+                return
         _package(step(package_command(model, args.data, args.runs, args.out, hold_out_val=args.hold_out_val)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.train.conftest import interrupt_at
 from train.__main__ import main
 from train.checkpoint import load
 from train.package import shown_command
-from train.release import fit_command
+from train.release import fit_commands
 
 FAST = ["--crop", "64x32", "--batch", "2", "--epochs", "1", "--evaluations", "1", "--precision", "fp32"]
 ENGINE = ["--backend", "torch", "--size", "96x64"]
@@ -174,7 +175,11 @@ def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
 ) -> None:
     quick = ["--crop", "64x32", "--batch", "2", "--precision", "fp32"]
     monkeypatch.setattr("train.release.RENDERED", "0")
-    monkeypatch.setattr("train.__main__.fit_command", lambda *args, **options: [*fit_command(*args, **options), *quick])
+
+    def quick_ones(*args: Any, **options: Any) -> list[list[str]]:
+        return [[*command, *quick] for command in fit_commands(*args, **options)]
+
+    monkeypatch.setattr("train.__main__.fit_commands", quick_ones)
     runs, models = tmp_path / "runs", tmp_path / "models"
     command = ["release", "--data", str(camvid), "--runs", str(runs), "--out", str(models), "--minutes", "0.02"]
     command += ["--model", "segnet-basic", "segnet-fast"]
@@ -182,7 +187,7 @@ def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
     assert "not complete" in capsys.readouterr().out
     assert not models.exists()
     assert main(command) == 0
-    assert "segnet-fast/last.pt --distil" in capsys.readouterr().out, "the small one learns from the larger"
+    assert "--init" in capsys.readouterr().out, "the small one has two stages on a CPU"
     for name in ("segnet-basic", "segnet-fast"):
         card = read_card(models / name)
         assert card.architecture == name
@@ -192,11 +197,15 @@ def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
 
 @pytest.mark.parametrize("gpu", [True, False])
 def test_released_networks_are_trained_as_the_device_allows(tmp_path: Path, gpu: bool) -> None:
-    command = fit_command("segnet-fast", tmp_path, tmp_path, gpu=gpu, minutes=None, hold_out_val=True)
+    [command] = fit_commands("segnet-fast", tmp_path, tmp_path, gpu=gpu, minutes=None, hold_out_val=True)
     assert ("--compile" in command) == gpu
     assert "--teacher" not in command
     assert "--train-on-val" not in command
     (tmp_path / "segnet").mkdir()
     (tmp_path / "segnet" / "last.pt").touch()
-    command = fit_command("segnet-fast", tmp_path, tmp_path, gpu=gpu, minutes=None, hold_out_val=True)
+    [command] = fit_commands("segnet-fast", tmp_path, tmp_path, gpu=gpu, minutes=None, hold_out_val=True)
     assert command[command.index("--teacher") + 1] == str(tmp_path / "segnet" / "last.pt")
+    *early, last = fit_commands("segnet-basic", tmp_path, tmp_path, gpu=gpu, minutes=10, hold_out_val=False)
+    assert len(early) == (not gpu)
+    assert sum(float(stage[stage.index("--minutes") + 1]) for stage in (*early, last)) == pytest.approx(10)
+    assert last[-1] == str(tmp_path / "segnet-basic")
