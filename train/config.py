@@ -34,6 +34,7 @@ class FitConfig:
         zoom: mean scale of the crops' pictures, and the scale that the network runs at; 0.5 shows four times as much
             in a crop.
         appearance: strength of the crops' changes of light, lens and compression; 0 makes none.
+        calm: share of the run, at its end, with 0.3 of that strength.
         paste: chance that a class of the next crop is pasted over a crop; rendered: frames of the drive to add.
         leave_out: train on train + val without this drive, which is evaluated instead.
         train_on_val: for final weights; nothing is left to choose by, so the last ones count.
@@ -65,6 +66,7 @@ class FitConfig:
     thin: float = 0.0
     zoom: float = 1.0
     appearance: float = 1.0
+    calm: float = 0.0
     paste: float = 0.0
     rendered: int = 0
     leave_out: str = ""
@@ -96,8 +98,9 @@ class FitConfig:
             raise UsageError(f"only segnet has VGG16's encoder, {self.model} has not; drop --vgg16")
         if self.thin and self.model != "segnet-basic":
             raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not; drop --thin")
-        if not 0 <= self.thin <= 1:
-            raise UsageError(f"thin is {self.thin}; it is a share of the run, 0 to 1")
+        for name in ("thin", "calm"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it is a share of the run, 0 to 1")
         if not 0.25 <= self.zoom <= 4:
             raise UsageError(f"zoom is {self.zoom}; it must be from 0.25 to 4")
         if not 0 <= self.appearance <= 2:
@@ -139,7 +142,9 @@ def recipe(name: str, model: str) -> FitConfig:
             weight_power=1.0,
             select="G",
         )
-    return FitConfig(model, name, lr=2e-3 if model == "segnet-fast" else 1e-3, weight_power=0.35, boundary=1.0)
+    return FitConfig(
+        model, name, lr=2e-3 if model == "segnet-fast" else 1e-3, weight_power=0.35, boundary=1.0, calm=0.2
+    )
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -162,6 +167,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         ("--thin", float, "share of the run with every third tap of 7x7 kernels only (segnet-basic)"),
         ("--zoom", float, "scale of the pictures that the network learns from and runs at"),
         ("--appearance", float, "strength of the crops' changes of light, lens and compression, 0 for none, up to 2"),
+        ("--calm", float, "share of the run, at its end, in which those changes are weaker"),
         ("--paste", float, "chance that a class is pasted over from another crop"),
         ("--rendered", int, "rendered frames with exact labels to add to the training images"),
         ("--leave-out", str, "drive to leave out of train + val and to evaluate on"),

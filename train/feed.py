@@ -55,8 +55,12 @@ class Feed:
         self._rgb = torch.from_numpy(rgb).permute(0, 3, 1, 2).contiguous().to(device)
         self._labels = torch.from_numpy(labels).to(device)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """(N, 3, h, w) float32 of values 0..1 and (N, h, w) int64 class ids of one step, on the device."""
+    def batch(self, step: int, appearance: float = 1.0) -> tuple[Tensor, Tensor]:
+        """(N, 3, h, w) float32 of values 0..1 and (N, h, w) int64 class ids of one step, on the device.
+
+        Args:
+            appearance: strength of the changes of light and lens.
+        """
         config = self._config
         epoch, place = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self._sizes))
@@ -73,7 +77,7 @@ class Feed:
                 config.crop,
                 len(self._classes),
                 paste=config.paste,
-                appearance=config.appearance,
+                appearance=appearance,
                 zoom=config.zoom,
             )
             for i, image in enumerate(chosen)

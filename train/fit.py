@@ -29,7 +29,7 @@ from train.data import LabelledSet, Sample, class_frequencies, median_frequency_
 from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from train.feed import Feed
 from train.losses import balanced_cross_entropy, distillation, lovasz_softmax
-from train.optimise import learning_rate, make_optimiser, move_average, settle_statistics
+from train.optimise import appearance, learning_rate, make_optimiser, move_average, settle_statistics
 from train.processes import Processes
 from train.stop import StopRequest
 from train.thin import ThinConv2d
@@ -168,10 +168,11 @@ class Run:
             self.thin = False
             self._widen()
             self.optimiser.state.clear()  # the other taps have no moments yet
-        rate = learning_rate(config, self.progress if config.minutes else self._progress_after(self.step + 1))
+        progress = self.progress if config.minutes else self._progress_after(self.step + 1)
+        rate = learning_rate(config, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        rgb, labels = self.feed.batch(self.step)
+        rgb, labels = self.feed.batch(self.step, appearance(config, progress))
         x = self._normalised(rgb)
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout, the same after a resumption
         self.network.train()

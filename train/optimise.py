@@ -1,4 +1,4 @@
-"""Learning rate, optimiser, averaged weights and batch-norm statistics."""
+"""Learning rate, strength of the crops' changes, optimiser, averaged weights and batch-norm statistics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from train.config import FitConfig
+
+CALM = 0.3
+"""Strength of the changes of light and lens in the calm end of a run, as a share of what it was before."""
 
 
 def learning_rate(config: FitConfig, progress: float) -> float:
@@ -24,6 +27,11 @@ def learning_rate(config: FitConfig, progress: float) -> float:
     since = progress - config.thin
     rise = max(since / config.warmup, 1e-3) if config.thin and 0 <= since < config.warmup else 1.0
     return rise * config.lr * 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
+
+
+def appearance(config: FitConfig, progress: float) -> float:
+    """Strength of the crops' changes of light and lens at `progress` 0..1: calmer at the end of the run."""
+    return config.appearance * (CALM if progress > 1 - config.calm else 1.0)
 
 
 def make_optimiser(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:

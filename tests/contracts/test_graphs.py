@@ -17,7 +17,7 @@ from tests.contracts.conftest import Record
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore")]
 
-RELEASE_SIZE, WIDE_SIZE, ODD_SIZE = (360, 480), (320, 576), (45, 59)
+RELEASE_SIZE, BASIC_SIZE, WIDE_SIZE, ODD_SIZE = (360, 480), (240, 320), (320, 576), (45, 59)
 GRAPHS = [
     pytest.param("segnet", SLICES, id="segnet-slices"),
     pytest.param("segnet", RESIZE, id="segnet-resize"),
@@ -46,7 +46,9 @@ def picture(size: tuple[int, int]) -> torch.Tensor:
     return torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("size", [RELEASE_SIZE, WIDE_SIZE, ODD_SIZE], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    "size", [RELEASE_SIZE, BASIC_SIZE, WIDE_SIZE, ODD_SIZE], ids=lambda size: f"{size[0]}x{size[1]}"
+)
 @pytest.mark.parametrize(("name", "pooling"), GRAPHS)
 def test_fp16_graph_converts_wholly_into_one_engine(
     record: Record, name: str, pooling: Pooling, size: tuple[int, int]

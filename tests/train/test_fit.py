@@ -77,6 +77,21 @@ def test_a_call_that_is_up_ends_early_and_the_next_goes_on(camvid: Path, quick: 
     assert run(quick, camvid, out).go()
 
 
+def test_crops_change_less_in_the_calm_end(
+    camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    batch = Feed.batch
+
+    def watched(self: Feed, step: int, appearance: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(appearance)
+        return batch(self, step, appearance)
+
+    monkeypatch.setattr(Feed, "batch", watched)
+    assert run(replace(quick, appearance=0.5, calm=0.4), camvid, tmp_path).go()
+    assert seen == pytest.approx([0.5] * 3 + [0.15] * 3)
+
+
 def test_compiling_takes_no_part_of_the_minutes(
     camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
