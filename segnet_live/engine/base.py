@@ -60,25 +60,32 @@ def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
     """The network's (height, width) for frames of `source`: about `pixels`, and the source's aspect ratio.
 
     The source's own size, or one of exactly its aspect ratio, if that is possible in multiples of 8: nothing is
-    squeezed then. Else the one in multiples of 32 that squeezes least. 4:3 gives 360x480, 16:9 gives 320x576.
+    squeezed then. Else one in multiples of 32, or of 16 where those squeeze. 4:3 gives 360x480, 16:9 gives 320x544.
     """
     height, width = source
     for scale in (1.0, math.sqrt(pixels / (height * width))):
         size = (round(height * scale / 8) * 8, round(width * scale / 8) * 8)
         if min(size) and size[0] * width == size[1] * height and abs(math.log(size[0] * size[1] / pixels)) < 0.1:
             return size
-    ideal = math.sqrt(pixels * height / width)
-    best: tuple[float, Size] | None = None
-    for rows in {max(1, math.floor(ideal / STRIDE)), max(1, math.ceil(ideal / STRIDE))}:
-        for columns in {max(1, f(pixels / (rows * STRIDE) / STRIDE)) for f in (math.floor, math.ceil)}:
-            candidate = (rows * STRIDE, columns * STRIDE)
-            squeeze = abs(math.log(candidate[1] / candidate[0] * height / width))
-            excess = abs(math.log(candidate[0] * candidate[1] / pixels))
-            score = squeeze + 0.5 * excess
-            if best is None or score < best[0]:
-                best = (score, candidate)
-    assert best is not None
-    return best[1]
+    coarse, fine = (_on_grid(source, pixels, stride) for stride in (STRIDE, STRIDE // 2))
+    return coarse if _squeeze(coarse, source) < 0.07 else min(coarse, fine, key=lambda size: _squeeze(size, source))
+
+
+def _squeeze(size: Size, source: Size) -> float:
+    """How far the aspect ratios of two sizes are apart, as a logarithm."""
+    return abs(math.log(size[1] / size[0] * source[0] / source[1]))
+
+
+def _on_grid(source: Size, pixels: int, stride: int) -> Size:
+    """About `pixels` in multiples of `stride`, none below `STRIDE`, and about the aspect ratio of `source`."""
+
+    def near(ideal: float) -> set[int]:
+        return {max(STRIDE, f(ideal / stride) * stride) for f in (math.floor, math.ceil)}
+
+    candidates = [
+        (rows, columns) for rows in near(math.sqrt(pixels * source[0] / source[1])) for columns in near(pixels / rows)
+    ]
+    return min(candidates, key=lambda size: _squeeze(size, source) + 0.5 * abs(math.log(size[0] * size[1] / pixels)))
 
 
 def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

@@ -23,6 +23,14 @@ def test_frames_of_about_the_right_size_are_not_resampled() -> None:
     assert network_size((361, 481)) == (352, 480), "pooling halves: multiples of 8 are needed"
 
 
+@pytest.mark.parametrize("pixels", [240 * 320, 180 * 240])
+def test_small_networks_squeeze_no_more_than_large_ones(pixels: int) -> None:
+    for source in [(540, 960), (1080, 1920), (600, 960), (1280, 720)]:
+        height, width = network_size(source, pixels)
+        assert width / height == pytest.approx(source[1] / source[0], rel=0.07)
+        assert 0.75 < height * width / pixels < 1.3
+
+
 def test_an_aspect_ratio_that_multiples_of_8_can_have_is_kept_exactly() -> None:
     assert network_size((480, 640)) == (360, 480)
     assert network_size((1080, 1440)) == (360, 480)
