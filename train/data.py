@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
+from segnet_live.engine.base import Size, network_size
 from segnet_live.errors import DataError, OutputError
 from segnet_live.frame import LabelMap
 
@@ -164,6 +165,11 @@ def consecutive(earlier: str, later: str, frames: int = 3) -> bool:
     """True if two names are of one recording, at most `frames` of its frames apart (CamVid's val: 2 at 30 Hz)."""
     a, b = re.fullmatch(r"(.*?)(\d+)", earlier), re.fullmatch(r"(.*?)(\d+)", later)
     return bool(a and b and a[1] == b[1] and 0 < int(b[2]) - int(a[2]) <= frames)
+
+
+def size_at(source: Size, zoom: float) -> Size:
+    """The network's (height, width) for images of `source` shown at `zoom`; their own at 1."""
+    return source if zoom == 1 else network_size(source, round(source[0] * source[1] * zoom**2))
 
 
 def class_frequencies(samples: Sequence[Sample], classes: ClassSet) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from segnet_live.engine.base import fit_input, labels_at, network_size
+from segnet_live.engine.base import fit_input, labels_at
 from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.frame import LabelMap
 from segnet_live.nets.pooling import EXACT
@@ -25,7 +25,7 @@ from segnet_live.nets.segnet import Network
 from train.checkpoint import load, save
 from train.config import FitConfig, require_same
 from train.curves import Row, write_curves
-from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights
+from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
 from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from train.feed import Feed
 from train.losses import balanced_cross_entropy, distillation, lovasz_softmax
@@ -274,10 +274,8 @@ class Run:
         """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids by the averaged network, run at the recipe's zoom."""
         device = self.processes.device
         source = (rgb.shape[0], rgb.shape[1])
-        zoom = self.config.zoom
-        size = source if zoom == 1 else network_size(source, round(source[0] * source[1] * zoom**2))
-        fitted = fit_input(rgb, size)
-        x = torch.from_numpy(fitted).to(device).permute(2, 0, 1)[None].float() / 255
+        fitted = torch.from_numpy(fit_input(rgb, size_at(source, self.config.zoom))).to(device)
+        x = fitted.permute(2, 0, 1)[None].float() / 255
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             labels: LabelMap = self.average.label_ids(self._normalised(x))[0].to("cpu", torch.uint8).numpy()
         return labels_at(labels, source)

@@ -16,11 +16,10 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from segnet_live.card import Card, read_card
-from segnet_live.engine.base import network_size
 from segnet_live.engine.load import load_network
 from segnet_live.errors import OutputError
 from train.checkpoint import Checkpoint, current_commit
-from train.data import LabelledSet
+from train.data import LabelledSet, size_at
 from train.evaluate import write_json
 
 INPUT_SIZE = (360, 480)
@@ -50,7 +49,7 @@ def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name:
         "arguments": {key: value for key, value in config.get("arguments", {}).items() if key != "dropout"},
         "classes": [{"name": n, "colour": c} for n, c in zip(classes.names, classes.colours, strict=True)],
         "void_id": classes.void_id,
-        "input_size": list(network_size(INPUT_SIZE, round(INPUT_SIZE[0] * INPUT_SIZE[1] * config.get("zoom", 1) ** 2))),
+        "input_size": list(size_at(INPUT_SIZE, config.get("zoom", 1))),
         "normalisation": {"mean": config.get("mean", labelled.mean), "std": config.get("std", labelled.std)},
         "licence": f"{labelled.licence} (as the data the weights were trained on)",
         "training": {

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch._dynamo
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
@@ -72,10 +71,12 @@ class InductorEngine:
         pooling = MASK if network.pooling is MASK else RESIZE
         deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision]).to(device)
         deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        from torch._dynamo import config as dynamo  # takes a second to import, and the first frame needs none of it
+
         use_true_fp32()
         try:
             # Dynamo counts all networks that a process ever compiled as versions of one function, and stops at eight
-            limit = torch._dynamo.config.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED)
+            limit = dynamo.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED)
             with alone(), fastest_convolutions(), limit:
                 compiled = torch.compile(deploy, fullgraph=True, dynamic=False)
                 self._loop = FrameLoop(compiled, size, torch.device(device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pynvml
@@ -132,3 +133,7 @@ def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> N
         order.append("first")
     threads[1].join(30)
     assert order == ["cancelled", "first", "third"]
+
+
+def test_ordinary_tests_see_no_gpu() -> None:
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
