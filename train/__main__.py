@@ -280,27 +280,23 @@ def _package(args: argparse.Namespace) -> None:
             card = read_card(card.folder)
             for split in args.split:
                 figures = _measured(card, labelled.load(args.data, split), args)
-                parts = [
-                    "evaluate",
-                    "--model",
-                    card.name,
-                    "--set",
-                    labelled.name,
-                    "--data",
-                    str(args.data),
-                    "--split",
-                    split,
-                ]
                 if split in fields["training"]["data"].split():
                     figures["caution"] = "the weights were trained on these images"
-                backend, precision = figures["measured_with"].split(",")[0].split()
-                parts += ["--backend", backend, "--precision", precision]
-                if args.size is not None:
-                    parts += ["--size", f"{args.size[0]}x{args.size[1]}"]
-                fields["metrics"][f"{labelled.name} {split}"] = figures | {"command": shown_command(parts)}
+                figures["command"] = _command_of(figures["measured_with"], card.name, labelled.name, split, args)
+                fields["metrics"][f"{labelled.name} {split}"] = figures
             write_json(card.folder / "card.json", fields)
         install(card.folder, args.out / card.name)
     print(f"{args.out / card.name}: card.json and weights.safetensors")
+
+
+def _command_of(measured_with: str, model: str, set_name: str, split: str, args: argparse.Namespace) -> str:
+    """The command that measures again what `_measured` gave for `split`."""
+    backend, precision = measured_with.split(",")[0].split()
+    subject = f"evaluate --model {model} --set {set_name}".split()
+    parts = [*subject, "--data", str(args.data), "--split", split, "--backend", backend, "--precision", precision]
+    if args.size is not None:
+        parts += ["--size", f"{args.size[0]}x{args.size[1]}"]
+    return shown_command(parts)
 
 
 def _compact(args: argparse.Namespace) -> None:
