@@ -19,6 +19,7 @@ from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.data import LabelledSet, Sample, write_compact
 from train.package import shown_command
+from train.rebalance import KEPT_POWER, take_back
 from train.release import MODELS, fit_commands, package_command
 from train.sets import SETS
 
@@ -83,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="measure on this set and write the figures on the card"
     )
     command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")
+    command.add_argument(
+        "--balancing",
+        type=float,
+        default=KEPT_POWER,
+        metavar="POWER",
+        help="power of the class balancing that stays, of what the release recipe trained with (default %(default)s)",
+    )
     command.set_defaults(run=_package, smooth=False)
 
     command = commands.add_parser("release", help="fit and package every network on CamVid, in one go")
@@ -261,7 +269,6 @@ def _package(args: argparse.Namespace) -> None:
     from train.calibrate import input_maxima
     from train.evaluate import write_json
     from train.package import install, read_fields, scratch_folder
-    from train.rebalance import take_back
 
     config = read_checkpoint(args.checkpoint).config
     labelled = SETS[config.get("set", "camvid")]
@@ -270,7 +277,7 @@ def _package(args: argparse.Namespace) -> None:
         if args.data is not None:
             training_samples = labelled.load(args.data, "train")
             if config.get("recipe") == "release" and config.get("weight_power"):
-                card = take_back(card, labelled, training_samples, config["weight_power"])
+                card = take_back(card, labelled, training_samples, config["weight_power"], args.balancing)
             fields = read_fields(card)
             fields["int8"] = {
                 "maxima": input_maxima(card, training_samples),

@@ -15,6 +15,8 @@ BASIC_ON_CPU = (
     (0.55, "--thin 0.5 --zoom 0.67 --crop 160x192 --batch 6 --lr 2e-3 --weight-power 0.7"),
 )
 """SegNet-Basic's stages where its 7x7 kernels are slow, each with its share of the time: see train/README.md."""
+BASIC_BALANCING = "0.5"
+"""It is less sure of its classes than the others, and keeps more of the balancing."""
 
 
 def fit_commands(
@@ -52,4 +54,5 @@ def fit_commands(
 def package_command(model: str, data: Path, runs: Path, out: Path, *, hold_out_val: bool) -> list[str]:
     """The arguments of `python -m train` that package what `fit_commands` trained."""
     checkpoint = runs / model / ("best.pt" if hold_out_val else "last.pt")
-    return ["package", "--checkpoint", str(checkpoint), "--data", str(data), "--out", str(out)]
+    command = ["package", "--checkpoint", str(checkpoint), "--data", str(data), "--out", str(out)]
+    return [*command, "--balancing", BASIC_BALANCING] if model == "segnet-basic" else command

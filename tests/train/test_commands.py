@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -54,8 +53,6 @@ def test_a_packaged_model_says_what_it_is_and_measures_as_its_card_says(
     stored = load_weights(card)
     average = load(checkpoint)["average"]
     assert {t.dtype.name for t in stored.values() if t.ndim > 1} == {"float16"}
-    bias = stored.pop("classifier.bias")
-    assert card.training["balancing_taken_back"] > 0 or np.allclose(bias, average["classifier.bias"].numpy())
     for name, tensor in stored.items():
         torch.testing.assert_close(torch.from_numpy(tensor).float(), average[name], rtol=1e-3, atol=1e-4)
     assert not list(models.glob(".package*"))
