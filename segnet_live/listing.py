@@ -89,13 +89,16 @@ def _parity(cards: list[Card]) -> Table | str:
 
 
 def _metrics(card: Card) -> str:
-    """One line for each data set the card has figures of."""
+    """One line for each data set the card has figures of; figures on images that were trained on say so."""
     lines = []
     for where, figures in card.metrics.items():
         found = figures if isinstance(figures, dict) else {}
+        if f"{where}, held out" in card.metrics:
+            continue
         shown = ", ".join(f"{name} {value:.3f}" for name in SHOWN if isinstance(value := found.get(name), float))
         if shown:
-            lines.append(f"{where}: {shown}")
+            trained_on = " (trained on these images)" if "caution" in found else ""
+            lines.append(f"{where}: {shown}{trained_on}")
     return "\n".join(lines)
 
 

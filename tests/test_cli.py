@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,23 @@ def test_models_lists_what_the_cards_say(tiny_card: Card, capsys: pytest.Capture
     listed = capsys.readouterr().out
     for fact in (tiny_card.name, tiny_card.architecture, "360x480", "11", tiny_card.licence):
         assert fact in listed
+
+
+def test_models_tells_figures_on_images_that_were_trained_on(
+    tiny_card: Card, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tiny_card.folder / "card.json"
+    fields = json.loads(path.read_text())
+    seen = {"mIoU": 0.75, "caution": "the weights were trained on these images"}
+    for metrics, shown in (
+        ({"camvid val": seen}, "camvid val: mIoU 0.750 (trained on these images)"),
+        ({"camvid val": seen, "camvid val, held out": {"mIoU": 0.625}}, "camvid val, held out: mIoU 0.625"),
+    ):
+        path.write_text(json.dumps(fields | {"metrics": metrics}))
+        assert main(["models", "--dir", str(tiny_card.folder.parent)]) == 0
+        table = " ".join(capsys.readouterr().out.split())
+        assert all(word in table for word in shown.split())
+        assert ("0.750" in table) == ("0.750" in shown)
 
 
 def test_models_counts_trained_numbers_only(tiny_card: Card) -> None:

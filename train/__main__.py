@@ -85,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")
     command.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="measure this one too, from before the splits joined the training: its figures are the honest ones",
+    )
+    command.add_argument(
         "--balancing",
         type=float,
         default=KEPT_POWER,
@@ -266,34 +272,58 @@ def _packaged(
 
 
 def _package(args: argparse.Namespace) -> None:
-    from train.calibrate import input_maxima
     from train.evaluate import write_json
     from train.package import install, read_fields, scratch_folder
 
-    config = read_checkpoint(args.checkpoint).config
-    labelled = SETS[config.get("set", "camvid")]
+    if args.held_out is not None and args.data is None:
+        raise UsageError("--held-out is measured on --data; pass both")
+    labelled = SETS[read_checkpoint(args.checkpoint).config.get("set", "camvid")]
     with scratch_folder(args.out) as scratch:
-        card = _packaged(args.checkpoint, args.model, labelled, Path(scratch), args.name)
+        card = _finished(args.checkpoint, labelled, Path(scratch), args)
+        fields = read_fields(card)
         if args.data is not None:
-            training_samples = labelled.load(args.data, "train")
-            if config.get("recipe") == "release" and config.get("weight_power"):
-                card = take_back(card, labelled, training_samples, config["weight_power"], args.balancing)
-            fields = read_fields(card)
-            fields["int8"] = {
-                "maxima": input_maxima(card, training_samples),
-                "data": f"{labelled.name} train",
-            }
-            write_json(card.folder / "card.json", fields)
-            card = read_card(card.folder)
-            for split in args.split:
-                figures = _measured(card, labelled.load(args.data, split), args)
-                if split in fields["training"]["data"].split():
-                    figures["caution"] = "the weights were trained on these images"
-                figures["command"] = _command_of(figures["measured_with"], card.name, labelled.name, split, args)
-                fields["metrics"][f"{labelled.name} {split}"] = figures
-            write_json(card.folder / "card.json", fields)
+            fields["metrics"] = _metrics(card, labelled, args)
+        if args.held_out is not None:
+            earlier = _finished(args.held_out, labelled, Path(scratch) / "held-out", args)
+            for where, figures in _metrics(earlier, labelled, args).items():
+                if "caution" in figures:
+                    raise UsageError(f"{args.held_out} was trained on {where} too; pass one from before as --held-out")
+                del figures["command"]  # these weights are not the ones that it would measure
+                fields["metrics"][f"{where}, held out"] = figures | {"weights_of": earlier.training["command"]}
+        write_json(card.folder / "card.json", fields)
         install(card.folder, args.out / card.name)
     print(f"{args.out / card.name}: card.json and weights.safetensors")
+
+
+def _finished(checkpoint: Path, labelled: LabelledSet, folder: Path, args: argparse.Namespace) -> Card:
+    """The model in `folder`, with balancing taken back and ranges for int8 if there is data; without figures."""
+    from train.calibrate import input_maxima
+    from train.evaluate import write_json
+    from train.package import read_fields
+
+    config = read_checkpoint(checkpoint).config
+    card = _packaged(checkpoint, args.model, labelled, folder, args.name)
+    if args.data is None:
+        return card
+    samples = labelled.load(args.data, "train")
+    if config.get("recipe") == "release" and config.get("weight_power"):
+        card = take_back(card, labelled, samples, config["weight_power"], args.balancing)
+    fields = read_fields(card)
+    fields["int8"] = {"maxima": input_maxima(card, samples), "data": f"{labelled.name} train"}
+    write_json(card.folder / "card.json", fields)
+    return read_card(card.folder)
+
+
+def _metrics(card: Card, labelled: LabelledSet, args: argparse.Namespace) -> dict[str, Any]:
+    """The figures of `card` on each split, with the command that measures them again."""
+    metrics = {}
+    for split in args.split:
+        figures = _measured(card, labelled.load(args.data, split), args)
+        if split in card.training["data"].split():
+            figures["caution"] = "the weights were trained on these images"
+        figures["command"] = _command_of(figures["measured_with"], card.name, labelled.name, split, args)
+        metrics[f"{labelled.name} {split}"] = figures
+    return metrics
 
 
 def _command_of(measured_with: str, model: str, set_name: str, split: str, args: argparse.Namespace) -> str:

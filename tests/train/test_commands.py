@@ -59,6 +59,12 @@ def test_a_packaged_model_says_what_it_is_and_measures_as_its_card_says(
     assert "caution" not in card.metrics["camvid val"]
     assert main([*package, *ENGINE, "--split", "train"]) == 0
     assert "trained on" in read_card(models / "tiny").metrics["camvid train"]["caution"]
+    assert main([*package, *ENGINE, "--split", "train", "--held-out", str(checkpoint)]) == 2
+    assert "was trained on camvid train too" in capsys.readouterr().err
+    assert main([*package, *ENGINE, "--held-out", str(checkpoint)]) == 0
+    held_out = read_card(models / "tiny").metrics["camvid val, held out"]
+    assert held_out["mIoU"] == card.metrics["camvid val"]["mIoU"]
+    assert "--out run" in held_out["weights_of"]
     assert main([*package, *ENGINE]) == 0
 
     evaluate = ["evaluate", "--model", str(models / "tiny"), "--data", str(camvid), "--json", str(figures), *ENGINE]
