@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 from segnet_live import __version__
 from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec
 from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.leave import leave
+from segnet_live.exit import leave
 
 COMMANDS = {
-    "models": ("segnet_live.listing", "list the installed models"),
-    "doctor": ("segnet_live.doctor", "check this machine and every engine on it"),
-    "compile": ("segnet_live.compiling", "make engines ahead of their use"),
-    "cache": ("segnet_live.cached", "list or clear the compiled engines"),
+    "models": ("segnet_live.commands.models", "list the installed models"),
+    "doctor": ("segnet_live.commands.doctor", "check this machine and every engine on it"),
+    "compile": ("segnet_live.commands.compile", "make engines ahead of their use"),
+    "cache": ("segnet_live.commands.cache", "list or clear the compiled engines"),
     "bench": ("segnet_live.bench", "time every model on every engine of this machine"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""

@@ -14,7 +14,7 @@ from typing import Any
 from segnet_live.card import Card, find_card, read_card
 from segnet_live.engine.base import Engine
 from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.leave import leave
+from segnet_live.exit import leave
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.data import LabelledSet, Sample, write_compact

@@ -10,38 +10,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from segnet_live import __version__
-from segnet_live.errors import SegnetLiveError
+from segnet_live.commands.finding import Finding
 
-State = Literal["ok", "absent", "failed"]
 COLOURS = {"ok": "green", "absent": "yellow", "failed": "red"}
 QT_PROBE = "from PyQt6.QtGui import QGuiApplication as A; a = A([]); print(a.platformName())"
 PROBE_TIMEOUT_S = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report.
-
-    Attributes:
-        what: the thing looked at.
-        state: "absent" is no fault: the app works without it, or with something slower.
-        found: a version, a name or a figure.
-        advice: what to do about it; "" where nothing need be done.
-    """
-
-    what: str
-    state: State
-    found: str
-    advice: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     findings = _report(console, f"segnet-live {__version__} on this machine", list(machine()))
     if not arguments.no_engines:
         console.print("building a small network on every engine; TensorRT takes a minute or more ...")
-        from segnet_live.trials import trials
+        from segnet_live.commands.doctor_engines import trials
 
         findings += _report(console, "engines, compared with PyTorch eager on the CPU", list(trials()))
     failed = [finding.what for finding in findings if finding.state == "failed"]
@@ -252,12 +232,3 @@ def _cache() -> Finding:
         advice = "make it writable, or compiling is repeated at every start"
         return Finding("cache", "failed", f"{folder} cannot be written ({error.strerror})", advice)
     return Finding("cache", "ok", str(folder))
-
-
-def failure(what: str, error: Exception) -> Finding:
-    """An engine that did not run, or did something else, as a finding."""
-    if isinstance(error, SegnetLiveError):
-        found, _, advice = str(error).partition("; ")
-        return Finding(what, "failed", found, advice)
-    text = str(error).strip().splitlines()
-    return Finding(what, "failed", f"{type(error).__name__}: {text[0] if text else ''}", "report this line")

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from segnet_live import cached, cli, compiling, doctor, trials
+from segnet_live import cli
 from segnet_live.card import Card
+from segnet_live.commands import cache as cache_command
+from segnet_live.commands import compile as compile_command
+from segnet_live.commands import doctor, doctor_engines
 from segnet_live.engine import parity
 from segnet_live.engine.cache import EngineCache
 from segnet_live.engine.choose import open_engine
@@ -40,7 +43,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def without_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "trials", lambda: iter(()))
+    monkeypatch.setattr(doctor_engines, "trials", lambda: iter(()))
 
 
 def test_everything_is_looked_at() -> None:
@@ -81,7 +84,7 @@ def test_exit_code(
 
 
 def test_engines_of_this_machine_agree_with_eager() -> None:
-    findings = {finding.what: finding for finding in trials.trials()}
+    findings = {finding.what: finding for finding in doctor_engines.trials()}
     assert list(findings) == ["torch on the CPU", "openvino", "torch on the GPU", "inductor", "tensorrt"]
     assert findings["openvino"].state == "ok"
     assert not [finding for finding in findings.values() if finding.state == "failed"]
@@ -90,7 +93,7 @@ def test_engines_of_this_machine_agree_with_eager() -> None:
 def test_an_engine_that_disagrees_or_crashes_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong:
         def segment(self, rgb: object) -> object:
-            return trials.picture()[..., 0] * 0 + 77
+            return doctor_engines.picture()[..., 0] * 0 + 77
 
     def crash() -> object:
         raise RuntimeError("CUDA error: an illegal memory access\nmore")
@@ -99,8 +102,8 @@ def test_an_engine_that_disagrees_or_crashes_is_a_failure(monkeypatch: pytest.Mo
     wrong = Wrong()
     wrong.info, wrong.close = None, lambda: None  # type: ignore[attr-defined]
     engines = [("wrong", ready, lambda: wrong), ("crash", ready, crash)]
-    monkeypatch.setattr(trials, "_engines", lambda card, folder: iter(engines))
-    findings = {finding.what: finding for finding in trials.trials()}
+    monkeypatch.setattr(doctor_engines, "_engines", lambda card, folder: iter(engines))
+    findings = {finding.what: finding for finding in doctor_engines.trials()}
     assert "only 0.00% of pixels agree" in findings["wrong"].found
     assert findings["crash"].found == "RuntimeError: CUDA error: an illegal memory access"
 
@@ -133,7 +136,7 @@ def test_compile_refuses_sizes_that_are_none(size: str, capsys: pytest.CaptureFi
 
 
 def test_the_fastest_backend_without_a_gpu_is_openvino() -> None:
-    assert compiling.fastest() == "openvino"
+    assert compile_command.fastest() == "openvino"
 
 
 @pytest.mark.usefixtures("wide")
@@ -153,4 +156,4 @@ def test_cache_lists_engines_and_deletes_all(
         assert expected in said
     assert cli.main(["cache", "clear"]) == 0
     assert "deleted 3 files" in capsys.readouterr().out
-    assert cached._tensorrt() == []
+    assert cache_command._tensorrt() == []

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from segnet_live.card import Card, read_card
-from segnet_live.doctor import Finding, failure
+from segnet_live.commands.finding import Finding, failure
 from segnet_live.engine.base import Engine, Size
 from segnet_live.engine.choose import open_engine
 from segnet_live.engine.eager import EagerEngine
