@@ -177,7 +177,7 @@ def test_models_tells_figures_on_images_that_were_trained_on(
 
 def test_models_counts_trained_numbers_only(tiny_card: Card) -> None:
     from segnet_live.commands.models import parameters
-    from segnet_live.engine.load import load_network
+    from segnet_live.nets.load import load_network
 
     assert parameters(tiny_card) == sum(p.numel() for p in load_network(tiny_card).parameters())
 

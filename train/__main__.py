@@ -191,8 +191,8 @@ def _release(args: argparse.Namespace) -> None:
 
 def _opened(card: Card, args: argparse.Namespace, source: tuple[int, int]) -> Engine:
     """The engine the options ask for, for frames of `source` (height, width)."""
-    from segnet_live.engine.choose import open_engine, runs_on_gpu
-    from segnet_live.pipeline.smooth import SmoothedEngine
+    from segnet_live.engine.open import open_engine, runs_on_gpu
+    from segnet_live.engine.smoothing import SmoothedEngine
 
     # `auto` changes engines in mid-run there, and a figure is of one engine
     backend = "torch" if args.backend == "auto" and runs_on_gpu("auto") else args.backend

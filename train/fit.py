@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from segnet_live.engine.base import fit_input, labels_at
+from segnet_live.engine.resize import fit_input, labels_at
 from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.frame import LabelMap
 from segnet_live.nets.pooling import EXACT

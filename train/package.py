@@ -16,8 +16,8 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from segnet_live.card import Card, read_card
-from segnet_live.engine.load import load_network
 from segnet_live.errors import OutputError
+from segnet_live.nets.load import load_network
 from train.checkpoint import Checkpoint, current_commit
 from train.data import LabelledSet, size_at
 from train.evaluate import write_json

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from segnet_live.card import find_card
-from segnet_live.engine.load import load_network
 from segnet_live.errors import DataError, UsageError
+from segnet_live.nets.load import load_network
 from segnet_live.nets.segnet import NETWORKS, Network, SegNet
 from train.checkpoint import read_checkpoint
 from train.config import FitConfig

@@ -120,7 +120,7 @@ def _engines(backends: str | None, precisions: str | None) -> tuple[tuple[str, s
 
 def _present() -> tuple[str, ...]:
     """Backends worth trying here: those of the GPU only where there is one."""
-    from segnet_live.engine.choose import has_nvidia_gpu
+    from segnet_live.engine.open import has_nvidia_gpu
 
     return BACKENDS[1:] if has_nvidia_gpu() else ("openvino", "torch")
 

@@ -14,8 +14,9 @@ from segnet_live.bench.measure import Timing, interleaved, timed_ms
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
 from segnet_live.card import Card
 from segnet_live.config import SourceSpec
-from segnet_live.engine.base import Engine, EngineInfo, Size, fit_input, labels_at
-from segnet_live.engine.choose import open_engine
+from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.open import open_engine
+from segnet_live.engine.resize import fit_input, labels_at
 from segnet_live.errors import EngineError
 from segnet_live.overlay import Overlay
 from segnet_live.quality import Confusion
@@ -156,7 +157,7 @@ def measure(plan: Plan, frames: Sequence[RGB]) -> Report:
 
 def _ours(card: Card, plan: Plan, opened: ExitStack, missing: list[tuple[str, str]]) -> Iterator[_Contender]:
     from segnet_live.bench.network import gflop, parameters
-    from segnet_live.engine.load import load_network
+    from segnet_live.nets.load import load_network
 
     size = plan.size or card.input_size
     network = load_network(card)

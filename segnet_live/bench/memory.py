@@ -16,7 +16,7 @@ import psutil
 
 from segnet_live.card import Card
 from segnet_live.engine.base import Size
-from segnet_live.engine.choose import open_engine
+from segnet_live.engine.open import open_engine
 from segnet_live.errors import EngineError
 
 P = ParamSpec("P")

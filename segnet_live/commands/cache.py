@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show or delete; what is deleted is compiled again when it is next needed."""
-    from segnet_live.engine.cache import clear
+    from segnet_live.engine.artifacts import clear
 
     console = Console(highlight=False)
     folder = cache_dir()
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tensorrt() -> list[tuple[str, ...]]:
-    from segnet_live.engine.cache import EngineCache, age
+    from segnet_live.engine.artifacts import EngineCache, age
 
     rows: list[tuple[str, ...]] = []
     for entry in EngineCache().entries():
@@ -66,7 +66,7 @@ def _tensorrt() -> list[tuple[str, ...]]:
 
 def _openvino() -> list[tuple[str, ...]]:
     """Converted models; OpenVINO's own compiled forms of them lie in one folder and are counted together."""
-    from segnet_live.engine.cache import age
+    from segnet_live.engine.artifacts import age
 
     folder = cache_dir("openvino")
     rows: list[tuple[str, ...]] = []

@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SegnetLiveError: the first engine that cannot be made; those before it are kept.
     """
-    from segnet_live.engine.base import network_size
-    from segnet_live.engine.choose import open_engine
+    from segnet_live.engine.open import open_engine
     from segnet_live.engine.parity import measure, remember
+    from segnet_live.engine.resize import network_size
 
     asked = [_size(text) for text in arguments.size or []]
     cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL]]

@@ -28,13 +28,13 @@ import torch
 from segnet_live import paths
 from segnet_live.card import Card, read_card
 from segnet_live.engine import parity
+from segnet_live.engine.artifacts import EngineCache, Entry, Facts
 from segnet_live.engine.base import Size
-from segnet_live.engine.cache import EngineCache, Entry, Facts
 from segnet_live.engine.gpu import Cancelled, as_engine_error, first_line, gpu, release_cached
-from segnet_live.engine.load import load_network
 from segnet_live.engine.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.errors import EngineError, SegnetLiveError
 from segnet_live.nets.deploy import GRAPH_REVISION, Deploy
+from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import MASK, RESIZE, SLICES, Pooling
 from segnet_live.nets.segnet import Network
 

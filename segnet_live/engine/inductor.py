@@ -25,10 +25,10 @@ from segnet_live.engine.gpu import (
     release_cached,
     use_true_fp32,
 )
-from segnet_live.engine.load import load_network
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import MASK, RESIZE
 
 MOST_COMPILED = 1024

@@ -16,8 +16,9 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from segnet_live.card import Card, read_weights
-from segnet_live.engine.base import EngineInfo, Size, fit_input
+from segnet_live.engine.base import EngineInfo, Size
 from segnet_live.engine.int8 import quantise
+from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 from segnet_live.paths import cache_dir
@@ -61,8 +62,8 @@ def _convert(card: Card, size: Size, manifest: Path) -> None:
     """Write the deployed network as OpenVINO IR; the manifest comes last and makes it valid."""
     import torch
 
-    from segnet_live.engine.load import load_network
     from segnet_live.nets.deploy import Deploy
+    from segnet_live.nets.load import load_network
     from segnet_live.nets.pooling import MASK, SLICES
 
     network = load_network(card)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segnet_live.card import Card
+from segnet_live.engine.artifacts import Entry
 from segnet_live.engine.base import EngineInfo, Size
-from segnet_live.engine.cache import Entry
 from segnet_live.engine.frame_loop import FrameLoop
 from segnet_live.engine.gpu import as_engine_error, cuda_problem, first_line, release_cached
 from segnet_live.errors import EngineError

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from segnet_live.config import RunConfig
-from segnet_live.engine.choose import runs_on_gpu
+from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
 from segnet_live.pipeline.headless import POLL_S, prepare, say, signals
 from segnet_live.pipeline.progress import FrameProgress

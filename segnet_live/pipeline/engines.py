@@ -9,16 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from segnet_live.card import Card
-from segnet_live.engine.base import Engine, EngineInfo, Size, network_size
+from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.governed import GovernedEngine
+from segnet_live.engine.governor import STRIDES, Target, ladder
+from segnet_live.engine.resize import network_size
+from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import SegnetLiveError
-from segnet_live.pipeline.governor import STRIDES, GovernedEngine, Target, ladder
-from segnet_live.pipeline.smooth import SmoothedEngine
 
 log = logging.getLogger(__name__)
 
 
 class OpenEngine(Protocol):
-    """`segnet_live.engine.choose.open_engine`, or a test's."""
+    """`segnet_live.engine.open.open_engine`, or a test's."""
 
     def __call__(
         self,

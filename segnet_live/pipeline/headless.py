@@ -13,11 +13,12 @@ from types import FrameType
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
 from segnet_live.config import RunConfig
 from segnet_live.engine.base import Engine, EngineInfo, Size
-from segnet_live.engine.choose import open_engine
+from segnet_live.engine.governed import GovernedEngine
+from segnet_live.engine.governor import Target
+from segnet_live.engine.open import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.overlay import Overlay
 from segnet_live.pipeline.engines import assemble
-from segnet_live.pipeline.governor import GovernedEngine, Target
 from segnet_live.pipeline.hud import HudText
 from segnet_live.pipeline.metrics import Metrics
 from segnet_live.pipeline.outputs import check_outputs

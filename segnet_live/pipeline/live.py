@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.config import SourceSpec
-from segnet_live.engine.base import EngineInfo, labels_at
+from segnet_live.engine.base import EngineInfo
+from segnet_live.engine.resize import labels_at
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import LabelMap, SegmentedFrame
 from segnet_live.overlay import class_shares

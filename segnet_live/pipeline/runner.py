@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from segnet_live.engine.base import Engine, labels_at
+from segnet_live.engine.base import Engine
+from segnet_live.engine.resize import labels_at
 from segnet_live.frame import Frame, LabelMap, SegmentedFrame
 from segnet_live.pipeline.metrics import Metrics
 from segnet_live.pipeline.sinks import Sink

@@ -66,7 +66,7 @@ def create_app(
     leave_other_qt()
     from PyQt6.QtWidgets import QApplication
 
-    from segnet_live.engine.choose import open_engine as open_real_engine
+    from segnet_live.engine.open import open_engine as open_real_engine
     from segnet_live.ui.controls import Controls
     from segnet_live.ui.settings import load_settings, save_settings
     from segnet_live.ui.theme import dress

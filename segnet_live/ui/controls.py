@@ -10,10 +10,10 @@ from PyQt6.QtCore import QObject, pyqtSignal
 from segnet_live.card import Card
 from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
 from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.engine.governor import Target
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.capture import OpenSource, Phase, SourceState
 from segnet_live.pipeline.engines import EngineChoice, EngineState, OpenEngine
-from segnet_live.pipeline.governor import Target
 from segnet_live.pipeline.live import LiveSession
 from segnet_live.pipeline.live_recording import RecordingState
 from segnet_live.pipeline.look import LAYERS, Layer, Look, LookView

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from segnet_live.engine.governor import Target
 from segnet_live.errors import UsageError
-from segnet_live.pipeline.governor import Target
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -14,14 +14,14 @@ import pytest
 from segnet_live.bench.memory import peak_rss_mib, rss_mib
 from segnet_live.card import Card
 from segnet_live.config import SourceSpec
-from segnet_live.engine.choose import open_engine
+from segnet_live.engine.open import open_engine
+from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
 from segnet_live.overlay import Overlay
 from segnet_live.pipeline.metrics import Metrics
 from segnet_live.pipeline.runner import Pipeline
 from segnet_live.pipeline.sinks import Recording
-from segnet_live.pipeline.smooth import SmoothedEngine
 from segnet_live.video.file import FileSource
 from segnet_live.video.source import SourceInfo
 from tests.pipeline.test_batch import write_video

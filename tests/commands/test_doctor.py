@@ -14,8 +14,8 @@ from segnet_live.commands import cache as cache_command
 from segnet_live.commands import compile as compile_command
 from segnet_live.commands import doctor, doctor_engines
 from segnet_live.engine import parity
-from segnet_live.engine.cache import EngineCache
-from segnet_live.engine.choose import open_engine
+from segnet_live.engine.artifacts import EngineCache
+from segnet_live.engine.open import open_engine
 from segnet_live.paths import cache_dir
 from tests.engine.stand_ins import pictures
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from segnet_live.card import Card
 from segnet_live.engine import build, parity
+from segnet_live.engine.artifacts import Entry
 from segnet_live.engine.base import EngineInfo, Size
-from segnet_live.engine.cache import Entry
 from segnet_live.engine.gpu import GPU
-from segnet_live.engine.load import load_network
 from segnet_live.frame import LabelMap
 from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import EXACT, MASK
 
 FAKE_GPU = GPU("no GPU at all", "0.0", "13.0", "580.00")

@@ -13,7 +13,7 @@ import pytest
 
 from segnet_live.card import Card
 from segnet_live.engine import build
-from segnet_live.engine.cache import EngineCache
+from segnet_live.engine.artifacts import EngineCache
 from segnet_live.engine.gpu import Cancelled
 from segnet_live.errors import EngineError
 from tests.conftest import write_card

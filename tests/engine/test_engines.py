@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segnet_live.card import Card, find_card, read_card
-from segnet_live.engine.choose import open_engine
+from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, EngineError
 from segnet_live.paths import cache_dir
 from segnet_live.video.drive.render import render

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine import choose, cuda, gpu
+from segnet_live.engine import cuda, gpu
+from segnet_live.engine import open as engine_open
 from segnet_live.engine.progressive import ProgressiveEngine
 from segnet_live.errors import EngineError
 
@@ -73,7 +74,7 @@ def test_auto_runs_on_the_cpu_and_says_why_the_gpu_is_not_used(
 ) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    info = choose.open_engine(tiny_card, size=SIZE).info
+    info = engine_open.open_engine(tiny_card, size=SIZE).info
     assert info.backend == "openvino"
     assert "the NVIDIA GPU is not used" in info.reason
     assert "built without CUDA" in info.reason
@@ -83,7 +84,7 @@ def test_auto_runs_on_the_cpu_and_says_why_the_gpu_is_not_used(
 def test_a_backend_that_needs_a_gpu_says_so(tiny_card: Card, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EngineError, match=f"backend {backend}: "):
-        choose.open_engine(tiny_card, backend=backend, size=SIZE)
+        engine_open.open_engine(tiny_card, backend=backend, size=SIZE)
 
 
 def test_a_gpu_that_cannot_hold_the_network_leaves_the_cpu(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:

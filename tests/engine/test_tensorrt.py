@@ -12,7 +12,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.engine import frame_loop, tensorrt
-from segnet_live.engine.cache import Entry
+from segnet_live.engine.artifacts import Entry
 from segnet_live.errors import EngineError
 
 SIZE = (4, 6)

@@ -36,7 +36,7 @@ SMALL = ("--backend", "openvino", "--size", "32x64", "--headless")
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tiny_card: Card) -> None:
     """The small network is in the cache, so that later runs start at once and without torch."""
-    from segnet_live.engine.choose import open_engine
+    from segnet_live.engine.open import open_engine
 
     open_engine(tiny_card, backend="openvino", size=(32, 64)).close()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segnet_live.card import Card, read_card
-from segnet_live.engine.load import load_network
+from segnet_live.nets.load import load_network
 from train.__main__ import main
 from train.data import class_frequencies, median_frequency_weights
 from train.rebalance import rebalanced

@@ -22,7 +22,7 @@ from pytestqt.qtbot import QtBot
 
 from segnet_live.card import Card
 from segnet_live.config import RunConfig, SourceSpec
-from segnet_live.engine.choose import open_engine
+from segnet_live.engine.open import open_engine
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.capture import Phase
 from segnet_live.ui import cameras, xcb

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from segnet_live.engine.cache import EngineCache, Facts, clear, key
+from segnet_live.engine.artifacts import EngineCache, Facts, clear, key
 
 FACTS: Facts = {"weights": "ab12", "size": (352, 480), "precision": "fp16", "driver": "580.1", "mean": (0.4, 0.4, 0.4)}
 BLOB = bytes(range(256)) * 64

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID
-from segnet_live.pipeline.smooth import CONFIDENCE, DOUBT, SmoothedEngine, Smoother
+from segnet_live.engine.smoothing import CONFIDENCE, DOUBT, SmoothedEngine, Smoother
 from segnet_live.quality import Flicker
 from tests.pipeline.fakes import FakeEngine
 

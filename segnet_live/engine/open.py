@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS
-from segnet_live.engine.base import Engine, Size, network_size
+from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.resize import network_size
 from segnet_live.errors import EngineError
 
 

@@ -1,0 +1,84 @@
+"""The host steps that all engines share: the network's size, frames brought to it, label maps brought back."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.engine.base import Size
+from segnet_live.frame import LabelMap
+
+DEFAULT_PIXELS = 480 * 360
+STRIDE = 32
+
+
+def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
+    """The network's (height, width) for frames of `source`: about `pixels`, and the source's aspect ratio.
+
+    The source's own size, or one of exactly its aspect ratio, if that is possible in multiples of 8: nothing is
+    squeezed then. Else one in multiples of 32, or of 16 where those squeeze. 4:3 gives 360x480, 16:9 gives 320x544.
+    """
+    height, width = source
+    for scale in (1.0, math.sqrt(pixels / (height * width))):
+        size = (round(height * scale / 8) * 8, round(width * scale / 8) * 8)
+        if min(size) and size[0] * width == size[1] * height and abs(math.log(size[0] * size[1] / pixels)) < 0.1:
+            return size
+    coarse, fine = (_on_grid(source, pixels, stride) for stride in (STRIDE, STRIDE // 2))
+    return coarse if _squeeze(coarse, source) < 0.07 else min(coarse, fine, key=lambda size: _squeeze(size, source))
+
+
+def _squeeze(size: Size, source: Size) -> float:
+    """How far the aspect ratios of two sizes are apart, as a logarithm."""
+    return abs(math.log(size[1] / size[0] * source[0] / source[1]))
+
+
+def _on_grid(source: Size, pixels: int, stride: int) -> Size:
+    """About `pixels` in multiples of `stride`, none below `STRIDE`, and about the aspect ratio of `source`."""
+
+    def near(ideal: float) -> set[int]:
+        return {max(STRIDE, f(ideal / stride) * stride) for f in (math.floor, math.ceil)}
+
+    candidates = [
+        (rows, columns) for rows in near(math.sqrt(pixels * source[0] / source[1])) for columns in near(pixels / rows)
+    ]
+    return min(candidates, key=lambda size: _squeeze(size, source) + 0.5 * abs(math.log(size[0] * size[1] / pixels)))
+
+
+def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (h, w, 3) uint8: area filter when shrinking, bilinear when enlarging; the same array if it fits."""
+    height, width = size
+    if rgb.shape[:2] == size:
+        return rgb
+    shrink = rgb.shape[0] * rgb.shape[1] > height * width
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR).astype(
+        np.uint8, copy=False
+    )
+
+
+def labels_at(labels: LabelMap, size: Size) -> LabelMap:
+    """A label map brought to `size` with smooth edges instead of stair-steps: the host step all outputs share.
+
+    Each class's membership is interpolated linearly and the largest wins, so that a boundary becomes a line between
+    pixel centres and no class appears that was not there. Shrinking takes the class that covers most of each pixel.
+    """
+    height, width = size
+    if labels.shape == size:
+        return labels
+    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    if len(ids) == 1:
+        return np.full(size, ids[0], np.uint8)
+    shrink = labels.shape[0] * labels.shape[1] > height * width
+    interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    best = np.zeros(size, np.uint8)
+    out = np.full(size, ids[0], np.uint8)
+    for class_id in ids:
+        member = cv2.inRange(labels, int(class_id), int(class_id))
+        member = cv2.resize(member, (width, height), interpolation=interpolation)
+        wins = cv2.compare(member, best, cv2.CMP_GT)
+        cv2.max(member, best, best)
+        # ids ascend, so the newest winner's is the largest: a maximum writes it without a masked copy
+        np.maximum(out, np.bitwise_and(wins, np.uint8(class_id)), out=out)
+    return out
