@@ -82,7 +82,7 @@ def engine_memory(card: Card, backend: str, size: Size, precision: str) -> Engin
     try:
         rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
         if device_mib is not None:
-            from segnet_live.engine.gpu import release_cached, reset_peak
+            from segnet_live.engine.nvidia.device import release_cached, reset_peak
 
             release_cached()  # what opening took, such as the reference engine that parity is measured with
             reset_peak()

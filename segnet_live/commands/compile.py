@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def fastest() -> str:
     """The fastest backend that this machine can compile for."""
-    from segnet_live.engine.inductor import inductor_problem
-    from segnet_live.engine.tensorrt import tensorrt_problem
+    from segnet_live.engine.nvidia.inductor import inductor_problem
+    from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
 
     if not tensorrt_problem():
         return "tensorrt"

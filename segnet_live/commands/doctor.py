@@ -110,7 +110,7 @@ def _gpu() -> Finding:
 def _cuda() -> Finding:
     import torch
 
-    from segnet_live.engine.gpu import cuda_problem, driver_version
+    from segnet_live.engine.nvidia.device import cuda_problem, driver_version
 
     problem = cuda_problem()
     if not problem:
@@ -121,7 +121,7 @@ def _cuda() -> Finding:
 
 
 def _tensorrt() -> Finding:
-    from segnet_live.engine.tensorrt import INSTALL
+    from segnet_live.engine.nvidia.tensorrt import INSTALL
 
     try:
         versions = [f"{name} {importlib.metadata.version(name)}" for name in ("tensorrt", "torch-tensorrt")]

@@ -23,11 +23,11 @@ from segnet_live.card import Card, read_card
 from segnet_live.commands.finding import Finding, failure
 from segnet_live.engine.base import Engine, Size
 from segnet_live.engine.eager import EagerEngine
-from segnet_live.engine.gpu import cuda_problem
-from segnet_live.engine.inductor import InductorEngine, inductor_problem
+from segnet_live.engine.nvidia.device import cuda_problem
+from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
+from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.parity import MINIMUM
-from segnet_live.engine.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.nets.segnet import NETWORKS
 
 SIZE: Size = (96, 128)
@@ -82,7 +82,7 @@ def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], str],
 def _built(card: Card, folder: Path) -> Engine:
     """A TensorRT engine that is really built, in a cache of its own."""
     from segnet_live.engine.artifacts import EngineCache
-    from segnet_live.engine.build import build_in_child
+    from segnet_live.engine.nvidia.build_process import build_in_child
 
     cache = folder / "cache"
     cache.mkdir()

@@ -31,7 +31,7 @@ def runs_on_gpu(backend: str) -> bool:
     """Whether `open_engine` would take the GPU for this backend; may import torch."""
     if backend == "openvino" or not has_nvidia_gpu():
         return False
-    from segnet_live.engine.gpu import cuda_problem
+    from segnet_live.engine.nvidia.device import cuda_problem
 
     return not cuda_problem()
 
@@ -64,11 +64,11 @@ def open_engine(
     if backend == "auto":
         no_gpu = "no NVIDIA GPU"
         if has_nvidia_gpu():
-            from segnet_live.engine.gpu import cuda_problem
+            from segnet_live.engine.nvidia.device import cuda_problem
 
             problem = cuda_problem()
             if not problem:
-                from segnet_live.engine.cuda import open_cuda
+                from segnet_live.engine.nvidia.auto import open_cuda
 
                 return open_cuda(card, size, precision, "an NVIDIA GPU is present")
             no_gpu = f"the NVIDIA GPU is not used: {problem}"
@@ -90,9 +90,9 @@ def open_engine(
 
         return EagerEngine(card, size, precision=precision, reason=reason)
     if backend == "inductor":
-        from segnet_live.engine.cuda import open_inductor
+        from segnet_live.engine.nvidia.auto import open_inductor
 
         return open_inductor(card, size, precision, reason)
-    from segnet_live.engine.cuda import open_tensorrt
+    from segnet_live.engine.nvidia.auto import open_tensorrt
 
     return open_tensorrt(card, size, precision, reason, threading.Event())

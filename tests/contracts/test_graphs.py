@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from segnet_live.engine import build
+from segnet_live.engine.nvidia import tensorrt_build
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.pooling import MASK, RESIZE, SLICES, Pooling
 from segnet_live.nets.segnet import NETWORKS
@@ -92,15 +92,15 @@ def test_the_app_s_own_build_hands_over_one_typed_network(
 ) -> None:
     import recorder
 
-    module = deploy("segnet-basic", SLICES, build.PRECISIONS[precision])
+    module = deploy("segnet-basic", SLICES, tensorrt_build.PRECISIONS[precision])
     before = len(recorder.Builder.recorded)
-    blob = build.convert(module, ODD_SIZE, tmp_path / "timing.bin")
+    blob = tensorrt_build.convert(module, ODD_SIZE, tmp_path / "timing.bin")
     assert isinstance(blob, bytes)
     [network] = recorder.Builder.recorded[before:]
     [output] = network.outputs
     assert (output.meta.dtype, tuple(output.meta.shape)) == (torch.int32, (1, *ODD_SIZE))
     convolutions = [layer for layer in network.layers if layer.kind == "Convolution"]
-    assert {layer.settings["kernel"].dtype for layer in convolutions} == {build.PRECISIONS[precision]}
+    assert {layer.settings["kernel"].dtype for layer in convolutions} == {tensorrt_build.PRECISIONS[precision]}
     with torch.inference_mode():
         assert torch.equal(network.run(picture(ODD_SIZE))[0], module(picture(ODD_SIZE)))
 
@@ -111,7 +111,7 @@ def test_every_build_option_is_one_that_torch_tensorrt_knows(torch_tensorrt: Mod
     call = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
     known = set(inspect.signature(call).parameters)
     # it takes **kwargs and says nothing about a name it does not know
-    assert {*build.OPTIONS, "arg_inputs", "device", "disable_tf32", "timing_cache_path"} <= known
+    assert {*tensorrt_build.OPTIONS, "arg_inputs", "device", "disable_tf32", "timing_cache_path"} <= known
 
 
 def test_bindings_have_everything_the_runtime_uses(torch_tensorrt: ModuleType) -> None:

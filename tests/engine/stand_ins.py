@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine import build, parity
+from segnet_live.engine import parity
 from segnet_live.engine.artifacts import Entry
 from segnet_live.engine.base import EngineInfo, Size
-from segnet_live.engine.gpu import GPU
+from segnet_live.engine.nvidia import build_process, tensorrt_build
+from segnet_live.engine.nvidia.device import GPU
 from segnet_live.frame import LabelMap
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
@@ -58,7 +59,7 @@ def pictures(count: int = 2) -> list[NDArray[np.uint8]]:
 
 
 def convert(mode: str, deploy: Deploy, size: Size, timing_cache: Path) -> bytes:
-    """What `build.convert` does, or how it may end."""
+    """What `tensorrt_build.convert` does, or how it may end."""
     if mode == "crash":
         os.abort()
     if mode == "hang":
@@ -75,13 +76,13 @@ def convert(mode: str, deploy: Deploy, size: Size, timing_cache: Path) -> bytes:
 
 def install(patch: Any, mode: str = "well") -> None:
     """Put the stand-ins in place; `patch(owner, name, value)` sets an attribute."""
-    patch(build, "gpu", lambda: FAKE_GPU)
-    patch(build, "versions", lambda: SOFTWARE)
-    patch(build, "tensorrt_problem", lambda: "")
-    patch(build, "DEVICE", "cpu")
-    patch(build, "TIMED_FRAMES", 1)
-    patch(build, "TensorRTEngine", StandIn)
-    patch(build, "convert", lambda *arguments: convert(mode, *arguments))
+    patch(tensorrt_build, "gpu", lambda: FAKE_GPU)
+    patch(tensorrt_build, "versions", lambda: SOFTWARE)
+    patch(tensorrt_build, "tensorrt_problem", lambda: "")
+    patch(tensorrt_build, "DEVICE", "cpu")
+    patch(tensorrt_build, "TIMED_FRAMES", 1)
+    patch(tensorrt_build, "TensorRTEngine", StandIn)
+    patch(tensorrt_build, "convert", lambda *arguments: convert(mode, *arguments))
     patch(parity, "reference_frames", pictures)
     patch(StandIn, "wrong", mode == "wrong")
 
@@ -89,7 +90,7 @@ def install(patch: Any, mode: str = "well") -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     install(setattr, sys.argv[1])
-    code = build.main(sys.argv)
+    code = build_process.main(sys.argv)
     if sys.argv[1] == "late":  # as a vendor's library may, when the process ends
         os.abort()
     sys.exit(code)

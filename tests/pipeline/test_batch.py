@@ -11,8 +11,8 @@ import pytest
 
 from segnet_live.card import Card
 from segnet_live.config import RunConfig, SourceSpec
-from segnet_live.engine import gpu
 from segnet_live.engine import open as engine_open
+from segnet_live.engine.nvidia import device
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.pipeline import batch
@@ -113,6 +113,6 @@ def test_core_groups_share_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_on_a_gpu_files_are_done_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
     monkeypatch.setattr(engine_open, "has_nvidia_gpu", lambda: True)
-    monkeypatch.setattr(gpu, "cuda_problem", lambda: "")
+    monkeypatch.setattr(device, "cuda_problem", lambda: "")
     assert batch.core_groups(3, "auto") == [[]]
     assert len(batch.core_groups(2, "openvino")) == 2

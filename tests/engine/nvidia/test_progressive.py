@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segnet_live.engine.base import Engine, EngineInfo
-from segnet_live.engine.progressive import ProgressiveEngine, Stage
+from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 

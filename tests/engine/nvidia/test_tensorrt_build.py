@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from segnet_live.card import Card
-from segnet_live.engine import build
 from segnet_live.engine.artifacts import EngineCache
-from segnet_live.engine.gpu import Cancelled
+from segnet_live.engine.nvidia import build_process, tensorrt_build
+from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.errors import EngineError
 from tests.conftest import write_card
 from tests.engine import stand_ins
@@ -37,18 +37,20 @@ def cache(tmp_path: Path) -> EngineCache:
     return EngineCache(tmp_path / "cache")
 
 
-def made(card: Card, cache: EngineCache, mode: str = "well", cancel: threading.Event | None = None) -> build.Entry:
-    return build.build_in_child(card, SIZE, "fp16", cancel or threading.Event(), cache, child(mode))
+def made(
+    card: Card, cache: EngineCache, mode: str = "well", cancel: threading.Event | None = None
+) -> tensorrt_build.Entry:
+    return build_process.build_in_child(card, SIZE, "fp16", cancel or threading.Event(), cache, child(mode))
 
 
 def test_the_engine_is_checked_and_kept(tiny_card: Card, cache: EngineCache) -> None:
-    assert build.find(tiny_card, SIZE, "fp16", cache) is None
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) is None
     entry = made(tiny_card, cache)
     assert entry.blob == b"mask"
     assert entry.notes["parity"]["overall"] > 0.995
     assert len(entry.notes["parity"]["per_class"]) == len(tiny_card.classes)
-    assert build.find(tiny_card, SIZE, "fp16", cache) == entry
-    assert build.find(tiny_card, SIZE, "fp32", cache) is None
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) == entry
+    assert tensorrt_build.find(tiny_card, SIZE, "fp32", cache) is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_child_that_fails_harms_nobody_and_says_why(
 ) -> None:
     with pytest.raises(EngineError, match=said):
         made(tiny_card, cache, mode)
-    assert build.find(tiny_card, SIZE, "fp16", cache) is None
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) is None
 
 
 def test_a_child_that_crashes_after_its_work_has_done_it(tiny_card: Card, cache: EngineCache) -> None:
@@ -126,14 +128,16 @@ def test_what_another_process_built_meanwhile_is_taken(
         built.append(timing)
         return b"mask"
 
-    monkeypatch.setattr(build, "convert", convert)
-    threads = [threading.Thread(target=build.build, args=(tiny_card, SIZE, "fp16", cache, tmp_path)) for _ in range(2)]
+    monkeypatch.setattr(tensorrt_build, "convert", convert)
+    threads = [
+        threading.Thread(target=tensorrt_build.build, args=(tiny_card, SIZE, "fp16", cache, tmp_path)) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     assert len(built) == 1
-    assert build.find(tiny_card, SIZE, "fp16", cache) is not None
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) is not None
 
 
 def test_the_faster_of_two_equal_forms_is_kept(
@@ -141,9 +145,9 @@ def test_the_faster_of_two_equal_forms_is_kept(
 ) -> None:
     card = write_card(tmp_path / "basic", "segnet-basic")
     times = iter((2.0, 1.0))
-    monkeypatch.setattr(build, "_frame_ms", lambda engine, size: next(times))
-    build.build(card, SIZE, "fp32", cache, tmp_path)
-    entry = build.find(card, SIZE, "fp32", cache)
+    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda engine, size: next(times))
+    tensorrt_build.build(card, SIZE, "fp32", cache, tmp_path)
+    entry = tensorrt_build.find(card, SIZE, "fp32", cache)
     assert entry is not None
     assert (entry.blob, entry.facts["pooling"], entry.notes["frame_ms"]) == (b"resize", "resize", 1.0)
 
@@ -152,24 +156,24 @@ def test_the_faster_of_two_equal_forms_is_kept(
 def test_a_stale_engine_is_not_found(
     tiny_card: Card, cache: EngineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    build.build(tiny_card, SIZE, "fp32", cache, tmp_path)
-    assert build.find(tiny_card, SIZE, "fp32", cache) is not None
+    tensorrt_build.build(tiny_card, SIZE, "fp32", cache, tmp_path)
+    assert tensorrt_build.find(tiny_card, SIZE, "fp32", cache) is not None
     card = tiny_card
     if change == "weights":
         card = write_card(tmp_path / "tiny", seed=1)
     elif change == "gpu":
-        monkeypatch.setattr(build, "gpu", lambda: stand_ins.GPU("another GPU", "0.0", "13.0", "580.00"))
+        monkeypatch.setattr(tensorrt_build, "gpu", lambda: stand_ins.GPU("another GPU", "0.0", "13.0", "580.00"))
     elif change == "driver":
-        monkeypatch.setattr(build, "gpu", lambda: stand_ins.GPU("no GPU at all", "0.0", "13.0", "581.00"))
+        monkeypatch.setattr(tensorrt_build, "gpu", lambda: stand_ins.GPU("no GPU at all", "0.0", "13.0", "581.00"))
     elif change == "software":
-        monkeypatch.setattr(build, "versions", lambda: stand_ins.SOFTWARE | {"tensorrt": "1"})
+        monkeypatch.setattr(tensorrt_build, "versions", lambda: stand_ins.SOFTWARE | {"tensorrt": "1"})
     elif change == "graph":
-        monkeypatch.setattr(build, "GRAPH_REVISION", build.GRAPH_REVISION + 1)
+        monkeypatch.setattr(tensorrt_build, "GRAPH_REVISION", tensorrt_build.GRAPH_REVISION + 1)
     else:
-        monkeypatch.setattr(build, "OPTIONS", build.OPTIONS | {"optimization_level": 5})
-    assert build.find(card, SIZE, "fp32", cache) is None
+        monkeypatch.setattr(tensorrt_build, "OPTIONS", tensorrt_build.OPTIONS | {"optimization_level": 5})
+    assert tensorrt_build.find(card, SIZE, "fp32", cache) is None
 
 
 def test_int8_is_refused() -> None:
     with pytest.raises(EngineError, match="no precision 'int8'"):
-        build.precision_of("int8")
+        tensorrt_build.precision_of("int8")

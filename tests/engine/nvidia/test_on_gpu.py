@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from segnet_live.card import Card, find_card
-from segnet_live.engine import cuda, parity
+from segnet_live.engine import parity
 from segnet_live.engine.base import Engine
 from segnet_live.engine.eager import EagerEngine
-from segnet_live.engine.gpu import memory, reset_peak
-from segnet_live.engine.inductor import inductor_problem
-from segnet_live.engine.tensorrt import tensorrt_problem
+from segnet_live.engine.nvidia import auto
+from segnet_live.engine.nvidia.device import memory, reset_peak
+from segnet_live.engine.nvidia.inductor import inductor_problem
+from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
 from segnet_live.paths import models_dir
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1800)]
@@ -28,8 +29,8 @@ def card(request: pytest.FixtureRequest) -> Card:
 
 def opened(backend: str, card: Card) -> Engine:
     if backend == "inductor":
-        return cuda.open_inductor(card, SIZE, "fp16", "")
-    return cuda.open_tensorrt(card, SIZE, "fp16", "", threading.Event())
+        return auto.open_inductor(card, SIZE, "fp16", "")
+    return auto.open_tensorrt(card, SIZE, "fp16", "", threading.Event())
 
 
 @pytest.mark.parametrize(("backend", "problem"), [("inductor", inductor_problem), ("tensorrt", tensorrt_problem)])
@@ -48,7 +49,7 @@ def test_eager_on_the_gpu_agrees_with_eager_on_the_cpu(card: Card) -> None:
 
 
 def test_auto_gives_frames_at_once_and_better_engines_later(card: Card) -> None:
-    engine = cuda.open_cuda(card, SIZE, "auto", "")
+    engine = auto.open_cuda(card, SIZE, "auto", "")
     frame = parity.reference_frames(1)[0]
     assert engine.info.backend == "torch"
     assert engine.segment(frame).shape == SIZE

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine import frame_loop, tensorrt
 from segnet_live.engine.artifacts import Entry
+from segnet_live.engine.nvidia import cuda_graph, tensorrt
 from segnet_live.errors import EngineError
 
 SIZE = (4, 6)
@@ -132,7 +132,7 @@ def test_a_lost_gpu_is_told_from_lack_of_memory(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(frame_loop.FrameLoop, "_step", fail)
+    monkeypatch.setattr(cuda_graph.FrameLoop, "_step", fail)
     with pytest.raises(EngineError, match=said):
         engine.segment(np.zeros((*SIZE, 3), np.uint8))
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine import cuda, gpu
 from segnet_live.engine import open as engine_open
-from segnet_live.engine.progressive import ProgressiveEngine
+from segnet_live.engine.nvidia import auto, device
+from segnet_live.engine.nvidia.progressive import ProgressiveEngine
 from segnet_live.errors import EngineError
 
 SIZE = (32, 48)
@@ -33,16 +33,16 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(pynvml, "nvmlInit", missing)
-    assert "no NVIDIA driver answers" in gpu.cuda_problem()
-    assert gpu.memory().process_mib is None
+    assert "no NVIDIA driver answers" in device.cuda_problem()
+    assert device.memory().process_mib is None
     with pytest.raises(EngineError, match="no NVIDIA driver"):
-        gpu.gpu()
+        device.gpu()
 
 
 @pytest.mark.usefixtures("driver")
 def test_a_torch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert "built without CUDA; install a CUDA build of PyTorch: https://pytorch.org" in gpu.cuda_problem()
+    assert "built without CUDA; install a CUDA build of PyTorch: https://pytorch.org" in device.cuda_problem()
 
 
 @pytest.mark.usefixtures("driver")
@@ -65,7 +65,7 @@ def test_a_driver_that_cuda_cannot_use(monkeypatch: pytest.MonkeyPatch, said: st
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "init", init)
-    assert expected in gpu.cuda_problem()
+    assert expected in device.cuda_problem()
 
 
 @pytest.mark.usefixtures("driver")
@@ -88,15 +88,15 @@ def test_a_backend_that_needs_a_gpu_says_so(tiny_card: Card, backend: str, monke
 
 
 def test_a_gpu_that_cannot_hold_the_network_leaves_the_cpu(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    eager = cuda.EagerEngine
+    eager = auto.EagerEngine
 
     def opened(card: Card, size: tuple[int, int], *, device: str, **arguments: str) -> object:
         if device == "cuda":
             raise EngineError("moving tiny to cuda failed: the GPU is out of memory")
         return eager(card, size, device=device, **arguments)
 
-    monkeypatch.setattr(cuda, "EagerEngine", opened)
-    engine = cuda.open_cuda(tiny_card, SIZE, "auto", "an NVIDIA GPU is present")
+    monkeypatch.setattr(auto, "EagerEngine", opened)
+    engine = auto.open_cuda(tiny_card, SIZE, "auto", "an NVIDIA GPU is present")
     assert isinstance(engine, ProgressiveEngine)
     assert engine.info.device.startswith("CPU")
     assert "out of memory" in engine.info.reason
@@ -104,10 +104,10 @@ def test_a_gpu_that_cannot_hold_the_network_leaves_the_cpu(tiny_card: Card, monk
 
 
 def test_bits_per_pooling_window() -> None:
-    assert gpu.window_bits("torch", "fp16") == 64
-    assert gpu.window_bits("slices", "fp16") == 16
-    assert gpu.window_bits("resize", "fp32") == 32
-    assert gpu.window_bits("mask", "bf16") == 32
+    assert device.window_bits("torch", "fp16") == 64
+    assert device.window_bits("slices", "fp16") == 16
+    assert device.window_bits("resize", "fp32") == 32
+    assert device.window_bits("mask", "bf16") == 32
 
 
 def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> None:
@@ -116,17 +116,17 @@ def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> N
 
     def second() -> None:
         try:
-            with gpu.alone(cancel):
+            with device.alone(cancel):
                 order.append("second")
-        except gpu.Cancelled:
+        except device.Cancelled:
             order.append("cancelled")
 
     def third() -> None:
-        with gpu.alone():
+        with device.alone():
             order.append("third")
 
     threads = [threading.Thread(target=second), threading.Thread(target=third)]
-    with gpu.alone(), gpu.alone():  # a thread does not wait for itself
+    with device.alone(), device.alone():  # a thread does not wait for itself
         for thread in threads:
             thread.start()
         cancel.set()

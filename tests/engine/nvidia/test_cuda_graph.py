@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segnet_live.engine.frame_loop import FrameLoop
+from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 
 SIZE = (6, 8)
 

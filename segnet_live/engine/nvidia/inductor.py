@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from segnet_live.card import Card
 from segnet_live.engine.base import EngineInfo, Size
 from segnet_live.engine.eager import DTYPES
-from segnet_live.engine.frame_loop import FrameLoop
-from segnet_live.engine.gpu import (
+from segnet_live.engine.nvidia.cuda_graph import FrameLoop
+from segnet_live.engine.nvidia.device import (
     alone,
     as_engine_error,
     cuda_problem,

@@ -6,13 +6,14 @@ import logging
 import threading
 
 from segnet_live.card import Card
-from segnet_live.engine import build, parity
+from segnet_live.engine import parity
 from segnet_live.engine.base import Engine, Size
 from segnet_live.engine.eager import EagerEngine
-from segnet_live.engine.gpu import alone
-from segnet_live.engine.inductor import InductorEngine, inductor_problem
-from segnet_live.engine.progressive import ProgressiveEngine, Stage
-from segnet_live.engine.tensorrt import TensorRTEngine, tensorrt_problem
+from segnet_live.engine.nvidia import build_process, tensorrt_build
+from segnet_live.engine.nvidia.device import alone
+from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
+from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
+from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -49,14 +50,14 @@ def open_tensorrt(card: Card, size: Size, precision: str, reason: str, cancel: t
         CardError: the weights are damaged.
         Cancelled: `cancel` was set.
     """
-    precision = build.precision_of(precision)
+    precision = tensorrt_build.precision_of(precision)
     problem = tensorrt_problem()
     if problem:
         raise EngineError(f"backend tensorrt: {problem}")
-    entry = build.find(card, size, precision)
+    entry = tensorrt_build.find(card, size, precision)
     if entry is None:
         log.info("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
-        entry = build.build_in_child(card, size, precision, cancel)
+        entry = build_process.build_in_child(card, size, precision, cancel)
     with alone(cancel):
         return TensorRTEngine(card, size, entry, reason=reason)
 
@@ -81,8 +82,8 @@ def open_cuda(card: Card, size: Size, precision: str, reason: str) -> Engine:
         for stage, problem in ((inductor, inductor_problem()), (tensorrt, tensorrt_problem()))
         if _usable(stage, problem)
     ]
-    buildable = tensorrt in later and precision in ("auto", *build.PRECISIONS)
-    if buildable and build.find(card, size, build.precision_of(precision)) is not None:
+    buildable = tensorrt in later and precision in ("auto", *tensorrt_build.PRECISIONS)
+    if buildable and tensorrt_build.find(card, size, tensorrt_build.precision_of(precision)) is not None:
         later = [tensorrt]  # ready sooner than anything could be compiled
     return ProgressiveEngine(eager("cuda"), later, fallbacks=(eager("cuda"), eager("cpu")))
 

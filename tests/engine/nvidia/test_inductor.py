@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine import inductor
 from segnet_live.engine.eager import EagerEngine
-from segnet_live.engine.frame_loop import FrameLoop
-from segnet_live.engine.inductor import InductorEngine
+from segnet_live.engine.nvidia import inductor
+from segnet_live.engine.nvidia.cuda_graph import FrameLoop
+from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.errors import EngineError
 from tests.conftest import write_card
 

@@ -1,0 +1,123 @@
+"""Builds a TensorRT engine in a child process.
+
+The child frees all its GPU memory when it ends, can be cancelled at any moment, and its crash or lack of memory harms
+nobody. It hands the engine over through the cache, or through a scratch folder where the cache cannot be written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO
+
+from segnet_live import paths
+from segnet_live.card import Card, read_card
+from segnet_live.engine.artifacts import EngineCache, Entry
+from segnet_live.engine.base import Size
+from segnet_live.engine.nvidia.device import Cancelled, first_line
+from segnet_live.engine.nvidia.tensorrt_build import build, find
+from segnet_live.errors import EngineError, SegnetLiveError
+
+CHILD = (sys.executable, "-m", "segnet_live.engine.nvidia.build_process")
+POLL_S = 0.1
+
+
+def build_in_child(
+    card: Card,
+    size: Size,
+    precision: str,
+    cancel: threading.Event,
+    cache: EngineCache | None = None,
+    child: tuple[str, ...] = CHILD,
+) -> Entry:
+    """Build in a child process and wait for it; the engine is in the cache afterwards, if that can be written.
+
+    Args:
+        cancel: when set, the child is ended and this returns within a moment.
+        child: the command that runs `main` with the request as its last argument.
+
+    Raises:
+        EngineError: the child could not build it, or died.
+        Cancelled: `cancel` was set; the child has ended.
+    """
+    cache = cache or EngineCache()
+    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
+        scratch = Path(folder)
+        request = {"card": str(card.folder), "size": size, "precision": precision, "cache": str(cache.folder)}
+        root = str(Path(paths.__file__).parents[1])  # in a checkout that is not installed, too
+        search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        with (scratch / "messages").open("w+", encoding="utf-8", errors="replace") as messages:
+            process = subprocess.Popen(
+                [*child, json.dumps({**request, "scratch": folder})],
+                stdin=subprocess.PIPE,  # the child ends itself when this closes, even if we are killed
+                stdout=subprocess.DEVNULL,
+                stderr=messages,
+                env={**os.environ, "PYTHONPATH": search},
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            try:
+                while process.poll() is None:
+                    if cancel.wait(POLL_S):
+                        raise Cancelled
+            finally:
+                _end(process)
+            entry = find(card, size, precision, cache) or find(card, size, precision, EngineCache(scratch))
+            if entry is None:  # an engine that is there counts, even if the child crashed in leaving
+                raise EngineError(f"building the TensorRT engine failed: {_last_line(messages, process.returncode)}")
+    return entry
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The child is gone afterwards, however it behaved."""
+    assert process.stdin is not None
+    process.stdin.close()
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def _last_line(messages: IO[str], code: int) -> str:
+    """Why the child failed: what it said last, or the signal that ended it."""
+    messages.seek(0)
+    lines = [line.strip() for line in messages if line.strip()]
+    if code < 0:
+        return f"its process was ended by signal {-code}, perhaps for lack of memory"
+    if code == 0:
+        return "the child ended well but left no engine"
+    return lines[-1].removeprefix("segnet-live: ") if lines else f"its process ended with code {code}"
+
+
+def main(arguments: list[str]) -> int:
+    """The child process: the request is the last argument, the reason for a failure the last line of stderr."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    request = json.loads(arguments[-1])
+    height, width = request["size"]
+    try:
+        card = read_card(Path(request["card"]))
+        cache = EngineCache(Path(request["cache"]))
+        build(card, (height, width), request["precision"], cache, Path(request["scratch"]))
+    except SegnetLiveError as error:
+        print(f"segnet-live: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        print(f"segnet-live: unexpected {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Wait until the other end of stdin closes, which it does when the parent ends, and end at once."""
+    while os.read(0, 1):  # not sys.stdin: a thread that waits in it makes Python abort when the process ends well
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
