@@ -20,7 +20,7 @@ SMALLEST_SIDE = 32
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """What the user named as input; `segnet_live.video.source.open_source` opens it.
+    """What the user named as input; `segnet_live.video.open.open_source` opens it.
 
     Attributes:
         value: file or URL; a camera's number; folder or glob; "" for the rendered drive.

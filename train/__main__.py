@@ -245,7 +245,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _clip_figures(card: Card, args: argparse.Namespace) -> dict[str, Any]:
     from segnet_live.config import SourceSpec
-    from segnet_live.video.source import open_source
+    from segnet_live.video.open import open_source
     from train.evaluate import clip_flicker, through
 
     source = open_source(SourceSpec("video", str(args.clip)))

@@ -23,7 +23,7 @@ from segnet_live.engine.resize import labels_at
 from segnet_live.errors import OutputError
 from segnet_live.frame import LabelMap
 from segnet_live.quality import Confusion, Flicker, boundary_f1
-from segnet_live.video.source import open_source
+from segnet_live.video.open import open_source
 from train.data import Sample, consecutive
 
 Segment = Callable[[NDArray[np.uint8]], LabelMap]

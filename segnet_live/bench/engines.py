@@ -20,7 +20,7 @@ from segnet_live.engine.resize import fit_input, labels_at
 from segnet_live.errors import EngineError
 from segnet_live.overlay import Overlay
 from segnet_live.quality import Confusion
-from segnet_live.video.source import open_source
+from segnet_live.video.open import open_source
 
 RGB = NDArray[np.uint8]
 STAGE_CALLS = 50

@@ -20,10 +20,8 @@ from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
 from segnet_live.pipeline.headless import POLL_S, prepare, say, signals
 from segnet_live.pipeline.progress import FrameProgress
+from segnet_live.video.location import VIDEO_SUFFIXES
 
-SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp")
-)
 MEMORY_EACH = 1 << 30
 
 
@@ -65,7 +63,7 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
         raise UsageError(f"--record {out} is a file; {folder} is a folder, so name a folder for its recordings")
     if out.exists() and out.samefile(folder):
         raise UsageError(f"--record {out} is the folder the videos are read from; choose another one")
-    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
     if not videos:
         raise SourceError(f"{folder} holds no video; expected files such as *.mp4, *.mkv, *.avi, *.mov or *.webm")
     tasks: dict[str, Task] = {}

@@ -25,7 +25,8 @@ from segnet_live.pipeline.outputs import check_outputs
 from segnet_live.pipeline.progress import FrameProgress
 from segnet_live.pipeline.runner import Pipeline
 from segnet_live.pipeline.sinks import Masks, Recording, Sink, Stats
-from segnet_live.video.source import SourceInfo, VideoSource, open_source
+from segnet_live.video.open import open_source
+from segnet_live.video.source import SourceInfo, VideoSource
 
 POLL_S = 0.1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, UsageError
 from segnet_live.pipeline.sinks import partial_path
-from segnet_live.video.source import is_url
+from segnet_live.video.location import is_url
 
 PROBE_BYTES = 1 << 16
 """What must fit into an output's folder before work starts: catches a full disk that still makes empty files."""

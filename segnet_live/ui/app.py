@@ -71,7 +71,7 @@ def create_app(
     from segnet_live.ui.settings import load_settings, save_settings
     from segnet_live.ui.theme import dress
     from segnet_live.ui.window import MainWindow
-    from segnet_live.video.source import open_source as open_real_source
+    from segnet_live.video.open import open_source as open_real_source
 
     app = QApplication.instance()
     if not isinstance(app, QApplication):

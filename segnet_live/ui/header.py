@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QWidget
 
-from segnet_live.config import SourceSpec
 from segnet_live.pipeline.capture import Phase
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.theme import icon
 from segnet_live.ui.transport import icon_button
-from segnet_live.video.source import is_url, mask_password
-
-
-def source_name(spec: SourceSpec) -> str:
-    """What to call a source in the window: a file's name, an address without its password, a camera's number."""
-    if spec.kind in ("video", "images"):
-        return mask_password(spec.value) if is_url(spec.value) else Path(spec.value).name or spec.value
-    return f"Camera {spec.value}" if spec.kind == "camera" else "Rendered drive"
+from segnet_live.video.location import source_name
 
 
 class Header(QWidget):

@@ -15,10 +15,9 @@ from segnet_live.paths import assets_dir
 from segnet_live.ui.cameras import list_cameras
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.dialogs import UrlDialog
-from segnet_live.video.source import is_url, mask_password
+from segnet_live.video.location import IMAGE_SUFFIXES, is_url, mask_password
 
 VIDEOS = "Videos (*.mp4 *.mkv *.avi *.mov *.webm *.m4v *.mpg *.mpeg *.ts *.wmv *.flv);;All files (*)"
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def spec_for(place: str) -> SourceSpec:

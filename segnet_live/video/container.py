@@ -14,7 +14,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from segnet_live.errors import SourceError
-from segnet_live.video.source import is_url, mask_password
+from segnet_live.video.location import is_url, mask_password
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 10.0

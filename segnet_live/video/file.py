@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame
+from segnet_live.video.colour import PictureConverter
 from segnet_live.video.container import (
     audio_stream,
     open_container,
@@ -23,8 +24,8 @@ from segnet_live.video.container import (
     stream_length_s,
     video_stream,
 )
-from segnet_live.video.picture import PictureConverter
-from segnet_live.video.source import SourceInfo, is_url, mask_password
+from segnet_live.video.location import is_url, mask_password
+from segnet_live.video.source import SourceInfo
 
 NOMINAL_RATE = Fraction(25)
 """Where a stream tells no rate."""

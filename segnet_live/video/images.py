@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
+from segnet_live.video.location import FOLDER_SUFFIXES
 from segnet_live.video.opencv import quiet
 from segnet_live.video.source import SourceInfo
 
 RATE = Fraction(25)
 """Pictures have no times of their own; this gives a recording of them a length."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 class ImageSource:
@@ -119,9 +119,9 @@ def picture_files(place: str) -> list[Path]:
     """
     folder = Path(place)
     if folder.is_dir():
-        files = [f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+        files = [f for f in folder.iterdir() if f.suffix.lower() in FOLDER_SUFFIXES and not f.name.startswith(".")]
         if not files:
-            raise SourceError(f"{place}: no pictures in this folder; expected {' '.join(SUFFIXES)}")
+            raise SourceError(f"{place}: no pictures in this folder; expected {' '.join(FOLDER_SUFFIXES)}")
     else:
         found = [place] if folder.exists() else glob.glob(place, recursive=True)
         files = [Path(f) for f in found if Path(f).is_file()]

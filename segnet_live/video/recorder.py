@@ -21,10 +21,10 @@ from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 from segnet_live.errors import OutputError
-from segnet_live.video.picture import YuvConverter
+from segnet_live.video.colour import YuvConverter
+from segnet_live.video.location import is_url
 from segnet_live.video.remux import remux
 from segnet_live.video.soundtrack import Soundtrack
-from segnet_live.video.source import is_url
 
 KEY_FRAMES_S = 1
 """Source time from one key frame to the next, at most; also what a fragment of the growing file spans."""

@@ -1,14 +1,11 @@
-"""The source contract, and `open_source`, which turns what the user named into one."""
+"""The source contract: what is known of a video once it is open, and how its frames are pulled."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from segnet_live.config import SourceSpec
-from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
 
 
@@ -81,46 +78,3 @@ class VideoSource(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def open_source(spec: SourceSpec) -> VideoSource:
-    """The named source, open and with its first picture proven readable. Blocks until then (URLs: at most some 20 s).
-
-    Raises:
-        SourceError: it is missing, is no video, or holds no picture.
-    """
-    if spec.kind == "video":
-        from segnet_live.video.file import FileSource
-
-        return FileSource(spec.value, start_s=spec.start_s, duration_s=spec.duration_s)
-    if spec.kind == "images":
-        from segnet_live.video.images import ImageSource
-
-        return ImageSource(spec.value, start_s=spec.start_s, duration_s=spec.duration_s)
-    if spec.kind == "camera":
-        from segnet_live.video.camera import CameraSource
-
-        return CameraSource(int(spec.value), size=spec.camera_size, rate=spec.camera_rate, duration_s=spec.duration_s)
-    return _synthetic(spec)
-
-
-def _synthetic(spec: SourceSpec) -> VideoSource:
-    from segnet_live.video.synthetic import DRIVE, SyntheticDrive
-
-    if spec.start_s >= DRIVE.duration_s:
-        raise SourceError(f"the rendered drive lasts {DRIVE.duration_s:g} s; choose a start before that")
-    end_s = DRIVE.duration_s if spec.duration_s is None else min(DRIVE.duration_s, spec.start_s + spec.duration_s)
-    drive = SyntheticDrive(replace(DRIVE, duration_s=end_s))
-    drive.seek(spec.start_s)
-    return drive
-
-
-def is_url(value: str) -> bool:
-    """`value` names a network stream rather than a file (a drive letter is no scheme)."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value) is not None
-
-
-def mask_password(url: str) -> str:
-    """`url` fit for showing: passwords, tokens and keys in it are replaced by ***."""
-    url = re.sub(r"(://[^/:@\s]*):\S*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][\w-]*(?:pass|pwd|token|key|secret|auth|sig)[\w-]*)=[^&#\s]*", r"\1=***", url)

@@ -20,7 +20,8 @@ from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.frame import LabelMap
 from segnet_live.ui.app import App, create_app
 from segnet_live.ui.settings import Settings
-from segnet_live.video.source import VideoSource, open_source
+from segnet_live.video.open import open_source
+from segnet_live.video.source import VideoSource
 
 ROAD, SKY, CAR = 3, 0, 8
 WAIT_MS = 20_000

@@ -12,7 +12,9 @@ import pytest
 from segnet_live.config import SourceSpec
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.video.source import VideoSource, mask_password, open_source
+from segnet_live.video.location import mask_password
+from segnet_live.video.open import open_source
+from segnet_live.video.source import VideoSource
 from tests.video.conftest import numbered
 
 MakeClip = Callable[..., str]
