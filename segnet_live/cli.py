@@ -79,15 +79,15 @@ def _dispatch(arguments: list[str]) -> int:
         return int(module.run(parser.parse_args(rest)))
     config = parse(arguments)
     if config.is_folder_job:
-        from segnet_live.pipeline import batch
+        from segnet_live.pipeline.headless.folder import run_folder
 
-        return batch.run_folder(config)
+        return run_folder(config)
     if config.headless:
-        from segnet_live.pipeline import headless
+        from segnet_live.pipeline.headless.run import run
 
-        return headless.run(config)
+        return run(config)
     _require_display()
-    from segnet_live.pipeline.outputs import check_outputs
+    from segnet_live.pipeline.record.preflight import check_outputs
     from segnet_live.ui import app
 
     check_outputs(config)

@@ -18,8 +18,8 @@ from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.resize import fit_input, labels_at
 from segnet_live.errors import EngineError
-from segnet_live.overlay import Overlay
 from segnet_live.quality import Confusion
+from segnet_live.render.overlay import Overlay
 from segnet_live.video.open import open_source
 
 RGB = NDArray[np.uint8]

@@ -12,8 +12,8 @@ import numpy as np
 from segnet_live.bench.memory import peak_rss_mib
 from segnet_live.config import RunConfig
 from segnet_live.engine.base import EngineInfo
-from segnet_live.pipeline.headless import prepare
-from segnet_live.pipeline.metrics import Percentiles
+from segnet_live.metrics import Percentiles
+from segnet_live.pipeline.headless.run import prepare
 
 POLL_S = 0.05
 

@@ -1,15 +1,19 @@
-"""Chooses and opens an engine, and says why it is this one."""
+"""Chooses and opens an engine, says why it is this one, and puts governor and smoothing around it."""
 
 from __future__ import annotations
 
 import importlib.util
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS
 from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.governed import GovernedEngine
+from segnet_live.engine.governor import STRIDES, Target, ladder
 from segnet_live.engine.resize import network_size
+from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import EngineError
 
 
@@ -96,3 +100,28 @@ def open_engine(
     from segnet_live.engine.nvidia.auto import open_tensorrt
 
     return open_tensorrt(card, size, precision, reason, threading.Event())
+
+
+def assemble(
+    open_at: Callable[[Size | None], Engine],
+    card: Card,
+    source_size: Size,
+    *,
+    size: Size | None,
+    target: Target | None,
+    smooth: bool,
+) -> tuple[Engine, GovernedEngine | None]:
+    """An engine, governed and steadied if wished; the governor again, to report to.
+
+    Args:
+        open_at: opens the bare engine at a (height, width), None for the default.
+        source_size: (height, width) of the frames.
+        size: the largest network size, None for the default.
+    """
+    if target is None:
+        engine = open_at(size)
+        return (SmoothedEngine(engine, card.classes) if smooth else engine), None
+    top = size or network_size(source_size, card.pixels)
+    steps = ladder(source_size, top, strides=STRIDES if target.fps else ())
+    governed = GovernedEngine(open_at, target, steps)
+    return SmoothedEngine(governed, card.classes, steady=smooth, skips=governed.skips), governed

@@ -19,8 +19,8 @@ from segnet_live.ui.xcb import check_libraries, leave_other_qt
 if TYPE_CHECKING:
     from PyQt6.QtWidgets import QApplication
 
-    from segnet_live.pipeline.capture import OpenSource
-    from segnet_live.pipeline.engines import OpenEngine
+    from segnet_live.pipeline.live.capture import OpenSource
+    from segnet_live.pipeline.live.engine_switch import OpenEngine
     from segnet_live.ui.settings import Settings
     from segnet_live.ui.window import MainWindow
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PyQt6.QtGui import QAction, QKeySequence
 
-from segnet_live.pipeline.look import VIEWS
+from segnet_live.render.view import VIEWS
 from segnet_live.ui.sections import VIEW_NAMES
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.engine.governor import Target
 from segnet_live.errors import UsageError
-from segnet_live.pipeline.capture import OpenSource, Phase, SourceState
-from segnet_live.pipeline.engines import EngineChoice, EngineState, OpenEngine
-from segnet_live.pipeline.live import LiveSession
-from segnet_live.pipeline.live_recording import RecordingState
-from segnet_live.pipeline.look import LAYERS, Layer, Look, LookView
+from segnet_live.pipeline.live.capture import OpenSource, Phase, SourceState
+from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, OpenEngine
+from segnet_live.pipeline.live.session import LiveSession
+from segnet_live.pipeline.record.video import RecordingState
+from segnet_live.render.view import LAYERS, Layer, Look, LookView
 from segnet_live.ui.keeper import Keeper
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.typed import parse_size, parse_target

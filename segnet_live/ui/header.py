@@ -5,7 +5,7 @@ from __future__ import annotations
 from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QWidget
 
-from segnet_live.pipeline.capture import Phase
+from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.theme import icon
 from segnet_live.ui.transport import icon_button

@@ -11,8 +11,8 @@ from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QPolygonF
 
 from segnet_live.engine.base import EngineInfo
-from segnet_live.pipeline.metrics import HISTORY_S, Snapshot
-from segnet_live.pipeline.usage import Usage
+from segnet_live.metrics import HISTORY_S, Snapshot
+from segnet_live.pipeline.live.usage import Usage
 from segnet_live.ui.theme import ACCENT, monospace
 
 PLOT_PX = 44.0

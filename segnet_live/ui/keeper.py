@@ -10,9 +10,9 @@ from PyQt6.QtCore import QObject, pyqtSignal
 
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.paths import recordings_dir
-from segnet_live.pipeline.live import LiveSession, Shown
-from segnet_live.pipeline.live_recording import LiveRecording, RecordingState, free_path
-from segnet_live.pipeline.snapshots import save_hard_frame, save_snapshot
+from segnet_live.pipeline.live.session import LiveSession, Shown
+from segnet_live.pipeline.record.snapshots import save_hard_frame, save_snapshot
+from segnet_live.pipeline.record.video import LiveRecording, RecordingState, free_path
 from segnet_live.ui.naming import file_stem, short_title
 from segnet_live.ui.settings import Settings
 

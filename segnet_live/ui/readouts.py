@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PyQt6.QtCore import QObject, QTimer
 
-from segnet_live.pipeline.capture import Phase
-from segnet_live.pipeline.usage import UsageMeter
+from segnet_live.pipeline.live.capture import Phase
+from segnet_live.pipeline.live.usage import UsageMeter
 from segnet_live.ui.hud import draw_plate, hud_lines, plate_pixels
 
 if TYPE_CHECKING:

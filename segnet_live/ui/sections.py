@@ -20,7 +20,7 @@ from PyQt6.QtWidgets import (
 
 from segnet_live.config import BACKENDS
 from segnet_live.engine.resize import network_size
-from segnet_live.pipeline.look import LAYERS, VIEWS, Layer, LookView
+from segnet_live.render.view import LAYERS, VIEWS, Layer, LookView
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.panel import quiet_label
 

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from segnet_live.config import BACKENDS
 from segnet_live.errors import UsageError
-from segnet_live.pipeline.look import LAYERS, VIEWS
+from segnet_live.render.view import LAYERS, VIEWS
 from segnet_live.ui.naming import check_pattern
 from segnet_live.ui.typed import parse_size, parse_target
 

@@ -6,7 +6,7 @@ from PyQt6.QtCore import QSignalBlocker, Qt
 from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from segnet_live.pipeline.capture import Phase
+from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import SPEEDS, Controls
 from segnet_live.ui.recording_section import RecordButton
 from segnet_live.ui.seek_bar import SeekBar, clock

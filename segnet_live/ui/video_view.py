@@ -8,8 +8,8 @@ from PyQt6.QtCore import QPointF, QRectF, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PyQt6.QtWidgets import QWidget
 
-from segnet_live.pipeline.live import LiveSession, Shown
-from segnet_live.pipeline.look import fit_within
+from segnet_live.pipeline.live.session import LiveSession, Shown
+from segnet_live.render.view import fit_within
 from segnet_live.ui.theme import ACCENT, GROUND
 
 PIXEL_TIMER_MS = 5

@@ -9,7 +9,7 @@ from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
-from segnet_live.pipeline.capture import Phase
+from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.banner import Banner
 from segnet_live.ui.commands import commands, install
 from segnet_live.ui.controls import Controls

@@ -18,13 +18,13 @@ from segnet_live.engine.open import open_engine
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.overlay import Overlay
-from segnet_live.pipeline.metrics import Metrics
-from segnet_live.pipeline.runner import Pipeline
-from segnet_live.pipeline.sinks import Recording
+from segnet_live.metrics import Metrics
+from segnet_live.pipeline.headless.pipeline import Pipeline
+from segnet_live.pipeline.record.video import Recording
+from segnet_live.render.overlay import Overlay
 from segnet_live.video.file import FileSource
 from segnet_live.video.source import SourceInfo
-from tests.pipeline.test_batch import write_video
+from tests.pipeline.headless.test_folder import write_video
 
 FRAMES = int(os.environ.get("FRAMES", "3000"))
 LOOP = 50

@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from segnet_live.classes import CAMVID
 from segnet_live.config import RunConfig
 from segnet_live.errors import UsageError
-from segnet_live.pipeline.capture import Phase
+from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.app import App
 from segnet_live.ui.naming import check_pattern, file_stem
 from segnet_live.ui.settings import Settings

@@ -24,7 +24,7 @@ from segnet_live.card import Card
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import UsageError
-from segnet_live.pipeline.capture import Phase
+from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui import cameras, xcb
 from segnet_live.ui.app import App
 from segnet_live.ui.app import start as begin

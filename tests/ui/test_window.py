@@ -19,8 +19,8 @@ from pytestqt.qtbot import QtBot
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE
 from segnet_live.errors import EngineError
-from segnet_live.pipeline.capture import Phase
-from segnet_live.pipeline.live import Shown
+from segnet_live.pipeline.live.capture import Phase
+from segnet_live.pipeline.live.session import Shown
 from segnet_live.ui.app import App
 from segnet_live.ui.dialogs import HelpDialog
 from segnet_live.ui.settings import Settings

@@ -11,9 +11,9 @@ from functools import partial
 from segnet_live.engine.base import Engine
 from segnet_live.engine.resize import labels_at
 from segnet_live.frame import Frame, LabelMap, SegmentedFrame
-from segnet_live.pipeline.metrics import Metrics
-from segnet_live.pipeline.sinks import Sink
-from segnet_live.pipeline.slot import BoundedQueue, Closed, LatestSlot
+from segnet_live.metrics import Metrics
+from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
+from segnet_live.pipeline.record.sinks import Sink
 from segnet_live.video.source import VideoSource
 
 WAITING_FRAMES = 2

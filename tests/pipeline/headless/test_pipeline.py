@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from segnet_live.errors import EngineError, OutputError, SourceLost
-from segnet_live.pipeline import runner
-from segnet_live.pipeline.metrics import Metrics
-from segnet_live.pipeline.runner import Pipeline
+from segnet_live.metrics import Metrics
+from segnet_live.pipeline.headless import pipeline as headless_pipeline
+from segnet_live.pipeline.headless.pipeline import Pipeline
 from tests.pipeline.fakes import SIZE, FakeEngine, FakeSink, FakeSource, fail_at
 
 
@@ -129,7 +129,7 @@ def test_stop_finishes_the_frames_already_captured() -> None:
 
 
 def test_a_source_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "CAPTURE_GRACE_S", 0.05)
+    monkeypatch.setattr(headless_pipeline, "CAPTURE_GRACE_S", 0.05)
     unplugged = threading.Event()
     source = FakeSource(5, live=True, before_read=lambda index: unplugged.wait(20) if index == 4 else None)
     sink = FakeSink()

@@ -6,7 +6,7 @@ import math
 import time
 
 from segnet_live.engine.base import Engine, EngineInfo
-from segnet_live.pipeline.metrics import Metrics, Snapshot
+from segnet_live.metrics import Metrics, Snapshot
 
 REFRESH_S = 0.25
 

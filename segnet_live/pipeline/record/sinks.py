@@ -1,4 +1,4 @@
-"""What a run leaves behind: recording, label maps, statistics. Nothing is made before the first frame is there."""
+"""What a run leaves behind besides its recording: label maps, statistics. Nothing is made before the first frame."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from typing import Protocol, TextIO
 import cv2
 
 from segnet_live.classes import ClassSet
-from segnet_live.config import SourceSpec, View
 from segnet_live.errors import OutputError
 from segnet_live.frame import SegmentedFrame
-from segnet_live.overlay import Overlay, burn_text, class_shares
-from segnet_live.pipeline.hud import HudText
-from segnet_live.video.recorder import Recorder
-from segnet_live.video.source import SourceInfo
+from segnet_live.render.overlay import class_shares
 
 
 def partial_path(path: Path) -> Path:
@@ -128,69 +124,3 @@ class Stats:
 
     def __str__(self) -> str:
         return f"{self.count} rows in {partial_path(self.path) if self._failed else self.path}"
-
-
-class Recording:
-    """The annotated video: one view of every frame, at the source's size and time, with its sound if it is a file.
-
-    Args:
-        hud: what to burn into each picture, None for nothing.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        spec: SourceSpec,
-        info: SourceInfo,
-        overlay: Overlay,
-        view: View,
-        *,
-        hud: HudText | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        self.path = path
-        self._spec = spec
-        self._info = info
-        self._overlay = overlay
-        self._view = view
-        self._hud = hud
-        self._overwrite = overwrite
-        self._recorder: Recorder | None = None
-        self._size = (0, 0)
-
-    def write(self, segmented: SegmentedFrame) -> None:
-        frame = segmented.frame
-        picture = self._overlay.render(frame.rgb, segmented.labels, self._view)
-        if self._hud:
-            burn_text(picture, self._hud.lines())
-        if self._recorder is None:
-            self._size = frame.size
-            self._recorder = self._open(picture.shape[:2])
-        elif frame.size != self._size:
-            (height, width), (first_height, first_width) = frame.size, self._size
-            raise OutputError(
-                f"{self.path}: {frame.name or f'frame {frame.index}'} is {width}x{height} and the first is "
-                f"{first_width}x{first_height}; a video has one size: leave out --record, or give pictures of one size"
-            )
-        self._recorder.write(picture, frame.pts, frame.duration)
-
-    def _open(self, size: tuple[int, int]) -> Recorder:
-        return Recorder(
-            self.path,
-            size,
-            time_base=self._info.time_base,
-            rate=self._info.rate,
-            audio_from=self._info.sound_location,
-            cut_audio=bool(self._spec.start_s) or self._spec.duration_s is not None,
-            source=self._info.location,
-            overwrite=self._overwrite,
-        )
-
-    def close(self, *, whole: bool) -> None:
-        if self._recorder is not None:
-            # Sound that outlasts the pictures belongs to a whole file only.
-            self._recorder.close(cut_audio=None if whole else True)
-
-    def __str__(self) -> str:
-        kept = self.path if self._recorder is None or not self._recorder.partial.exists() else self._recorder.partial
-        return f"{kept} ({kept.stat().st_size / 2**20:.1f} MiB)" if kept.exists() else f"{kept} (missing)"

@@ -19,14 +19,14 @@ from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.resize import labels_at
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import LabelMap, SegmentedFrame
-from segnet_live.overlay import class_shares
-from segnet_live.pipeline.capture import Capture, Captured, OpenSource, Phase, SourceState
-from segnet_live.pipeline.engines import EngineChoice, EngineState, EngineSwitch, OpenEngine
-from segnet_live.pipeline.live_recording import LiveRecording, RecordingState
-from segnet_live.pipeline.look import Look, compose, for_screen
-from segnet_live.pipeline.metrics import Metrics
-from segnet_live.pipeline.shares import ShareStrip
-from segnet_live.pipeline.slot import Closed, LatestSlot
+from segnet_live.metrics import Metrics
+from segnet_live.pipeline.handover import Captured, Closed, LatestSlot
+from segnet_live.pipeline.live.capture import Capture, OpenSource, Phase, SourceState
+from segnet_live.pipeline.live.class_timeline import ShareStrip
+from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
+from segnet_live.pipeline.record.video import LiveRecording, RecordingState
+from segnet_live.render.overlay import class_shares
+from segnet_live.render.view import Look, compose, for_screen
 
 log = logging.getLogger(__name__)
 

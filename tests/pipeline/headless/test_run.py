@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.errors import SourceLost
-from segnet_live.pipeline import headless
+from segnet_live.pipeline.headless import run as headless_run
 from tests.conftest import write_card
 from tests.pipeline.conftest import FRAMES, RATE, write_clip
 from tests.pipeline.fakes import FakeEngine, FakeSource, fail_at
@@ -323,8 +323,8 @@ def test_termination_is_handled_alike(tiny_card: Card, tmp_path: Path, monkeypat
     before = signal.getsignal(signal.SIGTERM)
     read = threading.Event()
     source = FakeSource(10**6, before_read=lambda index: (time.sleep(0.001), read.set() if index == 5 else None))
-    monkeypatch.setattr(headless, "open_source", lambda spec: source)
-    monkeypatch.setattr(headless, "open_engine", lambda card, **options: FakeEngine(lambda index: None))
+    monkeypatch.setattr(headless_run, "open_source", lambda spec: source)
+    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine(lambda index: None))
     threading.Thread(target=lambda: (read.wait(10), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
     record = tmp_path / "out.mp4"
     given = ["--synthetic", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]
@@ -341,8 +341,8 @@ def test_a_stream_that_is_lost_ends_with_a_whole_recording(
         fail_at(10, SourceLost("camera 0: unplugged"))(index)
 
     source = FakeSource(10**6, live=True, before_read=paced)
-    monkeypatch.setattr(headless, "open_source", lambda spec: source)
-    monkeypatch.setattr(headless, "open_engine", lambda card, **options: FakeEngine(lambda index: time.sleep(0.05)))
+    monkeypatch.setattr(headless_run, "open_source", lambda spec: source)
+    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine(lambda index: time.sleep(0.05)))
     record = tmp_path / "out.mp4"
     assert main(["--camera", "0", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]) == 2
     captured = capsys.readouterr()

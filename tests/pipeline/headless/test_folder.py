@@ -15,7 +15,7 @@ from segnet_live.engine import open as engine_open
 from segnet_live.engine.nvidia import device
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import SourceError, UsageError
-from segnet_live.pipeline import batch
+from segnet_live.pipeline.headless import folder as folder_run
 
 FRAMES = 6
 
@@ -58,7 +58,7 @@ def test_all_are_done_a_bad_one_is_told_and_a_second_run_takes_up_the_rest(
     open_engine(tiny_card, backend="openvino", precision="fp32", size=(32, 32)).close()  # cached for the children
     out = tmp_path / "out"
     (drives / "broken.mp4").write_text("this is text")
-    assert batch.run_folder(folder_job(tiny_card, drives, out)) == 2
+    assert folder_run.run_folder(folder_job(tiny_card, drives, out)) == 2
     told = capsys.readouterr().out
     assert "broken.mp4 failed:" in told
     assert "2 done, 0 skipped, 1 failed" in told
@@ -69,7 +69,7 @@ def test_all_are_done_a_bad_one_is_told_and_a_second_run_takes_up_the_rest(
     kept = (out / "morning.mp4").stat().st_mtime_ns
     (out / "evening.mp4").rename(out / "evening.unfinished.partial.mp4")
     write_video(drives / "broken.mp4", 10)
-    assert batch.run_folder(folder_job(tiny_card, drives, out)) == 0
+    assert folder_run.run_folder(folder_job(tiny_card, drives, out)) == 0
     assert "2 done, 1 skipped, 0 failed" in capsys.readouterr().out
     assert sorted(p.name for p in out.iterdir()) == ["broken.mp4", "evening.mp4", "morning.mp4"]
     assert (out / "morning.mp4").stat().st_mtime_ns == kept
@@ -79,9 +79,9 @@ def test_overwrite_does_finished_files_again(tiny_card: Card, drives: Path, tmp_
     out = tmp_path / "out"
     out.mkdir()
     (out / "morning.mp4").write_bytes(b"finished")
-    todo, finished = batch.plan(folder_job(tiny_card, drives, out))
+    todo, finished = folder_run.plan(folder_job(tiny_card, drives, out))
     assert ([t.video.name for t in todo], finished) == (["evening.avi"], 1)
-    todo, finished = batch.plan(folder_job(tiny_card, drives, out, overwrite=True))
+    todo, finished = folder_run.plan(folder_job(tiny_card, drives, out, overwrite=True))
     assert ([t.video.name for t in todo], finished) == (["evening.avi", "morning.mp4"], 0)
 
 
@@ -89,30 +89,30 @@ def test_what_cannot_work_is_refused_before_anything_is_made(tiny_card: Card, dr
     out, empty = tmp_path / "out", tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(UsageError, match="--record DIR"):
-        batch.plan(folder_job(tiny_card, drives, None))
+        folder_run.plan(folder_job(tiny_card, drives, None))
     with pytest.raises(UsageError, match="--masks works on one file"):
-        batch.plan(folder_job(tiny_card, drives, out, masks=tmp_path / "masks"))
+        folder_run.plan(folder_job(tiny_card, drives, out, masks=tmp_path / "masks"))
     with pytest.raises(UsageError, match="read from"):
-        batch.plan(folder_job(tiny_card, drives, drives))
+        folder_run.plan(folder_job(tiny_card, drives, drives))
     with pytest.raises(SourceError, match="no video"):
-        batch.plan(folder_job(tiny_card, empty, out))
+        folder_run.plan(folder_job(tiny_card, empty, out))
     write_video(drives / "Morning.mov", 5)
     with pytest.raises(UsageError, match=r"both become .*; rename one"):
-        batch.plan(folder_job(tiny_card, drives, out))
+        folder_run.plan(folder_job(tiny_card, drives, out))
     assert not out.exists()
 
 
 def test_core_groups_share_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
-    groups = batch.core_groups(3, "auto")
+    monkeypatch.setattr(folder_run.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
+    groups = folder_run.core_groups(3, "auto")
     assert len(groups) <= 3
     assert sorted(core for group in groups for core in group) == list(range(8))
-    assert len(batch.core_groups(1, "auto")) == 1
+    assert len(folder_run.core_groups(1, "auto")) == 1
 
 
 def test_on_a_gpu_files_are_done_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
+    monkeypatch.setattr(folder_run.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
     monkeypatch.setattr(engine_open, "has_nvidia_gpu", lambda: True)
     monkeypatch.setattr(device, "cuda_problem", lambda: "")
-    assert batch.core_groups(3, "auto") == [[]]
-    assert len(batch.core_groups(2, "openvino")) == 2
+    assert folder_run.core_groups(3, "auto") == [[]]
+    assert len(folder_run.core_groups(2, "openvino")) == 2

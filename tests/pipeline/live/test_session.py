@@ -18,12 +18,13 @@ from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame, LabelMap
-from segnet_live.pipeline import capture
-from segnet_live.pipeline.capture import Phase, SourceState
-from segnet_live.pipeline.engines import EngineChoice
-from segnet_live.pipeline.live import LiveSession, News, Shown
-from segnet_live.pipeline.playback import ContinuousTime, PlaybackClock
-from segnet_live.pipeline.shares import BINS, ShareStrip
+from segnet_live.pipeline.live import capture
+from segnet_live.pipeline.live.capture import Phase, SourceState
+from segnet_live.pipeline.live.class_timeline import BINS, ShareStrip
+from segnet_live.pipeline.live.engine_switch import EngineChoice
+from segnet_live.pipeline.live.playback import PlaybackClock
+from segnet_live.pipeline.live.session import LiveSession, News, Shown
+from segnet_live.pipeline.record.video import ContinuousTime
 from segnet_live.video.source import SourceInfo, VideoSource
 
 CAMERA = SourceSpec("camera", "0")

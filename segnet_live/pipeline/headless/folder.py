@@ -18,8 +18,8 @@ import psutil
 from segnet_live.config import RunConfig
 from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
-from segnet_live.pipeline.headless import POLL_S, prepare, say, signals
-from segnet_live.pipeline.progress import FrameProgress
+from segnet_live.pipeline.headless.progress import FrameProgress
+from segnet_live.pipeline.headless.run import POLL_S, prepare, say, signals
 from segnet_live.video.location import VIDEO_SUFFIXES
 
 MEMORY_EACH = 1 << 30

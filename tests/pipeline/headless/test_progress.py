@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from segnet_live.engine.base import EngineInfo
-from segnet_live.pipeline import progress
-from segnet_live.pipeline.hud import hud_lines
-from segnet_live.pipeline.metrics import Metrics
-from segnet_live.pipeline.progress import FrameProgress
+from segnet_live.metrics import Metrics
+from segnet_live.pipeline.headless import progress
+from segnet_live.pipeline.headless.progress import FrameProgress
+from segnet_live.render.hud import hud_lines
 
 
 class Clock:

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from segnet_live.pipeline.metrics import Metrics
+from segnet_live.metrics import Metrics
 
 
 def test_a_snapshot_sums_up_what_happened_just_now() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.frame import LabelMap
-from segnet_live.overlay import Overlay
+from segnet_live.render.overlay import Overlay
 
 Layer: TypeAlias = Literal["overlay", "labels", "original"]
 LookView: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]

@@ -17,8 +17,8 @@ from segnet_live.classes import CAMVID
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
 from segnet_live.frame import Frame, SegmentedFrame
-from segnet_live.pipeline.outputs import check_outputs
-from segnet_live.pipeline.sinks import Masks, Stats, partial_path
+from segnet_live.pipeline.record.preflight import check_outputs
+from segnet_live.pipeline.record.sinks import Masks, Stats, partial_path
 
 
 def segmented(index: int, name: str = "", size: tuple[int, int] = (6, 8)) -> SegmentedFrame:

@@ -13,7 +13,8 @@ from enum import Enum
 from segnet_live.config import SourceSpec
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost
 from segnet_live.frame import Frame
-from segnet_live.pipeline.playback import LATEST_S, PlaybackClock
+from segnet_live.pipeline.handover import Captured
+from segnet_live.pipeline.live.playback import LATEST_S, PlaybackClock
 from segnet_live.video.source import SourceInfo, VideoSource
 
 log = logging.getLogger(__name__)
@@ -48,21 +49,6 @@ class SourceState:
     info: SourceInfo | None = None
     message: str = ""
     retry_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Captured:
-    """A frame on its way in.
-
-    Attributes:
-        stretch: differs from the previous frame's after a seek, loop, pause or reconnection.
-        again: a frame that was shown before (other engine or look): neither recorded nor measured.
-    """
-
-    frame: Frame
-    info: SourceInfo
-    stretch: int
-    again: bool = False
 
 
 class Capture:

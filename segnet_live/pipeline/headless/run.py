@@ -15,16 +15,16 @@ from segnet_live.config import RunConfig
 from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
-from segnet_live.engine.open import open_engine
+from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
-from segnet_live.overlay import Overlay
-from segnet_live.pipeline.engines import assemble
-from segnet_live.pipeline.hud import HudText
-from segnet_live.pipeline.metrics import Metrics
-from segnet_live.pipeline.outputs import check_outputs
-from segnet_live.pipeline.progress import FrameProgress
-from segnet_live.pipeline.runner import Pipeline
-from segnet_live.pipeline.sinks import Masks, Recording, Sink, Stats
+from segnet_live.metrics import Metrics
+from segnet_live.pipeline.headless.pipeline import Pipeline
+from segnet_live.pipeline.headless.progress import FrameProgress
+from segnet_live.pipeline.record.preflight import check_outputs
+from segnet_live.pipeline.record.sinks import Masks, Sink, Stats
+from segnet_live.pipeline.record.video import Recording
+from segnet_live.render.hud import HudText
+from segnet_live.render.overlay import Overlay
 from segnet_live.video.open import open_source
 from segnet_live.video.source import SourceInfo, VideoSource
 

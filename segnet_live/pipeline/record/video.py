@@ -1,4 +1,4 @@
-"""What the window shows, recorded by the same Recorder as `--record`: gapless over pauses, seeks and loops."""
+"""Two recordings on one Recorder: `--record`'s of every frame, and the window's, gapless over pauses and seeks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segnet_live.config import SourceSpec, View
 from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.frame import Frame, SegmentedFrame
-from segnet_live.pipeline.capture import Captured
-from segnet_live.pipeline.playback import ContinuousTime
-from segnet_live.pipeline.sinks import Masks
-from segnet_live.pipeline.slot import BoundedQueue, Closed
+from segnet_live.pipeline.handover import BoundedQueue, Captured, Closed
+from segnet_live.pipeline.record.sinks import Masks
+from segnet_live.render.hud import HudText
+from segnet_live.render.overlay import Overlay, burn_text
 from segnet_live.video.recorder import Recorder
+from segnet_live.video.source import SourceInfo
 
 log = logging.getLogger(__name__)
 
 WAITING_FRAMES = 12
+USUAL_INTERVAL = Fraction(1, 25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +216,105 @@ def with_plate(picture: NDArray[np.uint8], plate: NDArray[np.uint8]) -> NDArray[
     keep = 255 - plate[..., 3:].astype(np.uint16)
     picture[:h, :w] = np.minimum(255, corner * keep // 255 + plate[..., 2::-1]).astype(np.uint8)
     return picture
+
+
+class Recording:
+    """The annotated video: one view of every frame, at the source's size and time, with its sound if it is a file.
+
+    Args:
+        hud: what to burn into each picture, None for nothing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        spec: SourceSpec,
+        info: SourceInfo,
+        overlay: Overlay,
+        view: View,
+        *,
+        hud: HudText | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = path
+        self._spec = spec
+        self._info = info
+        self._overlay = overlay
+        self._view = view
+        self._hud = hud
+        self._overwrite = overwrite
+        self._recorder: Recorder | None = None
+        self._size = (0, 0)
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        frame = segmented.frame
+        picture = self._overlay.render(frame.rgb, segmented.labels, self._view)
+        if self._hud:
+            burn_text(picture, self._hud.lines())
+        if self._recorder is None:
+            self._size = frame.size
+            self._recorder = self._open(picture.shape[:2])
+        elif frame.size != self._size:
+            (height, width), (first_height, first_width) = frame.size, self._size
+            raise OutputError(
+                f"{self.path}: {frame.name or f'frame {frame.index}'} is {width}x{height} and the first is "
+                f"{first_width}x{first_height}; a video has one size: leave out --record, or give pictures of one size"
+            )
+        self._recorder.write(picture, frame.pts, frame.duration)
+
+    def _open(self, size: tuple[int, int]) -> Recorder:
+        return Recorder(
+            self.path,
+            size,
+            time_base=self._info.time_base,
+            rate=self._info.rate,
+            audio_from=self._info.sound_location,
+            cut_audio=bool(self._spec.start_s) or self._spec.duration_s is not None,
+            source=self._info.location,
+            overwrite=self._overwrite,
+        )
+
+    def close(self, *, whole: bool) -> None:
+        if self._recorder is not None:
+            # Sound that outlasts the pictures belongs to a whole file only.
+            self._recorder.close(cut_audio=None if whole else True)
+
+    def __str__(self) -> str:
+        kept = self.path if self._recorder is None or not self._recorder.partial.exists() else self._recorder.partial
+        return f"{kept} ({kept.stat().st_size / 2**20:.1f} MiB)" if kept.exists() else f"{kept} (missing)"
+
+
+class ContinuousTime:
+    """Rewrites pts so that seeks, loops and pauses leave no gap, while time between neighbours stays the source's own.
+
+    Frames carry a stretch number; within one stretch the distances are the source's, and a new stretch goes on one
+    frame interval after the last frame. Used by one thread.
+    """
+
+    def __init__(self) -> None:
+        self._time_base: Fraction | None = None
+        self._stretch = -1
+        self._offset = Fraction(0)
+        self._last: Fraction | None = None
+        self._interval = USUAL_INTERVAL
+
+    def restamp(self, frame: Frame, stretch: int, rate: Fraction | None = None) -> Frame | None:
+        """The frame at its place in the recording, in the first frame's time base; None if its time does not advance.
+
+        Args:
+            rate: the source's frames per second; tells how far apart two stretches lie.
+        """
+        if self._time_base is None:
+            self._time_base = frame.time_base
+        source = frame.pts * frame.time_base
+        if stretch != self._stretch:
+            if rate:
+                self._interval = 1 / rate
+            self._offset = (Fraction(0) if self._last is None else self._last + self._interval) - source
+            self._stretch = stretch
+        time = source + self._offset
+        pts = round(time / self._time_base)
+        if self._last is not None and pts <= round(self._last / self._time_base):
+            return None
+        self._last = time
+        return replace(frame, pts=pts, time_base=self._time_base)

@@ -11,9 +11,9 @@ from typing import Protocol
 from segnet_live.card import Card
 from segnet_live.engine.base import Engine, EngineInfo, Size
 from segnet_live.engine.governed import GovernedEngine
-from segnet_live.engine.governor import STRIDES, Target, ladder
+from segnet_live.engine.governor import Target
+from segnet_live.engine.open import assemble
 from segnet_live.engine.resize import network_size
-from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import SegnetLiveError
 
 log = logging.getLogger(__name__)
@@ -65,31 +65,6 @@ class EngineState:
     choice: EngineChoice | None
     running: EngineInfo | None
     error: str = ""
-
-
-def assemble(
-    open_at: Callable[[Size | None], Engine],
-    card: Card,
-    source_size: Size,
-    *,
-    size: Size | None,
-    target: Target | None,
-    smooth: bool,
-) -> tuple[Engine, GovernedEngine | None]:
-    """An engine, governed and steadied if wished; the governor again, to report to.
-
-    Args:
-        open_at: opens the bare engine at a (height, width), None for the default.
-        source_size: (height, width) of the frames.
-        size: the largest network size, None for the default.
-    """
-    if target is None:
-        engine = open_at(size)
-        return (SmoothedEngine(engine, card.classes) if smooth else engine), None
-    top = size or network_size(source_size, card.pixels)
-    steps = ladder(source_size, top, strides=STRIDES if target.fps else ())
-    governed = GovernedEngine(open_at, target, steps)
-    return SmoothedEngine(governed, card.classes, steady=smooth, skips=governed.skips), governed
 
 
 class EngineSwitch:

@@ -1,0 +1,1 @@
+"""Runs without a window: one file, a camera or a stream, a folder of videos."""

@@ -1,0 +1,1 @@
+"""What runs leave behind: recordings, label maps, statistics, snapshots."""
