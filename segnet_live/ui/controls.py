@@ -17,9 +17,9 @@ from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, O
 from segnet_live.pipeline.live.session import LiveSession
 from segnet_live.pipeline.record.video import RecordingState
 from segnet_live.render.view import LAYERS, Layer, Look, LookView
-from segnet_live.ui.keeper import Keeper
+from segnet_live.ui.parsing import parse_size, parse_target
+from segnet_live.ui.saving import Keeper
 from segnet_live.ui.settings import Settings
-from segnet_live.ui.typed import parse_size, parse_target
 
 SPEEDS = (0.25, 0.5, 1.0, 1.5, 2.0, 4.0)
 

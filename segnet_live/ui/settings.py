@@ -14,7 +14,7 @@ from segnet_live.config import BACKENDS
 from segnet_live.errors import UsageError
 from segnet_live.render.view import LAYERS, VIEWS
 from segnet_live.ui.naming import check_pattern
-from segnet_live.ui.typed import parse_size, parse_target
+from segnet_live.ui.parsing import parse_size, parse_target
 
 VERSION = 1
 RECENT_KEPT = 10

@@ -14,7 +14,7 @@ from segnet_live.errors import UsageError
 from segnet_live.paths import assets_dir
 from segnet_live.ui.cameras import list_cameras
 from segnet_live.ui.controls import Controls
-from segnet_live.ui.dialogs import UrlDialog
+from segnet_live.ui.url_dialog import UrlDialog
 from segnet_live.video.location import IMAGE_SUFFIXES, is_url, mask_password
 
 VIDEOS = "Videos (*.mp4 *.mkv *.avi *.mov *.webm *.m4v *.mpg *.mpeg *.ts *.wmv *.flv);;All files (*)"

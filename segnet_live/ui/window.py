@@ -10,21 +10,22 @@ from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from segnet_live.pipeline.live.capture import Phase
-from segnet_live.ui.banner import Banner
-from segnet_live.ui.commands import commands, install
 from segnet_live.ui.controls import Controls
-from segnet_live.ui.dialogs import HelpDialog
-from segnet_live.ui.header import Header
-from segnet_live.ui.legend import Legend
-from segnet_live.ui.panel import Panel, Section
-from segnet_live.ui.readouts import Readouts
-from segnet_live.ui.recording_section import RecordingSection
-from segnet_live.ui.sections import ModelSection, ViewSection
+from segnet_live.ui.help import HelpDialog
+from segnet_live.ui.shortcuts import commands, install
 from segnet_live.ui.sources import Sources
-from segnet_live.ui.start_page import StartPage
+from segnet_live.ui.status import Readouts
 from segnet_live.ui.theme import icon
-from segnet_live.ui.transport import Transport
-from segnet_live.ui.video_view import VideoView
+from segnet_live.ui.widgets.banner import Banner
+from segnet_live.ui.widgets.header import Header
+from segnet_live.ui.widgets.legend import Legend
+from segnet_live.ui.widgets.model_section import ModelSection
+from segnet_live.ui.widgets.panel import Panel, Section
+from segnet_live.ui.widgets.recording_section import RecordingSection
+from segnet_live.ui.widgets.start_page import StartPage
+from segnet_live.ui.widgets.transport import Transport
+from segnet_live.ui.widgets.video_view import VideoView
+from segnet_live.ui.widgets.view_section import ViewSection
 
 DEFAULT_SIZE = QSize(1280, 760)
 ROOM_FOR_PANEL_PX = 860

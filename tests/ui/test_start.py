@@ -25,7 +25,7 @@ from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.live.capture import Phase
-from segnet_live.ui import cameras, xcb
+from segnet_live.ui import cameras, qt_platform
 from segnet_live.ui.app import App
 from segnet_live.ui.app import start as begin
 from segnet_live.ui.settings import Settings
@@ -44,17 +44,17 @@ def test_a_missing_xcb_library_is_named_with_its_package(monkeypatch: pytest.Mon
     monkeypatch.setattr(ctypes, "CDLL", load)
     monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
     with pytest.raises(UsageError, match=r"libxcb-cursor\.so\.0 is missing; sudo apt install libxcb-cursor0 \(Fedora"):
-        xcb.check_libraries("linux")
+        qt_platform.check_libraries("linux")
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
-    xcb.check_libraries("linux")
+    qt_platform.check_libraries("linux")
     monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
-    xcb.check_libraries("darwin")
+    qt_platform.check_libraries("darwin")
 
 
 def test_opencvs_plugin_path_is_taken_away_and_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM_PLUGIN_PATH", "/somewhere/site-packages/cv2/qt/plugins")
     monkeypatch.setenv("QT_QPA_FONTDIR", "/usr/share/fonts")
-    xcb.leave_other_qt()
+    qt_platform.leave_other_qt()
     assert "QT_QPA_PLATFORM_PLUGIN_PATH" not in os.environ
     assert os.environ["QT_QPA_FONTDIR"] == "/usr/share/fonts"
 

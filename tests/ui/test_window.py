@@ -22,7 +22,7 @@ from segnet_live.errors import EngineError
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.pipeline.live.session import Shown
 from segnet_live.ui.app import App
-from segnet_live.ui.dialogs import HelpDialog
+from segnet_live.ui.help import HelpDialog
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.window import MainWindow
 from tests.ui.conftest import CAR, ROAD, SKY, WAIT_MS, Engines, write_clip

@@ -8,10 +8,10 @@ from PyQt6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QLineEd
 from segnet_live.errors import UsageError
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.naming import FIELDS, check_pattern
-from segnet_live.ui.panel import quiet_label
-from segnet_live.ui.seek_bar import clock
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.theme import icon
+from segnet_live.ui.widgets.panel import quiet_label
+from segnet_live.ui.widgets.seek_bar import clock
 
 
 def file_size(count: int) -> str:

@@ -8,9 +8,9 @@ from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLa
 
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import SPEEDS, Controls
-from segnet_live.ui.recording_section import RecordButton
-from segnet_live.ui.seek_bar import SeekBar, clock
 from segnet_live.ui.theme import ICON_SIZE, icon, monospace
+from segnet_live.ui.widgets.recording_section import RecordButton
+from segnet_live.ui.widgets.seek_bar import SeekBar, clock
 
 NARROW_PX = 620
 

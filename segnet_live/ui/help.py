@@ -1,60 +1,23 @@
-"""The network stream dialog and Help."""
+"""Help: what one sees, and every key."""
 
 from __future__ import annotations
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QIcon, QKeySequence
+from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from segnet_live.ui.commands import Command
-from segnet_live.ui.panel import quiet_label
+from segnet_live.ui.command import Command
 from segnet_live.ui.theme import ACCENT, LINE, RAISED
-
-SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
-
-
-class UrlDialog(QDialog):
-    """Asks for a stream's address; OK only for one that has a known scheme."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Open network stream")
-        self.setMinimumWidth(480)
-        self.address = QLineEdit()
-        self.address.setPlaceholderText("rtsp://user:password@192.168.1.20/stream")
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel)
-        ok = buttons.button(QDialogButtonBox.StandardButton.Open)
-        assert ok is not None
-        ok.setEnabled(False)
-        ok.setObjectName("primary")
-        for button in buttons.buttons():
-            button.setIcon(QIcon())
-        self.address.textChanged.connect(lambda text: ok.setEnabled(self.is_address(text)))
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.setSpacing(12)
-        layout.addWidget(QLabel("Address of a camera or stream"))
-        layout.addWidget(self.address)
-        layout.addWidget(
-            quiet_label("RTSP, HTTP (MJPEG, HLS, mp4), RTMP, UDP, SRT. A password is never shown elsewhere.")
-        )
-        layout.addWidget(buttons)
-
-    @staticmethod
-    def is_address(text: str) -> bool:
-        return any(text.strip().lower().startswith(scheme) and len(text.strip()) > len(scheme) for scheme in SCHEMES)
+from segnet_live.ui.widgets.panel import quiet_label
 
 
 def key_name(command: Command) -> str:

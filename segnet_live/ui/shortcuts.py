@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from PyQt6.QtGui import QAction, QKeySequence
 
 from segnet_live.render.view import VIEWS
-from segnet_live.ui.sections import VIEW_NAMES
+from segnet_live.ui.command import Command
+from segnet_live.ui.widgets.view_section import VIEW_NAMES
 
 if TYPE_CHECKING:
     from segnet_live.ui.window import MainWindow
 
 
 CLASS_KEYS = "1234567890-"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One wish: what Help calls it ("" leaves it out: a row of keys is named once), its keys, and what it does."""
-
-    group: str
-    text: str
-    keys: tuple[str, ...]
-    run: Callable[[], object]
-    repeats: bool = False
 
 
 def commands(window: MainWindow) -> list[Command]:

@@ -1,9 +1,18 @@
-"""The right-hand panel: sections that fold."""
+"""The right-hand panel: sections that fold, and what several of them use."""
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QSize, Qt, pyqtSignal
-from PyQt6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PyQt6.QtCore import QSignalBlocker, QSize, Qt, pyqtSignal
+from PyQt6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from segnet_live.ui.theme import icon
 
@@ -69,3 +78,9 @@ def quiet_label(text: str = "") -> QLabel:
     label.setObjectName("quiet")
     label.setWordWrap(True)
     return label
+
+
+def select(box: QComboBox, value: object) -> None:
+    """Show `value` without telling anybody that it changed."""
+    with QSignalBlocker(box):
+        box.setCurrentIndex(box.findData(value))

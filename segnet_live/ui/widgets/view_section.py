@@ -1,0 +1,96 @@
+"""The panel's section on the picture: views, wiper, opacity, palette."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from PyQt6.QtCore import QSignalBlocker, Qt
+from PyQt6.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from segnet_live.render.view import LAYERS, VIEWS, Layer, LookView
+from segnet_live.ui.controls import Controls
+from segnet_live.ui.widgets.panel import select
+
+VIEW_NAMES = {
+    "overlay": "Overlay", "labels": "Labels", "original": "Original", "side-by-side": "Side by side", "wiper": "Wiper",
+}  # fmt: skip
+
+
+class ViewSection(QWidget):
+    """Views, the two layers of wiper and side by side, opacity, palette, HUD."""
+
+    def __init__(self, controls: Controls) -> None:
+        super().__init__()
+        self._controls = controls
+        self.buttons: dict[str, QPushButton] = {}
+        group = QButtonGroup(self)
+        grid = QGridLayout()
+        grid.setSpacing(6)
+        for i, view in enumerate(VIEWS):
+            button = QPushButton(VIEW_NAMES[view])
+            button.setCheckable(True)
+            button.setToolTip(f"{VIEW_NAMES[view]} ({i + 1})")
+            button.clicked.connect(lambda _, view=view: controls.set_view(cast(LookView, view)))
+            group.addButton(button)
+            self.buttons[view] = button
+            if i < 3:
+                grid.addWidget(button, 0, 2 * i, 1, 2)
+            else:
+                grid.addWidget(button, 1, 3 * (i - 3), 1, 3)
+        self.left, self.right = QComboBox(), QComboBox()
+        for box in (self.left, self.right):
+            for layer in LAYERS:
+                box.addItem(VIEW_NAMES[layer], layer)
+            box.activated.connect(self._wipe)
+        self.pair = QWidget()
+        pair = QHBoxLayout(self.pair)
+        pair.setContentsMargins(0, 0, 0, 0)
+        pair.addWidget(self.left, 1)
+        pair.addWidget(QLabel("|"))
+        pair.addWidget(self.right, 1)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setPageStep(10)
+        self.opacity.valueChanged.connect(lambda value: controls.set_opacity(value / 100))
+        self._percent = QLabel()
+        self._percent.setMinimumWidth(38)
+        self._percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        opacity = QHBoxLayout()
+        opacity.addWidget(QLabel("Opacity"))
+        opacity.addWidget(self.opacity, 1)
+        opacity.addWidget(self._percent)
+        self.colour_blind = QCheckBox("Colour-blind-safe palette")
+        self.colour_blind.toggled.connect(controls.set_colour_blind)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(10)
+        layout.addLayout(grid)
+        layout.addWidget(self.pair)
+        layout.addLayout(opacity)
+        layout.addWidget(self.colour_blind)
+        controls.look_changed.connect(self.refresh)
+        self.refresh()
+
+    def _wipe(self) -> None:
+        self._controls.set_wiped(cast(Layer, self.left.currentData()), cast(Layer, self.right.currentData()))
+
+    def refresh(self) -> None:
+        look = self._controls.look
+        self.buttons[look.view].setChecked(True)
+        self.pair.setVisible(look.view in ("wiper", "side-by-side"))
+        select(self.left, look.wiped[0])
+        select(self.right, look.wiped[1])
+        with QSignalBlocker(self.opacity), QSignalBlocker(self.colour_blind):
+            self.opacity.setValue(round(look.opacity * 100))
+            self.colour_blind.setChecked(look.colours is not None)
+        self._percent.setText(f"{look.opacity * 100:.0f} %")
