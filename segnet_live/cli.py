@@ -22,7 +22,7 @@ COMMANDS = {
     "doctor": ("segnet_live.commands.doctor", "check this machine and every engine on it"),
     "compile": ("segnet_live.commands.compile", "make engines ahead of their use"),
     "cache": ("segnet_live.commands.cache", "list or clear the compiled engines"),
-    "bench": ("segnet_live.bench", "time every model on every engine of this machine"),
+    "bench": ("segnet_live.bench.command", "time every model on every engine of this machine"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
 

@@ -18,8 +18,8 @@ from segnet_live.exit import leave
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.data import LabelledSet, Sample, write_compact
+from train.logit_adjustment import KEPT_POWER, take_back
 from train.package import shown_command
-from train.rebalance import KEPT_POWER, take_back
 from train.release import MODELS, fit_commands, package_command
 from train.sets import SETS
 
@@ -142,9 +142,9 @@ def _fit_options(command: argparse.ArgumentParser) -> None:
 
 def _fit(args: argparse.Namespace) -> bool:
     """Train; True if the run is complete."""
+    from train.distributed import joined
     from train.fit import Run, Session
-    from train.processes import joined
-    from train.start import load_teacher, split_samples, starting_network
+    from train.initialise import load_teacher, split_samples, starting_network
 
     config = from_options(args, args.crop)
     labelled = SETS[args.set]
@@ -297,8 +297,8 @@ def _package(args: argparse.Namespace) -> None:
 
 def _finished(checkpoint: Path, labelled: LabelledSet, folder: Path, args: argparse.Namespace) -> Card:
     """The model in `folder`, with balancing taken back and ranges for int8 if there is data; without figures."""
-    from train.calibrate import input_maxima
     from train.evaluate import write_json
+    from train.int8_ranges import input_maxima
     from train.package import read_fields
 
     config = read_checkpoint(checkpoint).config

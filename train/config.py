@@ -30,7 +30,7 @@ class FitConfig:
         weight_power: of median-frequency balancing; 1 is the paper's, 0 none.
         boundary: extra weight of pixels within 2 px of another class; lovasz: weight of the Lovász-softmax loss.
         distil: weight of the teacher's soft labels; teacher: its file name or model name.
-        thin: share of the run, from its start, in which 7x7 kernels have every third tap only (`train.thin`).
+        thin: share of the run, from its start, in which 7x7 kernels have every third tap only (`train.dilated_init`).
         zoom: mean scale of the crops' pictures, and the scale that the network runs at; 0.5 shows four times as much
             in a crop.
         appearance: strength of the crops' changes of light, lens and compression; 0 makes none.

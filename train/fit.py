@@ -22,17 +22,18 @@ from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.frame import LabelMap
 from segnet_live.nets.pooling import EXACT
 from segnet_live.nets.segnet import Network
+from train.averaging import move_average, settle_statistics
+from train.batches import Feed
 from train.checkpoint import load, save
 from train.config import FitConfig, require_same
-from train.curves import Row, write_curves
 from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
+from train.dilated_init import ThinConv2d
+from train.distributed import Processes
 from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
-from train.feed import Feed
+from train.interrupt import StopRequest
 from train.losses import balanced_cross_entropy, distillation, lovasz_softmax
-from train.optimise import appearance, learning_rate, make_optimiser, move_average, settle_statistics
-from train.processes import Processes
-from train.stop import StopRequest
-from train.thin import ThinConv2d
+from train.plots import Row, write_curves
+from train.schedule import appearance, learning_rate, make_optimiser
 
 LOOK_EVERY = 20
 """Steps between looks at the loss: each look waits for the device."""

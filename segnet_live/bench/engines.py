@@ -184,8 +184,8 @@ def _peers(
     spec: str, ours: Sequence[_Contender], opened: ExitStack, missing: list[tuple[str, str]]
 ) -> Iterator[_Contender]:
     """The peer once for every backend, precision and size that our own networks run at."""
-    from segnet_live.bench.against import PeerEngine, load_peer
     from segnet_live.bench.network import gflop, parameters
+    from segnet_live.bench.peers import PeerEngine, load_peer
 
     classes = len(ours[0].card.classes) if ours[0].card else 11
     runs = {(c.engine.info.backend, _peers_precision(c.engine.info), c.engine.info.input_size): 0 for c in ours}

@@ -17,8 +17,8 @@ from segnet_live.errors import CardError, EngineError
 from segnet_live.paths import cache_dir
 from segnet_live.video.drive.render import render
 from tests.conftest import write_card
-from train.calibrate import input_maxima
 from train.data import Sample
+from train.int8_ranges import input_maxima
 
 SIZE = (64, 96)
 

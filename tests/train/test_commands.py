@@ -150,7 +150,7 @@ def test_commands_are_shown_without_the_folders_of_a_machine(tmp_path: Path) -> 
 def test_vgg16s_encoder_is_taken_from_a_file(camvid: Path, tmp_path: Path) -> None:
     from train.config import recipe
     from train.data import LabelledSet
-    from train.start import starting_network
+    from train.initialise import starting_network
 
     torch.manual_seed(1)
     state: dict[str, torch.Tensor] = {}

@@ -15,14 +15,15 @@ import torch
 
 from segnet_live.errors import OutputError, UsageError
 from tests.train.conftest import interrupt_at
+from train.averaging import settle_statistics
+from train.batches import Feed
 from train.checkpoint import load
 from train.config import FitConfig, recipe
 from train.data import LabelledSet
-from train.feed import Feed
+from train.distributed import Processes
 from train.fit import DivergedError, Run, Session
-from train.optimise import learning_rate, settle_statistics
-from train.processes import Processes
-from train.start import split_samples, starting_network
+from train.initialise import split_samples, starting_network
+from train.schedule import learning_rate
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

@@ -1,4 +1,4 @@
-"""Run twice by `test_processes.py`: trains a network without batch norm and writes its weights."""
+"""Run twice by `test_distributed.py`: trains a network without batch norm and writes its weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from segnet_live.nets.pooling import MASK
 from segnet_live.nets.segnet import Network
 from train.config import FitConfig
 from train.data import LabelledSet
+from train.distributed import joined
 from train.fit import Run, Session
-from train.processes import joined
 
 
 class Plain(Network):

@@ -16,9 +16,9 @@ from tests.train.test_fit import run
 from train.checkpoint import load
 from train.config import FitConfig
 from train.data import LabelledSet
-from train.optimise import learning_rate
-from train.start import starting_network
-from train.thin import ThinConv2d, thin
+from train.dilated_init import ThinConv2d, thin
+from train.initialise import starting_network
+from train.schedule import learning_rate
 
 KERNEL = "encoders.1.0.weight"
 

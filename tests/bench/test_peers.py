@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segnet_live.bench.against import PeerEngine, load_peer
+from segnet_live.bench.peers import PeerEngine, load_peer
 from segnet_live.errors import EngineError, UsageError
 
 PEERS = """

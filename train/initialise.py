@@ -14,8 +14,8 @@ from segnet_live.nets.segnet import NETWORKS, Network, SegNet
 from train.checkpoint import read_checkpoint
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
+from train.dilated_init import ThinConv2d, thin
 from train.rendered import rendered_samples
-from train.thin import ThinConv2d, thin
 
 
 def split_samples(

@@ -12,7 +12,7 @@ from segnet_live.card import Card, read_card
 from segnet_live.nets.load import load_network
 from train.__main__ import main
 from train.data import class_frequencies, median_frequency_weights
-from train.rebalance import rebalanced
+from train.logit_adjustment import rebalanced
 from train.sets import SETS
 
 FAST = ["--crop", "64x32", "--batch", "2", "--epochs", "1", "--evaluations", "1", "--precision", "fp32"]

@@ -1,0 +1,140 @@
+"""`segnet-live bench`: figures that one command reproduces, and that say when they cannot be trusted."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from segnet_live.config import BACKENDS, PRECISIONS
+from segnet_live.errors import CardError, UsageError
+
+EPILOG = """\
+examples:
+  segnet-live bench                                        every model on every engine of this machine
+  segnet-live bench --markdown                             the table in README, its command above it
+  segnet-live bench --video drive.mp4                      the whole pipeline on a file too
+  segnet-live bench --against torchvision.models.segmentation:lraspp_mobilenet_v3_large
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add(
+        "--model", action="append", metavar="NAME|DIR", help="this model only; may be repeated (default: all installed)"
+    )
+    add("--backend", metavar="A,B", help=f"these engines only, of: {', '.join(BACKENDS[1:])} (default: all there are)")
+    add("--precision", metavar="A,B", help=f"of: {', '.join(PRECISIONS)} (default: auto, and fp32 beside it)")
+    add("--size", metavar="HxW", help="network input, height x width (default: each model's own)")
+    add("--n", type=int, default=200, help="timed calls of each, warm-up not counted (default: %(default)s)")
+    add("--seconds", type=float, default=20.0, help="a slow one stops after this long (default: %(default)s)")
+    add("--against", action="append", default=[], metavar="MODULE:FACTORY", help="time another torch network too")
+    add("--video", action="append", default=[], metavar="FILE", help="time the headless pipeline on this file too")
+    add("--paper-table", action="store_true", help="the columns of the paper's Table 6 too (PyTorch; takes minutes)")
+    add("--no-memory", action="store_true", help="skip memory, which needs a process for each engine")
+    add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    add("--markdown", action="store_true", help="print Markdown")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures, prints, and writes what `arguments` ask for.
+
+    Raises:
+        SegnetLiveError: nothing can be measured, or an argument cannot be carried out.
+    """
+    from segnet_live.bench import report as reports
+    from segnet_live.bench.engines import Plan, measure, reference_frames
+    from segnet_live.bench.machine import describe_machine
+    from segnet_live.bench.memory import in_own_process
+    from segnet_live.bench.network import paper_row
+    from segnet_live.bench.video import run_video
+    from segnet_live.card import find_card, installed_cards
+    from segnet_live.config import RunConfig, SourceSpec
+
+    if arguments.n < 5 or arguments.seconds <= 0:
+        raise UsageError(f"got --n {arguments.n} --seconds {arguments.seconds:g}; give 5 calls and 0.1 s or more")
+    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
+        raise UsageError(f"--json {arguments.json}: there is no such folder; make it, or choose another place")
+    for video in arguments.video:
+        if not Path(video).is_file():
+            raise UsageError(f"--video {video}: no such file; name a video file")
+    cards = tuple(find_card(name) for name in arguments.model) if arguments.model else tuple(installed_cards())
+    if not cards:
+        raise CardError("no model is installed; name a model folder with --model DIR")
+    size = _size(arguments.size) if arguments.size else None
+    machine = describe_machine()
+    command = shlex.join(["segnet-live", *sys.argv[1:]])
+    if not arguments.markdown:
+        print("\n".join(machine.lines()), flush=True)
+    plan = Plan(
+        cards=cards,
+        engines=_engines(arguments.backend, arguments.precision),
+        size=size,
+        n=arguments.n,
+        seconds=arguments.seconds,
+        against=tuple(arguments.against),
+        memory=not arguments.no_memory,
+    )
+    report = measure(plan, reference_frames())
+    tables = [reports.engine_table(report)]
+    paper = [in_own_process(paper_row, card, size or (360, 480)) for card in cards] if arguments.paper_table else []
+    if paper:
+        tables.append(reports.paper_table(paper))
+    videos = []
+    for video in arguments.video:
+        for card in cards:
+            fastest = report.fastest(card.name)
+            if fastest is None:
+                continue
+            config = RunConfig(
+                source=SourceSpec("video", video),
+                model=str(card.folder),
+                backend=fastest.backend,
+                precision=fastest.precision,
+                size=size,
+            )
+            videos.append(in_own_process(run_video, config))
+    if videos:
+        tables.append(reports.video_table(videos))
+    if arguments.markdown:
+        print(f"```sh\n{command}\n```\n\n{'  '.join(line + chr(10) for line in machine.lines())}")
+    print("\n\n".join(table.markdown() if arguments.markdown else table.plain() for table in tables))
+    if arguments.json is not None:
+        reports.write_json(arguments.json, reports.as_json(machine, command, report, paper, videos))
+    return 0
+
+
+def _engines(backends: str | None, precisions: str | None) -> tuple[tuple[str, str], ...]:
+    """(backend, precision) pairs, the default ones first.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    chosen = _names("--backend", backends, BACKENDS) or _present()
+    wanted = _names("--precision", precisions, PRECISIONS) or ("auto", "fp32")
+    return tuple((backend, precision) for backend in chosen for precision in wanted)
+
+
+def _present() -> tuple[str, ...]:
+    """Backends worth trying here: those of the GPU only where there is one."""
+    from segnet_live.engine.open import has_nvidia_gpu
+
+    return BACKENDS[1:] if has_nvidia_gpu() else ("openvino", "torch")
+
+
+def _names(option: str, text: str | None, choices: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",")) if text else ()
+    for name in names:
+        if name not in choices:
+            raise UsageError(f"unknown {option} {name!r}; choose from {', '.join(choices)}")
+    return names
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
+        raise UsageError(f"--size got {text!r}; give HEIGHTxWIDTH, both 32 or more, such as 360x480")
+    return int(height), int(width)
