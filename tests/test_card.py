@@ -11,7 +11,7 @@ from segnet_live import card as card_module
 from segnet_live.card import find_card, installed_cards, load_weights, read_card
 from segnet_live.errors import CardError, UsageError
 from segnet_live.nets.segnet import NETWORKS
-from tests.conftest import write_card
+from tests.support.cards import write_card
 
 
 def test_shipped_cards_are_whole() -> None:

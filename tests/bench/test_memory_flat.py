@@ -24,7 +24,7 @@ from segnet_live.pipeline.record.video import Recording
 from segnet_live.render.overlay import Overlay
 from segnet_live.video.file import FileSource
 from segnet_live.video.source import SourceInfo
-from tests.pipeline.headless.test_folder import write_video
+from tests.support.clips import shaded_clip
 
 FRAMES = int(os.environ.get("FRAMES", "3000"))
 LOOP = 50
@@ -74,7 +74,7 @@ class Looped:
 @pytest.mark.timeout(0)
 def test_a_recording_of_looped_footage_stays_flat_and_under_1_gib(tiny_card: Card, tmp_path: Path) -> None:
     video = tmp_path / "loop.mp4"
-    write_video(video, 10, size=(540, 960), frames=LOOP)
+    shaded_clip(video, 10, size=(540, 960), frames=LOOP)
     source = Looped(video)
     recording = Recording(
         tmp_path / "out.mp4", SourceSpec("video", str(video)), source.info, Overlay(tiny_card.classes), "overlay"

@@ -17,7 +17,7 @@ from segnet_live.engine import parity
 from segnet_live.engine.artifacts import EngineCache
 from segnet_live.engine.open import open_engine
 from segnet_live.paths import cache_dir
-from tests.engine.stand_ins import pictures
+from tests.support.stand_ins import pictures
 
 EVERYTHING = [
     "system",

@@ -16,7 +16,7 @@ from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, EngineError
 from segnet_live.paths import cache_dir
 from segnet_live.video.drive.render import render
-from tests.conftest import write_card
+from tests.support.cards import write_card
 from train.data import Sample
 from train.int8_ranges import input_maxima
 

@@ -15,8 +15,8 @@ from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.parity import Parity
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
-from tests.conftest import write_card
-from tests.engine.stand_ins import pictures
+from tests.support.cards import write_card
+from tests.support.stand_ins import pictures
 
 SIZE = (32, 48)
 

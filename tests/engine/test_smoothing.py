@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segnet_live.classes import CAMVID
 from segnet_live.engine.smoothing import CONFIDENCE, DOUBT, SmoothedEngine, Smoother
 from segnet_live.quality import Flicker
-from tests.pipeline.fakes import FakeEngine
+from tests.support.engines import FakeEngine
 
 SIZE = (160, 224)
 ROAD, TREE, CAR = 3, 5, 8

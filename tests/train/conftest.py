@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
+from tests.support.training import write_pair
 from train.config import FitConfig
-from train.fit import Run
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +20,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def write_pair(root: Path, split: str, name: str, rgb: np.ndarray, labels: np.ndarray) -> None:
-    for folder, picture in ((root / split, rgb[..., ::-1]), (root / f"{split}annot", labels)):
-        folder.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(folder / f"{name}.png"), picture)
 
 
 @pytest.fixture
@@ -56,15 +47,3 @@ def camvid(tmp_path: Path) -> Path:
 def quick() -> FitConfig:
     """Two epochs of three steps, each with an evaluation."""
     return FitConfig("segnet-fast", "release", epochs=2, batch=2, crop=(32, 64), evaluations=2, precision="fp32")
-
-
-def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on a run gets a Ctrl-C during that step."""
-    one_step = Run._one_step
-
-    def interrupted(self: Run) -> None:
-        one_step(self)
-        if self.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Run, "_one_step", interrupted)

@@ -11,7 +11,7 @@ import torch
 
 from segnet_live.card import load_weights, read_card
 from segnet_live.nets.segnet import SegNet
-from tests.train.conftest import interrupt_at
+from tests.support.training import interrupt_at
 from train.__main__ import main
 from train.checkpoint import load
 from train.package import shown_command

@@ -10,7 +10,7 @@ import pytest
 
 from segnet_live.classes import CAMVID
 from segnet_live.errors import DataError
-from tests.train.conftest import write_pair
+from tests.support.training import write_pair
 from train.data import LabelledSet, class_frequencies, consecutive, median_frequency_weights
 from train.sets import SETS, Kitti, SunRgbd
 

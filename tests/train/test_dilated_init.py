@@ -11,8 +11,7 @@ import torch.nn.functional as F
 
 from segnet_live.errors import UsageError
 from segnet_live.nets.segnet import SegNetBasic
-from tests.train.conftest import interrupt_at
-from tests.train.test_fit import run
+from tests.support.training import interrupt_at, run
 from train.checkpoint import load
 from train.config import FitConfig
 from train.data import LabelledSet

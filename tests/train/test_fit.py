@@ -14,25 +14,15 @@ import pytest
 import torch
 
 from segnet_live.errors import OutputError, UsageError
-from tests.train.conftest import interrupt_at
+from tests.support.training import interrupt_at, run
 from train.averaging import settle_statistics
 from train.batches import Feed
 from train.checkpoint import load
 from train.config import FitConfig, recipe
 from train.data import LabelledSet
-from train.distributed import Processes
-from train.fit import DivergedError, Run, Session
-from train.initialise import split_samples, starting_network
+from train.fit import DivergedError
+from train.initialise import split_samples
 from train.schedule import learning_rate
-
-ALONE = Processes(0, 1, torch.device("cpu"))
-
-
-def run(config: FitConfig, camvid: Path, out: Path, **session: Any) -> Run:
-    labelled = LabelledSet()
-    train, val, data = split_samples(config, labelled, camvid, out)
-    network = starting_network(config, labelled, "", "")
-    return Run(config, labelled, train, val, network, ALONE, Session(out, {"data": data}, **session))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:

@@ -20,9 +20,9 @@ from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.app import App
 from segnet_live.ui.naming import check_pattern, file_stem
 from segnet_live.ui.settings import Settings
-from tests.ui.conftest import ROAD, SKY, WAIT_MS, Engines, write_clip
-from tests.ui.test_window import wait_for_labels, wait_for_phase
-from tests.video.conftest import Clip, make, pitches
+from tests.support.clips import Clip, grey_clip, make, pitches
+from tests.support.engines import ROAD, SKY, Engines
+from tests.support.window import WAIT_MS, wait_for_labels, wait_for_phase
 
 Start = Callable[..., App]
 
@@ -51,7 +51,7 @@ def finished(window: object, kept: Path) -> list[Path]:
 def test_a_recording_holds_what_was_shown_without_pauses_and_seeks(
     qtbot: QtBot, start: Start, tmp_path: Path, kept: Path
 ) -> None:
-    clip = write_clip(tmp_path / "long.mp4", frames=60)
+    clip = grey_clip(tmp_path / "long.mp4", frames=60)
     settings = Settings(folder=str(kept), opacity=1.0, hud=False, smooth=False)
     window = start(clip, settings=settings).window
     wait_for_labels(qtbot, window)
@@ -116,7 +116,7 @@ def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, cli
     settings = Settings(
         folder=str(kept), record_labels=True, burn_hud=True, hud=False, loop=True, opacity=1.0, smooth=False
     )
-    window = start(write_clip(kept.parent / "wide.mp4", size=(480, 640)), settings=settings).window
+    window = start(grey_clip(kept.parent / "wide.mp4", size=(480, 640)), settings=settings).window
     wait_for_labels(qtbot, window)
     window.controls.keeper.record()
     recording = window.controls.session.recording
@@ -136,13 +136,13 @@ def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, cli
 
 
 def test_another_size_goes_on_in_a_numbered_file(qtbot: QtBot, start: Start, tmp_path: Path, kept: Path) -> None:
-    window = start(write_clip(tmp_path / "a.mp4"), settings=Settings(folder=str(kept), smooth=False)).window
+    window = start(grey_clip(tmp_path / "a.mp4"), settings=Settings(folder=str(kept), smooth=False)).window
     wait_for_labels(qtbot, window)
     window.controls.keeper.record()
     recording = window.controls.session.recording
     assert recording is not None
     wait_for_phase(qtbot, window, Phase.ENDED)
-    window.sources.open_place(str(write_clip(tmp_path / "b.mp4", size=(96, 64))))
+    window.sources.open_place(str(grey_clip(tmp_path / "b.mp4", size=(96, 64))))
     wait_for_phase(qtbot, window, Phase.ENDED)
     qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.picture.shape[0] == 96)
     window.controls.keeper.record()

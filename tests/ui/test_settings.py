@@ -14,7 +14,8 @@ from segnet_live.card import Card
 from segnet_live.config import RunConfig
 from segnet_live.ui.app import App, create_app
 from segnet_live.ui.settings import Settings, load_settings, save_settings
-from tests.ui.conftest import Engines, show
+from tests.support.engines import Engines
+from tests.support.window import show
 
 Start = Callable[..., App]
 

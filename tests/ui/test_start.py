@@ -29,8 +29,9 @@ from segnet_live.ui import cameras, qt_platform
 from segnet_live.ui.app import App
 from segnet_live.ui.app import start as begin
 from segnet_live.ui.settings import Settings
-from tests.ui.conftest import WAIT_MS, Engines, write_clip
-from tests.ui.test_window import wait_for_labels, wait_for_phase
+from tests.support.clips import grey_clip
+from tests.support.engines import Engines
+from tests.support.window import WAIT_MS, wait_for_labels, wait_for_phase
 
 Start = Callable[..., App]
 
@@ -188,7 +189,7 @@ def test_widgets_threads_and_memory_stay_flat_for_5000_frames(qtbot: QtBot, star
 def test_the_event_loop_stays_responsive_while_inference_saturates_the_machine(
     qtbot: QtBot, start: Start, tmp_path: Path, tiny_card: Card, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_clip(tmp_path / "hd.mp4", frames=50, size=(720, 1280), rate=25)
+    path = grey_clip(tmp_path / "hd.mp4", frames=50, size=(720, 1280), rate=25)
     window = start(path, open_engine=open_engine, settings=Settings(loop=True)).window
     window.resize(1280, 760)
     qtbot.waitUntil(lambda: window.controls.session.engine_info is not None, timeout=120_000)

@@ -25,7 +25,9 @@ from segnet_live.ui.app import App
 from segnet_live.ui.help import HelpDialog
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.window import MainWindow
-from tests.ui.conftest import CAR, ROAD, SKY, WAIT_MS, Engines, write_clip
+from tests.support.clips import grey_clip
+from tests.support.engines import CAR, ROAD, SKY, Engines
+from tests.support.window import WAIT_MS, wait_for_labels, wait_for_phase
 
 Start = Callable[..., App]
 
@@ -34,14 +36,6 @@ def shown(window: MainWindow) -> Shown:
     picture = window.view.shown
     assert picture is not None
     return picture
-
-
-def wait_for_labels(qtbot: QtBot, window: MainWindow) -> None:
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.has_labels, timeout=WAIT_MS)
-
-
-def wait_for_phase(qtbot: QtBot, window: MainWindow, phase: Phase) -> None:
-    qtbot.waitUntil(lambda: window.controls.phase is phase, timeout=WAIT_MS)
 
 
 def wait_for_frame(qtbot: QtBot, window: MainWindow, index: int) -> None:
@@ -195,7 +189,7 @@ def test_looping_starts_over_and_play_at_the_end_begins_again(qtbot: QtBot, star
 def test_a_file_is_never_behind_its_clock_though_inference_is_slow(
     qtbot: QtBot, start: Start, tmp_path: Path, engines: Engines
 ) -> None:
-    window = start(write_clip(tmp_path / "long.mp4", frames=40)).window
+    window = start(grey_clip(tmp_path / "long.mp4", frames=40)).window
     wait_for_labels(qtbot, window)
     engine = engines.opened[0]
     engine.hold.clear()
@@ -349,7 +343,7 @@ def test_a_smaller_source_brings_an_engine_of_its_own_shape(
 ) -> None:
     window = start(clip).window
     wait_for_labels(qtbot, window)
-    window.sources.open_place(str(write_clip(tmp_path / "tall.mp4", size=(128, 64))))
+    window.sources.open_place(str(grey_clip(tmp_path / "tall.mp4", size=(128, 64))))
     qtbot.waitUntil(lambda: len(engines.opened) == 2, timeout=WAIT_MS)
     wait_for_phase(qtbot, window, Phase.ENDED)
     assert shown(window).segmented.frame.size == (128, 64)

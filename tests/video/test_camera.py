@@ -10,7 +10,7 @@ import pytest
 
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.video.camera import CameraSource
-from tests.video.conftest import corners, quadrants
+from tests.support.clips import corners, quadrants
 
 
 class FakeCapture:

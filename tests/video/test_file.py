@@ -16,7 +16,7 @@ from av.video.reformatter import Colorspace
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
 from segnet_live.video.file import FileSource
-from tests.video.conftest import corners, number_in, quadrants, tone
+from tests.support.clips import corners, number_in, quadrants, tone
 
 MakeClip = Callable[..., str]
 TICK = Fraction(1, 1000)

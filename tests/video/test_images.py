@@ -11,7 +11,7 @@ import pytest
 
 from segnet_live.errors import SourceError
 from segnet_live.video.images import ImageSource
-from tests.video.conftest import corners, quadrants
+from tests.support.clips import corners, quadrants
 
 
 def save(path: Path, rgb: np.ndarray) -> None:

@@ -14,7 +14,7 @@ import pytest
 from segnet_live.video.file import FileSource
 from segnet_live.video.recorder import Recorder
 from segnet_live.video.soundtrack import Soundtrack
-from tests.video.conftest import ends, packets, pitches, record, times
+from tests.support.clips import ends, packets, pitches, record, times
 
 MakeClip = Callable[..., str]
 TICK = Fraction(1, 1000)

@@ -16,7 +16,7 @@ import pytest
 from segnet_live.errors import OutputError
 from segnet_live.video.file import FileSource
 from segnet_live.video.recorder import Recorder
-from tests.video.conftest import corners, ends, number_in, numbered, quadrants, record, times
+from tests.support.clips import corners, ends, number_in, numbered, quadrants, record, times
 
 MakeClip = Callable[..., str]
 TICK = Fraction(1, 1000)
@@ -128,7 +128,7 @@ import sys, time
 from fractions import Fraction
 from segnet_live.video.recorder import Recorder
 from segnet_live.video.soundtrack import Soundtrack
-from tests.video.conftest import numbered
+from tests.support.clips import numbered
 rate = Fraction(sys.argv[2])
 audio = sys.argv[3] if len(sys.argv) > 3 else None
 recorder = Recorder(sys.argv[1], (48, 64), time_base=1 / rate, rate=rate, audio_from=audio)

@@ -15,7 +15,7 @@ from segnet_live.frame import Frame
 from segnet_live.video.location import mask_password
 from segnet_live.video.open import open_source
 from segnet_live.video.source import VideoSource
-from tests.video.conftest import numbered
+from tests.support.clips import numbered
 
 MakeClip = Callable[..., str]
 KINDS = ["mp4", "mkv late start", "avi", "ts", "images", "images with a bad one", "synthetic"]

@@ -16,7 +16,7 @@ import pytest
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.video import container
 from segnet_live.video.file import FileSource
-from tests.video.conftest import number_in, numbered
+from tests.support.clips import number_in, numbered
 
 MakeClip = Callable[..., str]
 PICTURES = 8

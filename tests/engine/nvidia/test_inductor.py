@@ -17,7 +17,7 @@ from segnet_live.engine.nvidia import inductor
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.errors import EngineError
-from tests.conftest import write_card
+from tests.support.cards import write_card
 
 SIZE = (45, 59)
 needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")

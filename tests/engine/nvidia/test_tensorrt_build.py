@@ -16,14 +16,14 @@ from segnet_live.engine.artifacts import EngineCache
 from segnet_live.engine.nvidia import build_process, tensorrt_build
 from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.errors import EngineError
-from tests.conftest import write_card
-from tests.engine import stand_ins
+from tests.support import stand_ins
+from tests.support.cards import write_card
 
 SIZE = (32, 48)
 
 
 def child(mode: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "tests.engine.stand_ins", mode)
+    return (sys.executable, "-m", "tests.support.stand_ins", mode)
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 
 from segnet_live.card import Card
@@ -16,18 +14,9 @@ from segnet_live.engine.nvidia import device
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.pipeline.headless import folder as folder_run
+from tests.support.clips import shaded_clip
 
 FRAMES = 6
-
-
-def write_video(path: Path, shade: int, *, size: tuple[int, int] = (64, 96), frames: int = FRAMES) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(25))
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
-        for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(np.full((*size, 3), shade + index, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def frames_in(path: Path) -> int:
@@ -39,8 +28,8 @@ def frames_in(path: Path) -> int:
 def drives(tmp_path: Path) -> Path:
     folder = tmp_path / "drives"
     folder.mkdir()
-    write_video(folder / "morning.mp4", 40)
-    write_video(folder / "evening.avi", 90)
+    shaded_clip(folder / "morning.mp4", 40)
+    shaded_clip(folder / "evening.avi", 90)
     (folder / "notes.txt").write_text("no video")
     return folder
 
@@ -68,7 +57,7 @@ def test_all_are_done_a_bad_one_is_told_and_a_second_run_takes_up_the_rest(
     # as after a kill: one finished, one only partly written, the bad one mended
     kept = (out / "morning.mp4").stat().st_mtime_ns
     (out / "evening.mp4").rename(out / "evening.unfinished.partial.mp4")
-    write_video(drives / "broken.mp4", 10)
+    shaded_clip(drives / "broken.mp4", 10)
     assert folder_run.run_folder(folder_job(tiny_card, drives, out)) == 0
     assert "2 done, 1 skipped, 0 failed" in capsys.readouterr().out
     assert sorted(p.name for p in out.iterdir()) == ["broken.mp4", "evening.mp4", "morning.mp4"]
@@ -96,7 +85,7 @@ def test_what_cannot_work_is_refused_before_anything_is_made(tiny_card: Card, dr
         folder_run.plan(folder_job(tiny_card, drives, drives))
     with pytest.raises(SourceError, match="no video"):
         folder_run.plan(folder_job(tiny_card, empty, out))
-    write_video(drives / "Morning.mov", 5)
+    shaded_clip(drives / "Morning.mov", 5)
     with pytest.raises(UsageError, match=r"both become .*; rename one"):
         folder_run.plan(folder_job(tiny_card, drives, out))
     assert not out.exists()

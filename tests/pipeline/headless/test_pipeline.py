@@ -12,7 +12,9 @@ from segnet_live.errors import EngineError, OutputError, SourceLost
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless import pipeline as headless_pipeline
 from segnet_live.pipeline.headless.pipeline import Pipeline
-from tests.pipeline.fakes import SIZE, FakeEngine, FakeSink, FakeSource, fail_at
+from tests.support.engines import FakeEngine
+from tests.support.sinks import FakeSink
+from tests.support.sources import SIZE, FakeSource, fail_at
 
 
 @pytest.fixture(autouse=True)

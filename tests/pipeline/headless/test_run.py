@@ -26,9 +26,10 @@ from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.errors import SourceLost
 from segnet_live.pipeline.headless import run as headless_run
-from tests.conftest import write_card
-from tests.pipeline.conftest import FRAMES, RATE, write_clip
-from tests.pipeline.fakes import FakeEngine, FakeSource, fail_at
+from tests.support.cards import write_card
+from tests.support.clips import STRIPED_FRAMES, STRIPED_RATE, striped_clip
+from tests.support.engines import FakeEngine
+from tests.support.sources import FakeSource, fail_at
 
 SMALL = ("--backend", "openvino", "--size", "32x64", "--headless")
 
@@ -62,19 +63,20 @@ def test_every_output_of_one_run_agrees(
     outputs = ["--record", str(record), "--masks", str(masks), "--stats", str(stats)]
     assert main(["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, *outputs]) == 0
     said = capsys.readouterr().out
-    for fact in ("96x64", "openvino", "32x64", f"{FRAMES} frames", "0 skipped", "0 corrupt", *map(str, outputs[1::2])):
+    written = f"{STRIPED_FRAMES} frames"
+    for fact in ("96x64", "openvino", "32x64", written, "0 skipped", "0 corrupt", *map(str, outputs[1::2])):
         assert fact in said
 
     duration_s, times = seconds_and_frames(record)
-    assert duration_s == pytest.approx(FRAMES / RATE, abs=1e-3)
-    assert times == pytest.approx([index / RATE for index in range(FRAMES)], abs=1e-3)
+    assert duration_s == pytest.approx(STRIPED_FRAMES / STRIPED_RATE, abs=1e-3)
+    assert times == pytest.approx([index / STRIPED_RATE for index in range(STRIPED_FRAMES)], abs=1e-3)
     with av.open(str(record)) as video:
         assert video.streams.video[0].codec_context.name == "h264"
         assert video.streams.audio[0].codec_context.name == "aac"
         assert (video.streams.video[0].height, video.streams.video[0].width) == (64, 96)
 
-    labels = [cv2.imread(str(masks / f"{index:06d}.png"), cv2.IMREAD_UNCHANGED) for index in range(FRAMES)]
-    assert len(list(masks.iterdir())) == FRAMES
+    labels = [cv2.imread(str(masks / f"{index:06d}.png"), cv2.IMREAD_UNCHANGED) for index in range(STRIPED_FRAMES)]
+    assert len(list(masks.iterdir())) == STRIPED_FRAMES
     assert all(label.shape == (64, 96) and label.dtype == np.uint8 and label.max() < 11 for label in labels)
     with stats.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -95,7 +97,7 @@ def recorded(clip: Path, card: Card, to: Path, *options: str) -> list[NDArray[np
 def test_a_part_of_a_clip_side_by_side(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
     options = ["--view", "side-by-side", "--opacity", "0", "--start", "0.5", "--duration", "1"]
     pictures = recorded(clip, tiny_card, tmp_path / "out.mp4", *options)
-    assert len(pictures) == RATE
+    assert len(pictures) == STRIPED_RATE
     assert pictures[0].shape == (64, 192, 3)
     assert np.abs(pictures[0][:, :96].astype(int) - pictures[0][:, 96:]).mean() < 6
 
@@ -233,7 +235,7 @@ def test_an_existing_output_is_kept(
     assert "--overwrite" in one_line(capsys)
     assert record.read_bytes() == b"a good recording"
     assert main([*given, "--overwrite"]) == 0
-    assert len(seconds_and_frames(record)[1]) == FRAMES
+    assert len(seconds_and_frames(record)[1]) == STRIPED_FRAMES
 
 
 def test_the_input_is_never_overwritten(
@@ -263,17 +265,17 @@ def test_a_full_disk_is_one_line_and_keeps_the_good_recording(
 def test_a_truncated_file_gives_what_can_be_decoded_and_tells_the_loss(
     tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = write_clip(tmp_path / "whole.mp4", sound=False, movflags="faststart")
+    whole = striped_clip(tmp_path / "whole.mp4", sound=False, movflags="faststart")
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
     record = tmp_path / "out.mp4"
     assert main(["--video", str(broken), "--model", str(tiny_card.folder), *SMALL, "--record", str(record)]) == 0
     frames = len(seconds_and_frames(record)[1])
-    assert FRAMES // 4 < frames < FRAMES
+    assert STRIPED_FRAMES // 4 < frames < STRIPED_FRAMES
     said = re.search(r"(\d+) frames in .* (\d+) corrupt", capsys.readouterr().out)
     assert said is not None
     assert int(said[1]) == frames
-    assert int(said[2]) == FRAMES - frames
+    assert int(said[2]) == STRIPED_FRAMES - frames
 
 
 def test_openvino_from_the_cache_needs_no_torch(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
@@ -289,7 +291,7 @@ def test_openvino_from_the_cache_needs_no_torch(clip: Path, tiny_card: Card, tmp
 
 
 def test_ctrl_c_finalises_and_names_what_is_done_even_if_pressed_again(tiny_card: Card, tmp_path: Path) -> None:
-    long = write_clip(tmp_path / "long.mp4", frames=12 * 120)
+    long = striped_clip(tmp_path / "long.mp4", frames=12 * 120)
     record, stats = tmp_path / "out.mp4", tmp_path / "s.csv"
     command = [sys.executable, "-m", "segnet_live", "--video", str(long), "--model", str(tiny_card.folder), *SMALL]
     running = subprocess.Popen(

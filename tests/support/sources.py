@@ -1,18 +1,15 @@
-"""Sources, engines and sinks that do as a test tells them."""
+"""Sources that do as a test tells them."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from segnet_live.engine.base import EngineInfo
 from segnet_live.errors import SourceError
-from segnet_live.frame import Frame, LabelMap, SegmentedFrame
+from segnet_live.frame import Frame
 from segnet_live.video.source import SourceInfo
 
 SIZE = (48, 64)
@@ -55,50 +52,6 @@ class FakeSource:
 
     def close(self) -> None:
         self.closed += 1
-
-
-class FakeEngine:
-    """Labels a frame with its own first pixel, at half size; `before` runs ahead of each."""
-
-    info = EngineInfo("fake", "no device", "fp32", "none", (SIZE[0] // 2, SIZE[1] // 2), "a test")
-    parity = None
-
-    def __init__(self, before: Callable[[int], object] = lambda index: None) -> None:
-        self.closed = 0
-        self._before = before
-
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
-        self._before(int(rgb[0, 0, 0]))
-        return np.full(self.info.input_size, rgb[0, 0, 0], np.uint8)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class FakeSink:
-    """Remembers what it was given; `before` runs ahead of each frame, `on_close` when closed."""
-
-    def __init__(
-        self, before: Callable[[int], object] = lambda index: None, on_close: Callable[[], object] = lambda: None
-    ) -> None:
-        self.taken: list[SegmentedFrame] = []
-        self.closed: list[bool] = []
-        self.thread: threading.Thread | None = None
-        self._before = before
-        self._on_close = on_close
-
-    @property
-    def indices(self) -> list[int]:
-        return [segmented.frame.index for segmented in self.taken]
-
-    def write(self, segmented: SegmentedFrame) -> None:
-        self._before(segmented.frame.index)
-        self.thread = threading.current_thread()
-        self.taken.append(segmented)
-
-    def close(self, *, whole: bool) -> None:
-        self.closed.append(whole)
-        self._on_close()
 
 
 def fail_at(index: int, error: Exception) -> Callable[[int], object]:

@@ -1,4 +1,4 @@
-"""Stand-ins for TensorRT and a GPU, and a build process with them: `python -m tests.engine.stand_ins MODE REQUEST`."""
+"""Stand-ins for TensorRT and a GPU, and a build process with them: `python -m tests.support.stand_ins MODE REQUEST`."""
 
 from __future__ import annotations
 

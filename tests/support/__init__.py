@@ -1,0 +1,1 @@
+"""What tests of several folders share: clips, sources, engines, sinks, model folders, the window, training runs."""

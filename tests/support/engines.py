@@ -1,0 +1,82 @@
+"""Engines that do as a test tells them, and whose labels are known."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.card import Card
+from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.frame import LabelMap
+from tests.support.sources import SIZE
+
+
+class FakeEngine:
+    """Labels a frame with its own first pixel, at half size; `before` runs ahead of each."""
+
+    info = EngineInfo("fake", "no device", "fp32", "none", (SIZE[0] // 2, SIZE[1] // 2), "a test")
+    parity = None
+
+    def __init__(self, before: Callable[[int], object] = lambda index: None) -> None:
+        self.closed = 0
+        self._before = before
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        self._before(int(rgb[0, 0, 0]))
+        return np.full(self.info.input_size, rgb[0, 0, 0], np.uint8)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+ROAD, SKY, CAR = 3, 0, 8
+
+
+class HalfEngine:
+    """Labels the left half road and the right half sky; `hold` makes it wait, `fail` makes it raise."""
+
+    def __init__(self, model: str, backend: str, size: Size) -> None:
+        self.info = EngineInfo(backend, "a test", "fp32", model, size, "asked for")
+        self.closed = 0
+        self.hold = threading.Event()
+        self.hold.set()
+        self.fail: Exception | None = None
+        self.threads: set[str] = set()
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        self.threads.add(threading.current_thread().name)
+        self.hold.wait(10)
+        if self.fail is not None:
+            raise self.fail
+        labels = np.full(self.info.input_size, SKY, np.uint8)
+        labels[:, : labels.shape[1] // 2] = ROAD
+        return labels
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class Engines:
+    """Opens HalfEngines and remembers them; `before` runs ahead of each opening, in its thread."""
+
+    opened: list[HalfEngine] = field(default_factory=list)
+    before: Callable[[str], None] = lambda backend: None
+
+    def open(
+        self,
+        card: Card,
+        *,
+        backend: str = "auto",
+        size: Size | None = None,
+        source_size: Size | None = None,
+        precision: str = "auto",
+    ) -> Engine:
+        self.before(backend)
+        engine = HalfEngine(card.name, backend, size or (32, 48))
+        self.opened.append(engine)
+        return engine
