@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_be_written_costs_a_line(tmp_path: Path, caplog: py
 
 def test_two_processes_never_build_the_same_engine_at_once(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from segnet_live.engine.cache import EngineCache\n"
+        "import sys; from pathlib import Path; from segnet_live.engine.artifacts import EngineCache\n"
         f"with EngineCache(Path({str(tmp_path)!r})).building({FACTS!r}):\n"
         "    print('inside', flush=True); sys.stdin.read()"
     )

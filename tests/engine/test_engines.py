@@ -72,7 +72,7 @@ def test_cached_openvino_model_needs_no_torch(tiny_card: Card) -> None:
     open_engine(tiny_card, backend="openvino", size=SIZE).close()
     script = (
         "import sys; from pathlib import Path; from segnet_live.card import read_card\n"
-        "from segnet_live.engine.choose import open_engine\n"
+        "from segnet_live.engine.open import open_engine\n"
         f"open_engine(read_card(Path({str(tiny_card.folder)!r})), backend='openvino', size={SIZE})\n"
         "sys.exit('torch' in sys.modules)"
     )

@@ -1,4 +1,4 @@
-"""Backend `tensorrt`: runs an engine that `build.py` made, with TensorRT's own runtime.
+"""Backend `tensorrt`: runs an engine that `tensorrt_build` made, with TensorRT's own runtime.
 
 Never run on a GPU so far: the tests check this module's logic with stand-ins for TensorRT and CUDA, and that TensorRT
 11's real bindings have every name used here.
@@ -46,7 +46,7 @@ class Runner:
     """A deserialised engine as a function: (1, h, w, 3) uint8 on the GPU -> (1, h, w) int32, on the current stream.
 
     Args:
-        blob: what `build.convert` returned on this very kind of GPU.
+        blob: what `tensorrt_build.convert` returned on this very kind of GPU.
 
     Raises:
         EngineError: TensorRT refuses the engine, or there is not enough memory for it.
@@ -107,7 +107,7 @@ class TensorRTEngine:
     """Runs a built engine of `card`.
 
     Args:
-        entry: from `build.find` or `build.build_in_child`.
+        entry: from `tensorrt_build.find` or `build_process.build_in_child`.
 
     Raises:
         EngineError: TensorRT is missing, or cannot run this engine here.
