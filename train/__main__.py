@@ -7,21 +7,22 @@ import math
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from segnet_live.card import Card, find_card, read_card
-from segnet_live.engine.base import Engine
+from segnet_live.card import find_card
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.exit import leave
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
-from train.data import LabelledSet, Sample, write_compact
-from train.logit_adjustment import KEPT_POWER, take_back
-from train.package import shown_command
+from train.data import LabelledSet, write_compact
+from train.logit_adjustment import KEPT_POWER
+from train.model_folder import shown_command
 from train.release import MODELS, fit_commands, package_command
 from train.sets import SETS
+
+if TYPE_CHECKING:
+    from train.measure import Through
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     subject = command.add_mutually_exclusive_group(required=True)
     subject.add_argument("--model", help="installed model or model folder")
     subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
-    command.add_argument("--architecture", help="network of a checkpoint that does not say")
+    command.add_argument("--architecture", default="", help="network of a checkpoint that does not say")
     command.add_argument("--split", nargs="+", default=["val"])
     command.add_argument("--drives", nargs="+", metavar="PREFIX", help="only images whose names begin so")
     command.add_argument(
@@ -77,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("package", help="checkpoint -> model folder with card", parents=[engine])
     command.add_argument("--checkpoint", type=Path, required=True)
-    command.add_argument("--model", help="architecture, if the checkpoint does not say")
-    command.add_argument("--name", help="name of the model; default its architecture")
+    command.add_argument("--model", default="", help="architecture, if the checkpoint does not say")
+    command.add_argument("--name", default="", help="name of the model; default its architecture")
     command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
     command.add_argument(
         "--data", type=Path, metavar="DIR", help="measure on this set and write the figures on the card"
@@ -189,37 +190,16 @@ def _release(args: argparse.Namespace) -> None:
         _package(step(package_command(model, args.data, args.runs, args.out, hold_out_val=args.hold_out_val)))
 
 
-def _opened(card: Card, args: argparse.Namespace, source: tuple[int, int]) -> Engine:
-    """The engine the options ask for, for frames of `source` (height, width)."""
-    from segnet_live.engine.open import open_engine, runs_on_gpu
-    from segnet_live.engine.smoothing import SmoothedEngine
+def _via(args: argparse.Namespace) -> Through:
+    from train.measure import Through
 
-    # `auto` changes engines in mid-run there, and a figure is of one engine
-    backend = "torch" if args.backend == "auto" and runs_on_gpu("auto") else args.backend
-    engine = open_engine(card, backend=backend, precision=args.precision, size=args.size, source_size=source)
-    return SmoothedEngine(engine, card.classes) if args.smooth else engine
-
-
-def _measured(
-    card: Card, samples: list[Sample], args: argparse.Namespace, pictures: Path | None = None
-) -> dict[str, Any]:
-    """The figures of `card` on `samples` through the engine the options ask for, printed and returned."""
-    from train.evaluate import evaluate, print_evaluation, through
-
-    source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
-    engine = _opened(card, args, source)
-    with closing(engine):
-        result = evaluate(through(engine), samples, card.classes, pictures=pictures)
-        info = engine.info
-    height, width = info.input_size
-    steadied = ", steadied over time" if args.smooth else ""
-    at = f"{info.backend} {info.precision}{steadied}, network at {height}x{width}, images {source[0]}x{source[1]}"
-    print_evaluation(result, f"{card.name}: {at}")
-    return result.as_json() | {"measured_with": at}
+    return Through(args.backend, args.precision, args.size, args.smooth)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
     from train.evaluate import write_json
+    from train.measure import measured, measured_on_clip
+    from train.package import as_model
 
     labelled = SETS[args.set]
     samples = (
@@ -227,113 +207,31 @@ def _evaluate(args: argparse.Namespace) -> None:
     )
     with tempfile.TemporaryDirectory() as scratch:
         if args.checkpoint is not None:
-            card = _packaged(args.checkpoint, args.architecture, labelled, Path(scratch) / args.checkpoint.stem)
+            folder = Path(scratch) / args.checkpoint.stem
+            card = as_model(read_checkpoint(args.checkpoint), labelled, folder, args.architecture)
         else:
             card = find_card(args.model)
         if args.clip is not None:
-            figures = _clip_figures(card, args)
+            figures = measured_on_clip(card, args.clip, _via(args))
         elif len(card.classes) != len(labelled.classes):
             raise UsageError(
                 f"{card.name} has {len(card.classes)} classes, set {args.set} has {len(labelled.classes)}; "
                 "pass the --set it was trained on"
             )
         else:
-            figures = _measured(card, samples, args, args.pictures)
+            figures = measured(card, samples, _via(args), args.pictures)
     if args.json is not None:
         write_json(args.json, figures)
 
 
-def _clip_figures(card: Card, args: argparse.Namespace) -> dict[str, Any]:
-    from segnet_live.config import SourceSpec
-    from segnet_live.video.open import open_source
-    from train.evaluate import clip_flicker, through
-
-    source = open_source(SourceSpec("video", str(args.clip)))
-    size = source.info.size
-    source.close()
-    engine = _opened(card, args, size)
-    with closing(engine):
-        value, pairs = clip_flicker(through(engine), args.clip, card.classes)
-    print(f"{card.name} on {args.clip.name}: flicker {value:.4f} over {pairs} pairs of frames")
-    return {"clip": args.clip.name, "flicker": value, "pairs": pairs}
-
-
-def _packaged(
-    checkpoint: Path, model: str | None, labelled: LabelledSet, folder: Path, name: str | None = None
-) -> Card:
-    from segnet_live.nets.segnet import NETWORKS
-    from train.package import card_fields, write_model
-
-    read = read_checkpoint(checkpoint)
-    model = model or read.config.get("model")
-    if model not in NETWORKS:
-        raise UsageError(f"{checkpoint} is for {model or 'an unnamed network'}; name one of {', '.join(NETWORKS)}")
-    return write_model(folder, read.weights, card_fields(read, labelled, model, name or model))
-
-
 def _package(args: argparse.Namespace) -> None:
-    from train.evaluate import write_json
-    from train.package import install, read_fields, scratch_folder
+    from train.package import Figures, package
 
     if args.held_out is not None and args.data is None:
         raise UsageError("--held-out is measured on --data; pass both")
-    labelled = SETS[read_checkpoint(args.checkpoint).config.get("set", "camvid")]
-    with scratch_folder(args.out) as scratch:
-        card = _finished(args.checkpoint, labelled, Path(scratch), args)
-        fields = read_fields(card)
-        if args.data is not None:
-            fields["metrics"] = _metrics(card, labelled, args)
-        if args.held_out is not None:
-            earlier = _finished(args.held_out, labelled, Path(scratch) / "held-out", args)
-            for where, figures in _metrics(earlier, labelled, args).items():
-                if "caution" in figures:
-                    raise UsageError(f"{args.held_out} was trained on {where} too; pass one from before as --held-out")
-                del figures["command"]  # these weights are not the ones that it would measure
-                fields["metrics"][f"{where}, held out"] = figures | {"weights_of": earlier.training["command"]}
-        write_json(card.folder / "card.json", fields)
-        install(card.folder, args.out / card.name)
-    print(f"{args.out / card.name}: card.json and weights.safetensors")
-
-
-def _finished(checkpoint: Path, labelled: LabelledSet, folder: Path, args: argparse.Namespace) -> Card:
-    """The model in `folder`, with balancing taken back and ranges for int8 if there is data; without figures."""
-    from train.evaluate import write_json
-    from train.int8_ranges import input_maxima
-    from train.package import read_fields
-
-    config = read_checkpoint(checkpoint).config
-    card = _packaged(checkpoint, args.model, labelled, folder, args.name)
-    if args.data is None:
-        return card
-    samples = labelled.load(args.data, "train")
-    if config.get("recipe") == "release" and config.get("weight_power"):
-        card = take_back(card, labelled, samples, config["weight_power"], args.balancing)
-    fields = read_fields(card)
-    fields["int8"] = {"maxima": input_maxima(card, samples), "data": f"{labelled.name} train"}
-    write_json(card.folder / "card.json", fields)
-    return read_card(card.folder)
-
-
-def _metrics(card: Card, labelled: LabelledSet, args: argparse.Namespace) -> dict[str, Any]:
-    """The figures of `card` on each split, with the command that measures them again."""
-    metrics = {}
-    for split in args.split:
-        figures = _measured(card, labelled.load(args.data, split), args)
-        if split in card.training["data"].split():
-            figures["caution"] = "the weights were trained on these images"
-        figures["command"] = _command_of(figures["measured_with"], card.name, labelled.name, split, args)
-        metrics[f"{labelled.name} {split}"] = figures
-    return metrics
-
-
-def _command_of(measured_with: str, model: str, set_name: str, split: str, args: argparse.Namespace) -> str:
-    """The command that measures again what `_measured` gave for `split`."""
-    backend, precision = measured_with.split(",")[0].split()
-    subject = f"evaluate --model {model} --set {set_name}".split()
-    parts = [*subject, "--data", str(args.data), "--split", split, "--backend", backend, "--precision", precision]
-    if args.size is not None:
-        parts += ["--size", f"{args.size[0]}x{args.size[1]}"]
-    return shown_command(parts)
+    figures = None if args.data is None else Figures(args.data, args.split, _via(args), args.balancing, args.held_out)
+    folder = package(args.checkpoint, args.out, figures, args.model, args.name)
+    print(f"{folder}: card.json and weights.safetensors")
 
 
 def _compact(args: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import Card, load_weights
 from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights
-from train.package import read_fields, write_model
+from train.model_folder import read_fields, write_model
 
 KEPT_POWER = 0.35
 """Power of the median-frequency weights that packaged logits keep: see "What each choice gives" in train/README.md."""

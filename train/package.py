@@ -1,121 +1,129 @@
-"""From a checkpoint to a model folder: float16 weights, and a card that says what they are and what they reach."""
+"""From a checkpoint to a model that ships: weights, int8 ranges, and a card with what it reaches."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shlex
-import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
-
 from segnet_live.card import Card, read_card
-from segnet_live.errors import OutputError
-from segnet_live.nets.load import load_network
-from train.checkpoint import Checkpoint, current_commit
-from train.data import LabelledSet, size_at
+from segnet_live.errors import UsageError
+from segnet_live.nets.segnet import NETWORKS
+from train.checkpoint import Checkpoint, read_checkpoint
+from train.data import LabelledSet
 from train.evaluate import write_json
-
-INPUT_SIZE = (360, 480)
-
-
-def shown_command(arguments: Sequence[str]) -> str:
-    """`python -m train ...` as anyone could type it: of absolute paths only the last name stays."""
-    return shlex.join(["python", "-m", "train", *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
+from train.int8_ranges import input_maxima
+from train.logit_adjustment import take_back
+from train.measure import Through, measured
+from train.model_folder import card_fields, install, read_fields, scratch_folder, shown_command, write_model
+from train.sets import SETS
 
 
-def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels in float16; the few numbers per channel (batch norm, biases) in float32; the counters dropped."""
-    return {
-        name: tensor.to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
-        for name, tensor in weights.items()
-        if not name.endswith("num_batches_tracked")
-    }
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What to measure for the card.
+
+    Attributes:
+        data: folder of the labelled set.
+        splits: of it, each measured.
+        balancing: power of the class balancing that the release recipe's logits keep.
+        held_out: a checkpoint from before the splits joined the training, measured as well.
+    """
+
+    data: Path
+    splits: Sequence[str]
+    via: Through
+    balancing: float
+    held_out: Path | None = None
 
 
-def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str) -> dict[str, Any]:
-    """Everything on the card except the weights' sha256 and the metrics."""
-    classes, config, run = labelled.classes, checkpoint.config, checkpoint.run
-    recipe = {key: value for key, value in config.items() if key not in ("model", "arguments", "mean", "std")}
-    return {
-        "name": name,
-        "architecture": model,
-        "arguments": {key: value for key, value in config.get("arguments", {}).items() if key != "dropout"},
-        "classes": [{"name": n, "colour": c} for n, c in zip(classes.names, classes.colours, strict=True)],
-        "void_id": classes.void_id,
-        "input_size": list(size_at(INPUT_SIZE, config.get("zoom", 1))),
-        "normalisation": {"mean": config.get("mean", labelled.mean), "std": config.get("std", labelled.std)},
-        "licence": f"{labelled.licence} (as the data the weights were trained on)",
-        "training": {
-            "data": run.get("data", f"{labelled.name} train"),
-            "data_licence": labelled.licence,
-            "recipe": recipe,
-            "epochs": run.get("epoch"),
-            "steps": run.get("step"),
-            "minutes": run.get("minutes"),
-            "command": run.get("command", f"python -m train fit --model {model} --data {labelled.name}"),
-            "commit": run.get("commit", "unknown"),
-            **({"start": run["start"]} if "start" in run else {}),
-            "packaged_at_commit": current_commit(),
-        },
-        "metrics": {},
-    }
+def as_model(checkpoint: Checkpoint, labelled: LabelledSet, folder: Path, model: str = "", name: str = "") -> Card:
+    """A checkpoint's averaged weights as they are, as a model in `folder`.
 
-
-def read_fields(card: Card) -> dict[str, Any]:
-    """The card's JSON as written, to be completed and written again."""
-    fields: dict[str, Any] = json.loads((card.folder / "card.json").read_text(encoding="utf-8"))
-    return fields
-
-
-def write_model(folder: Path, weights: dict[str, Tensor], card: dict[str, Any]) -> Card:
-    """`card.json` and `weights.safetensors` in `folder`, made if missing, and checked by loading them.
+    Args:
+        model: its network, if the checkpoint does not say.
+        name: of the model; its network's if empty.
 
     Raises:
-        OutputError: the folder cannot be written.
-        CardError: the weights do not fit the card's architecture, or hold NaN.
+        UsageError: neither says which network it is.
     """
-    data = safetensors_bytes(stored(weights))
-    card = card | {"sha256": hashlib.sha256(data).hexdigest()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "weights.safetensors").write_bytes(data)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written ({error.strerror}); pass another --out") from error
-    write_json(folder / "card.json", card)
-    written = read_card(folder)
-    load_network(written)
-    return written
+    model = model or checkpoint.config.get("model", "")
+    if model not in NETWORKS:
+        known = ", ".join(NETWORKS)
+        raise UsageError(f"the checkpoint is for {model or 'an unnamed network'}; name one of {known}")
+    return write_model(folder, checkpoint.weights, card_fields(checkpoint, labelled, model, name or model))
 
 
-def install(finished: Path, target: Path) -> None:
-    """Move a finished model's two files to `target`, the weights first: a reader between the two sees the mismatch.
+def package(path: Path, out: Path, figures: Figures | None, model: str = "", name: str = "") -> Path:
+    """Make the model of the checkpoint at `path` in a folder in `out`, which is complete or not touched; returns it.
+
+    Args:
+        figures: without them the card has none, logits stay as trained, and there are no ranges for int8.
+        model, name: see `as_model`.
 
     Raises:
-        OutputError: the target cannot be written.
+        UsageError: see `as_model`; or the held-out checkpoint is of another network, or has seen a split.
+        DataError: a file is missing or damaged. OutputError: `out` cannot be written.
     """
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for name in ("weights.safetensors", "card.json"):
-            os.replace(finished / name, target / name)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written ({error.strerror}); pass another --out") from error
+    checkpoint = read_checkpoint(path)
+    labelled = SETS[checkpoint.config.get("set", "camvid")]
+    with scratch_folder(out) as scratch:
+        card = as_model(checkpoint, labelled, Path(scratch), model, name)
+        if figures is not None:
+            card = _finished(card, checkpoint, labelled, figures)
+            metrics = _metrics(card, labelled, figures)
+            if figures.held_out is not None:
+                earlier = read_checkpoint(figures.held_out)
+                before = as_model(earlier, labelled, Path(scratch) / "held-out", model, name)
+                if before.architecture != card.architecture:
+                    raise UsageError(
+                        f"{figures.held_out} is a {before.architecture}, {path} a {card.architecture}; "
+                        "--held-out takes an earlier checkpoint of the same training"
+                    )
+                before = _finished(before, earlier, labelled, figures)
+                metrics |= _held_out(_metrics(before, labelled, figures), before, figures.held_out)
+            write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
+        install(card.folder, out / card.name)
+    return out / card.name
 
 
-def scratch_folder(beside: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder on the same disk as `beside`, gone when its context ends.
+def _finished(card: Card, checkpoint: Checkpoint, labelled: LabelledSet, figures: Figures) -> Card:
+    """`card` with balancing taken back and with ranges for int8, both from training images."""
+    samples, config = labelled.load(figures.data, "train"), checkpoint.config
+    if config.get("recipe") == "release" and config.get("weight_power"):
+        card = take_back(card, labelled, samples, config["weight_power"], figures.balancing)
+    int8 = {"maxima": input_maxima(card, samples), "data": f"{labelled.name} train"}
+    write_json(card.folder / "card.json", read_fields(card) | {"int8": int8})
+    return read_card(card.folder)
 
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        beside.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=beside, prefix=".package-")
-    except OSError as error:
-        raise OutputError(f"{beside} cannot be written ({error.strerror}); pass another --out") from error
+
+def _metrics(card: Card, labelled: LabelledSet, figures: Figures) -> dict[str, Any]:
+    """The figures on each split, with the command that measures them again."""
+    metrics = {}
+    for split in figures.splits:
+        found = measured(card, labelled.load(figures.data, split), figures.via)
+        if split in card.training["data"].split():
+            found["caution"] = "the weights were trained on these images"
+        found["command"] = _command_of(found["measured_with"], card.name, labelled.name, split, figures)
+        metrics[f"{labelled.name} {split}"] = found
+    return metrics
+
+
+def _held_out(metrics: dict[str, Any], card: Card, path: Path) -> dict[str, Any]:
+    """`metrics` of an earlier checkpoint under names of their own, without the command: it measures other weights."""
+    for where, found in metrics.items():
+        if "caution" in found:
+            raise UsageError(f"{path} was trained on {where} too; pass one from before as --held-out")
+        del found["command"]
+        found["weights_of"] = card.training["command"]
+    return {f"{where}, held out": found for where, found in metrics.items()}
+
+
+def _command_of(measured_with: str, model: str, set_name: str, split: str, figures: Figures) -> str:
+    backend, precision = measured_with.split(",")[0].split()
+    subject = f"evaluate --model {model} --set {set_name}".split()
+    parts = [*subject, "--data", str(figures.data), "--split", split, "--backend", backend, "--precision", precision]
+    if figures.via.size is not None:
+        parts += ["--size", f"{figures.via.size[0]}x{figures.via.size[1]}"]
+    return shown_command(parts)

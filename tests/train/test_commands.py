@@ -14,7 +14,7 @@ from segnet_live.nets.segnet import SegNet
 from tests.support.training import interrupt_at
 from train.__main__ import main
 from train.checkpoint import load
-from train.package import shown_command
+from train.model_folder import shown_command
 from train.release import fit_commands
 
 FAST = ["--crop", "64x32", "--batch", "2", "--epochs", "1", "--evaluations", "1", "--precision", "fp32"]

@@ -1,0 +1,121 @@
+"""A model folder, written and installed: float16 weights, and a card that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from segnet_live.card import Card, read_card
+from segnet_live.errors import OutputError
+from segnet_live.nets.load import load_network
+from train.checkpoint import Checkpoint, current_commit
+from train.data import LabelledSet, size_at
+from train.evaluate import write_json
+
+INPUT_SIZE = (360, 480)
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """`python -m train ...` as anyone could type it: of absolute paths only the last name stays."""
+    return shlex.join(["python", "-m", "train", *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
+
+
+def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels in float16; the few numbers per channel (batch norm, biases) in float32; the counters dropped."""
+    return {
+        name: tensor.to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
+        for name, tensor in weights.items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str) -> dict[str, Any]:
+    """Everything on the card except the weights' sha256 and the metrics."""
+    classes, config, run = labelled.classes, checkpoint.config, checkpoint.run
+    recipe = {key: value for key, value in config.items() if key not in ("model", "arguments", "mean", "std")}
+    return {
+        "name": name,
+        "architecture": model,
+        "arguments": {key: value for key, value in config.get("arguments", {}).items() if key != "dropout"},
+        "classes": [{"name": n, "colour": c} for n, c in zip(classes.names, classes.colours, strict=True)],
+        "void_id": classes.void_id,
+        "input_size": list(size_at(INPUT_SIZE, config.get("zoom", 1))),
+        "normalisation": {"mean": config.get("mean", labelled.mean), "std": config.get("std", labelled.std)},
+        "licence": f"{labelled.licence} (as the data the weights were trained on)",
+        "training": {
+            "data": run.get("data", f"{labelled.name} train"),
+            "data_licence": labelled.licence,
+            "recipe": recipe,
+            "epochs": run.get("epoch"),
+            "steps": run.get("step"),
+            "minutes": run.get("minutes"),
+            "command": run.get("command", f"python -m train fit --model {model} --data {labelled.name}"),
+            "commit": run.get("commit", "unknown"),
+            **({"start": run["start"]} if "start" in run else {}),
+            "packaged_at_commit": current_commit(),
+        },
+        "metrics": {},
+    }
+
+
+def read_fields(card: Card) -> dict[str, Any]:
+    """The card's JSON as written, to be completed and written again."""
+    fields: dict[str, Any] = json.loads((card.folder / "card.json").read_text(encoding="utf-8"))
+    return fields
+
+
+def write_model(folder: Path, weights: dict[str, Tensor], card: dict[str, Any]) -> Card:
+    """`card.json` and `weights.safetensors` in `folder`, made if missing, and checked by loading them.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        CardError: the weights do not fit the card's architecture, or hold NaN.
+    """
+    data = safetensors_bytes(stored(weights))
+    card = card | {"sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights.safetensors").write_bytes(data)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror}); pass another --out") from error
+    write_json(folder / "card.json", card)
+    written = read_card(folder)
+    load_network(written)
+    return written
+
+
+def install(finished: Path, target: Path) -> None:
+    """Move a finished model's two files to `target`, the weights first: a reader between the two sees the mismatch.
+
+    Raises:
+        OutputError: the target cannot be written.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("weights.safetensors", "card.json"):
+            os.replace(finished / name, target / name)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written ({error.strerror}); pass another --out") from error
+
+
+def scratch_folder(beside: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder on the same disk as `beside`, gone when its context ends.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=beside, prefix=".package-")
+    except OSError as error:
+        raise OutputError(f"{beside} cannot be written ({error.strerror}); pass another --out") from error
