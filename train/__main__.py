@@ -7,10 +7,12 @@ import math
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segnet_live.card import find_card
+from segnet_live.card import Card, find_card
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.exit import leave
 from train.checkpoint import current_commit, read_checkpoint, start_of
@@ -75,6 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--smooth", action="store_true", help="steadied over time, as the app shows videos")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("points", help="share of hand-labelled points on other roads", parents=[engine])
+    subject = command.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--model", help="installed model or model folder")
+    subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
+    command.add_argument("--points", type=Path, help="CSV of picture, x, y, class (default: train/roads-points.csv)")
+    command.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="folder of the pictures")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    command.set_defaults(run=_points, smooth=False, set="camvid", architecture="")
 
     command = commands.add_parser("package", help="checkpoint -> model folder with card", parents=[engine])
     command.add_argument("--checkpoint", type=Path, required=True)
@@ -145,7 +156,7 @@ def _fit(args: argparse.Namespace) -> bool:
     """Train; True if the run is complete."""
     from train.distributed import joined
     from train.fit import Run, Session
-    from train.initialise import load_teacher, split_samples, starting_network
+    from train.initialise import load_teacher, split_samples, starting_network, unlabelled_pictures
 
     config = from_options(args, args.crop)
     labelled = SETS[args.set]
@@ -156,9 +167,12 @@ def _fit(args: argparse.Namespace) -> bool:
         about["start"] = start_of(Path(args.init))
     network = starting_network(config, labelled, getattr(args, "init", ""), getattr(args, "vgg16", ""))
     teacher = load_teacher(args.teacher, config, labelled) if config.teacher else None
+    pictures, opinions = unlabelled_pictures(
+        config, labelled, getattr(args, "opinions", ()), getattr(args, "pictures", ""), getattr(args, "held_out", "")
+    )
     session = Session(out, about, args.compile, args.checkpoint_every, args.stop_after * 60)
     with joined() as processes:
-        complete = Run(config, labelled, train, val, network, processes, session, teacher).go()
+        complete = Run(config, labelled, train, val, network, processes, session, teacher, pictures, opinions).go()
         if processes.rank == 0:
             print(f"{out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
     return complete
@@ -199,18 +213,12 @@ def _via(args: argparse.Namespace) -> Through:
 def _evaluate(args: argparse.Namespace) -> None:
     from train.evaluate import write_json
     from train.measure import measured, measured_on_clip
-    from train.package import as_model
 
     labelled = SETS[args.set]
     samples = (
         [] if args.data is None else [s for split in args.split for s in labelled.load(args.data, split, args.drives)]
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        if args.checkpoint is not None:
-            folder = Path(scratch) / args.checkpoint.stem
-            card = as_model(read_checkpoint(args.checkpoint), labelled, folder, args.architecture)
-        else:
-            card = find_card(args.model)
+    with _subject(args) as card:
         if args.clip is not None:
             figures = measured_on_clip(card, args.clip, _via(args))
         elif len(card.classes) != len(labelled.classes):
@@ -220,6 +228,29 @@ def _evaluate(args: argparse.Namespace) -> None:
             )
         else:
             figures = measured(card, samples, _via(args), args.pictures)
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+@contextmanager
+def _subject(args: argparse.Namespace) -> Iterator[Card]:
+    """The model that `--model` or `--checkpoint` names, the latter packaged on the fly."""
+    from train.package import as_model
+
+    if args.checkpoint is None:
+        yield find_card(args.model)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / args.checkpoint.stem
+        yield as_model(read_checkpoint(args.checkpoint), SETS[args.set], folder, args.architecture)
+
+
+def _points(args: argparse.Namespace) -> None:
+    from train.evaluate import write_json
+    from train.points import HERE, score_points
+
+    with _subject(args) as card:
+        figures = score_points(card, args.points or HERE, args.pictures, _via(args))
     if args.json is not None:
         write_json(args.json, figures)
 

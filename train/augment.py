@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from train.weather import NUMBERS, night, snow
+
 Draw: TypeAlias = Mapping[str, NDArray[np.float32]]
 """One sample's numbers, see `draw`."""
 
@@ -37,9 +39,16 @@ _FROM_YCC = torch.linalg.inv(_TO_YCC)
 
 
 def _geometry(
-    rng: np.random.Generator, source: tuple[int, int], crop: tuple[int, int], zoom: float
+    rng: np.random.Generator,
+    source: tuple[int, int],
+    crop: tuple[int, int],
+    zoom: float,
+    focus: tuple[float, float] | None = None,
 ) -> dict[str, object]:
-    """A randomly scaled, tilted, mirrored crop, as the map from its normalised coordinates to pixels of the source."""
+    """A randomly scaled, tilted, mirrored crop, as the map from its normalised coordinates to pixels of the source.
+
+    With `focus`, a (row, column) of the source, the crop shows that pixel, anywhere in it.
+    """
     height, width = source
     scale = zoom * np.exp(rng.uniform(np.log(0.55), np.log(2.0)))
     aspect, angle = np.exp(rng.uniform(-0.12, 0.12)), np.deg2rad(rng.normal(0, 1.8))
@@ -54,7 +63,17 @@ def _geometry(
         return full / 2 + rng.uniform(-0.5, 0.5) * (slack or 0.15 * full)
 
     middle = [centre(width, crop[1] / sx), centre(height, crop[0] / sy)]
+    if focus is not None:
+        middle = [
+            _kept(focus[1] + rng.uniform(-0.4, 0.4) * crop[1] / sx, width, crop[1] / sx),
+            _kept(focus[0] + rng.uniform(-0.4, 0.4) * crop[0] / sy, height, crop[0] / sy),
+        ]
     return {"matrix": np.linalg.inv(forward) @ half, "middle": middle, "scale": scale}
+
+
+def _kept(centre: float, full: int, part: float) -> float:
+    """`centre` moved so that the crop stays inside, or in the middle if it is larger."""
+    return full / 2 if part >= full else min(max(centre, part / 2), full - part / 2)
 
 
 def _light(rng: np.random.Generator, strength: float) -> dict[str, object]:
@@ -108,6 +127,9 @@ def draw(
     paste: float = 0.0,
     appearance: float = 1.0,
     zoom: float = 1.0,
+    focus: tuple[float, float] | None = None,
+    night: float = 0.0,
+    snow: float = 0.0,
 ) -> Draw:
     """The numbers of one random crop of size `crop` from an image of size `source`, both (height, width).
 
@@ -115,16 +137,27 @@ def draw(
         paste: chance that each class is copied over from the batch's next crop, see `change`.
         zoom: mean scale; pictures are shown at 0.55 to 2 times it.
         appearance: strength of the changes of light and lens; 0 makes none, up to 2.
+        focus: (row, column) of the source that the crop must show.
+        night, snow: chances of a painted night and of painted snow, see `train.weather`.
     """
-    numbers = _geometry(rng, source, crop, zoom) | _light(rng, appearance) | _lens(rng, appearance)
+    numbers = _geometry(rng, source, crop, zoom, focus) | _light(rng, appearance) | _lens(rng, appearance)
     numbers["pasted"] = rng.random(classes) < paste
+    weather = rng.random()
+    numbers["night"], numbers["snow"] = weather < night, night <= weather < night + snow
+    numbers["weather"] = rng.random(NUMBERS)
     return {key: np.asarray(value, np.float32) for key, value in numbers.items()}
 
 
 @torch.no_grad()
 def change(
-    rgb: Tensor, labels: Tensor, draws: Sequence[Draw], crop: tuple[int, int], void_id: int, seed: int
-) -> tuple[Tensor, Tensor]:
+    rgb: Tensor,
+    labels: Tensor,
+    draws: Sequence[Draw],
+    crop: tuple[int, int],
+    void_id: int,
+    seed: int,
+    soft: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """A batch of random crops.
 
     Args:
@@ -132,15 +165,23 @@ def change(
             right, with void.
         draws: one for each image.
         seed: of the sensor noise.
+        soft: (N, K, H/2, W/2) uint8, the teachers' probabilities times 255.
 
     Returns:
-        (N, 3, h, w) float32 of values 0..1, and (N, h, w) int64 class ids; what lies outside the picture is void.
+        (N, 3, h, w) float32 of values 0..1, and (N, h, w) int64 class ids; what lies outside the picture is void. With
+        `soft`, also (N, K, h/2, w/2) float32 probabilities, 0 outside.
     """
     n = {key: _sent(torch.from_numpy(np.stack([d[key] for d in draws])), rgb.device) for key in draws[0]}
-    x, y = _cropped(rgb, labels, n, crop, void_id, min(float(d["scale"]) for d in draws))
+    x, y, q = _cropped(rgb, labels, n, crop, void_id, [float(d["scale"]) for d in draws], soft)
     if any(d["pasted"].any() for d in draws):
-        x, y = _pasted(x, y, n["pasted"])
+        x, y, over = _pasted(x, y, n["pasted"])
+        if q is not None:
+            q = q * (F.avg_pool2d(over.float()[:, None], 2) == 0)  # teachers saw the picture without it
     x = _relit(x, n)
+    for i, d in enumerate(draws):
+        if d["night"] or d["snow"]:
+            scene = _scene(y[i], None if q is None else q[i], void_id)
+            x[i] = (night if d["night"] else snow)(x[i], scene, n["weather"][i])
     if any(d["share"] for d in draws):
         x = _blurred(x, n)
     # which samples: known on the host, so nothing waits for the device
@@ -153,7 +194,15 @@ def change(
     if packed := [i for i, d in enumerate(draws) if d["quality"]]:
         which = _sent(torch.tensor(packed), rgb.device)
         x[which] = compressed(x[which], n["quality"][which])
-    return x, y
+    return x, y, q
+
+
+def _scene(labels: Tensor, soft: Tensor | None, void_id: int) -> Tensor:
+    """(h, w) class ids: the labels, and where they are void the teachers' likeliest class."""
+    if soft is None:
+        return labels
+    likeliest = F.interpolate(soft[None], labels.shape, mode="bilinear")[0].argmax(0)
+    return torch.where(labels == void_id, likeliest, labels)
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
@@ -167,32 +216,41 @@ def _each(number: Tensor) -> Tensor:
 
 
 def _cropped(
-    rgb: Tensor, labels: Tensor, n: Mapping[str, Tensor], crop: tuple[int, int], void_id: int, smallest: float
-) -> tuple[Tensor, Tensor]:
+    rgb: Tensor,
+    labels: Tensor,
+    n: Mapping[str, Tensor],
+    crop: tuple[int, int],
+    void_id: int,
+    scales: Sequence[float],
+    soft: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
     size = _sent(torch.tensor([labels.shape[2], labels.shape[1]], dtype=torch.float32), rgb.device)
     theta = torch.cat((n["matrix"] * (2 / size)[:, None], (n["middle"] * 2 / size - 1)[..., None]), 2)
     grid = F.affine_grid(theta, [len(rgb), 1, *crop], align_corners=False)
-    x = rgb.float() / 255
-    fill = x.mean((2, 3), keepdim=True)
-    x = x - fill  # grid_sample pads with 0
-    cut = F.grid_sample(x, grid, align_corners=False)
+    cut = F.grid_sample(rgb.float(), grid, align_corners=False)
     # bilinear sampling has no area filter: small scales read a reduced picture, so that thin things do not alias
     for factor in (2, 4):
-        if smallest < 1.4 / factor:
-            reduced = F.grid_sample(F.avg_pool2d(x, factor), grid, align_corners=False)
-            cut = torch.where(_each(n["scale"]) < 1.4 / factor, reduced, cut)
-    x = cut + fill
+        if small := [i for i, scale in enumerate(scales) if scale < 1.4 / factor]:
+            which = _sent(torch.tensor(small), rgb.device)
+            reduced = F.avg_pool2d(rgb[which].float(), factor)
+            cut[which] = F.grid_sample(reduced, grid[which], align_corners=False)
+    fill = rgb[..., ::4, ::4].float().mean((2, 3), keepdim=True)
+    inside = (grid.abs() <= 1).all(3)[:, None]
+    x = torch.where(inside, cut, fill) / 255
     shifted = labels[:, None].float() - void_id
     y = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0] + void_id
-    return x, y.round().long()
+    if soft is None:
+        return x, y.round().long(), None
+    half = F.affine_grid(theta, [len(rgb), 1, crop[0] // 2, crop[1] // 2], align_corners=False)
+    return x, y.round().long(), F.grid_sample(soft.float(), half, align_corners=False) / 255
 
 
-def _pasted(x: Tensor, y: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """The next crop's pixels of each crop's drawn classes laid over it (after ClassMix, arXiv:2007.07936)."""
+def _pasted(x: Tensor, y: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay the next crop's pixels of each crop's drawn classes over it (ClassMix, arXiv:2007.07936); also where."""
     over_x, over_y = x.roll(-1, 0), y.roll(-1, 0)
     table = F.pad(classes, (0, 256 - classes.shape[1]))
     over = table.gather(1, over_y.flatten(1)).reshape(y.shape) > 0
-    return torch.where(over[:, None], over_x, x), torch.where(over, over_y, y)
+    return torch.where(over[:, None], over_x, x), torch.where(over, over_y, y), over
 
 
 def _relit(x: Tensor, n: Mapping[str, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batches: the whole set lies on the training device, crops are cut and changed there.
+"""Batches: the whole sets lie on the training device, crops are cut and changed there.
 
 Which images and which changes a step sees depends only on (seed, step, place in the batch): a resumed run equals an
 unbroken one, and two processes with half the batch see what one with the whole batch sees.
@@ -7,15 +7,81 @@ unbroken one, and two processes with half the batch see what one with the whole 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segnet_live.errors import UsageError
-from train.augment import change, draw
+from train.augment import Draw, change, draw
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
+from train.opinions import Opinions, resized
+from train.pictures import Picture, source_chances
+
+FOCUSES = 24
+"""Pixels per class and image that a crop may be aimed at."""
+USUAL_PIXELS = 360 * 480
+"""Unlabelled pictures of other sizes are shown as if they had as many pixels as CamVid's, where the networks run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops of one step, on the device.
+
+    Attributes:
+        rgb: (N, 3, h, w) float32 of values 0..1; the labelled ones first.
+        labels: (N, h, w) int64 class ids; void throughout for unlabelled pictures.
+        soft: (N, K, h/2, w/2) float32 probabilities of the teachers, or None where there are none.
+        labelled: how many of the N have labels.
+    """
+
+    rgb: Tensor
+    labels: Tensor
+    soft: Tensor | None
+    labelled: int
+
+
+class _Pool:
+    """Images of one kind, padded to one size below and to the right."""
+
+    def __init__(
+        self,
+        rgb: Sequence[NDArray[np.uint8]],
+        labels: Sequence[NDArray[np.uint8]] | None,
+        soft: Sequence[NDArray[np.uint8] | None] | None,
+        classes: int,
+        void_id: int,
+        device: torch.device,
+    ) -> None:
+        self.sizes = [(image.shape[0], image.shape[1]) for image in rgb]
+        height, width = (max(size[i] for size in self.sizes) for i in (0, 1))
+        if soft is not None:
+            height, width = height + height % 2, width + width % 2
+        pixels = np.zeros((len(rgb), height, width, 3), np.uint8)
+        ids = np.full((len(rgb), height, width), void_id, np.uint8)
+        for i, (h, w) in enumerate(self.sizes):
+            pixels[i, :h, :w] = rgb[i]
+            if labels is not None:
+                ids[i, :h, :w] = labels[i]
+        self.rgb = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(device)
+        self.labels = torch.from_numpy(ids).to(device)
+        self.soft: Tensor | None = None
+        if soft is not None:
+            shares = np.zeros((len(rgb), classes, height // 2, width // 2), np.uint8)
+            for i, ((h, w), opinion) in enumerate(zip(self.sizes, soft, strict=True)):
+                if opinion is not None:
+                    shares[i, :, : h // 2, : w // 2] = resized(opinion, h // 2, w // 2)
+            self.soft = torch.from_numpy(shares).to(device)
+
+    def crops(
+        self, chosen: NDArray[np.int64], draws: Sequence[Draw], crop: tuple[int, int], void_id: int, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        index = torch.from_numpy(chosen).to(self.rgb.device, non_blocking=True)
+        soft = None if self.soft is None else self.soft[index]
+        return change(self.rgb[index], self.labels[index], draws, crop, void_id, seed, soft)
 
 
 class Feed:
@@ -23,6 +89,8 @@ class Feed:
 
     Args:
         rank, world: this process among all; a step takes `config.batch` x `world` images, each process its share.
+        pictures: unlabelled ones, of which `config.unlabelled` of a batch are drawn.
+        opinions: of teachers on the labelled images; None to learn from labels alone.
 
     Raises:
         UsageError: there are fewer images than a step needs, or whole images (no crop) differ in size.
@@ -36,55 +104,101 @@ class Feed:
         device: torch.device,
         rank: int = 0,
         world: int = 1,
+        pictures: Sequence[Picture] = (),
+        opinions: Opinions | None = None,
     ) -> None:
         self._config, self._classes = config, labelled.classes
         self._rank, self._world = rank, world
-        self.steps_per_epoch = len(samples) // (config.batch * world)
+        self._unlabelled = round(config.batch * config.unlabelled) if pictures else 0
+        self._labelled = config.batch - self._unlabelled
+        self.steps_per_epoch = len(samples) // (self._labelled * world)
         if not self.steps_per_epoch:
             raise UsageError(
-                f"{len(samples)} training images cannot fill a batch of {config.batch * world}; lower --batch"
+                f"{len(samples)} training images cannot fill a batch of {self._labelled * world}; lower --batch"
             )
-        self._sizes = [(s.labels.shape[0], s.labels.shape[1]) for s in samples]
-        height, width = max(s[0] for s in self._sizes), max(s[1] for s in self._sizes)
-        if config.crop is None and len(set(self._sizes)) > 1:
+        if config.crop is None and len({s.labels.shape for s in samples}) > 1:
             raise UsageError("the images differ in size, so whole ones make no batch; pass --crop HxW")
-        rgb = np.zeros((len(samples), height, width, 3), np.uint8)
-        labels = np.full((len(samples), height, width), self._classes.void_id, np.uint8)
-        for i, (sample, (h, w)) in enumerate(zip(samples, self._sizes, strict=True)):
-            rgb[i, :h, :w], labels[i, :h, :w] = sample.rgb, sample.labels
-        self._rgb = torch.from_numpy(rgb).permute(0, 3, 1, 2).contiguous().to(device)
-        self._labels = torch.from_numpy(labels).to(device)
+        classes, void_id = len(self._classes), self._classes.void_id
+        soft = None if opinions is None else [opinions.of(s.name) for s in samples]
+        self._pool = _Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device)
+        self._focuses = [_focuses(s, classes, config.seed) for s in samples] if config.uniform else []
+        if self._unlabelled:
+            self._pictures = _Pool(
+                [p.rgb for p in pictures], None, [p.soft for p in pictures], classes, void_id, device
+            )
+            self._chances = source_chances(pictures)
 
-    def batch(self, step: int, appearance: float = 1.0) -> tuple[Tensor, Tensor]:
-        """(N, 3, h, w) float32 of values 0..1 and (N, h, w) int64 class ids of one step, on the device.
+    def batch(self, step: int, appearance: float = 1.0) -> Batch:
+        """The crops of one step.
 
         Args:
             appearance: strength of the changes of light and lens.
         """
-        config = self._config
+        config, void_id = self._config, self._classes.void_id
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng((config.seed, epoch)).permutation(len(self._sizes))
-        first = (place * self._world + self._rank) * config.batch
-        chosen = order[first : first + config.batch]
-        index = torch.from_numpy(chosen).to(self._rgb.device, non_blocking=True)
-        rgb, labels = self._rgb[index], self._labels[index]
+        order = np.random.default_rng((config.seed, epoch)).permutation(len(self._pool.sizes))
+        first = (place * self._world + self._rank) * self._labelled
+        chosen = order[first : first + self._labelled]
         if config.crop is None:
-            return rgb.float() / 255, labels.long()
-        draws = [
-            draw(
-                np.random.default_rng((config.seed, epoch, first + i)),
-                self._sizes[image],
-                config.crop,
-                len(self._classes),
-                paste=config.paste,
-                appearance=appearance,
-                zoom=config.zoom,
-            )
-            for i, image in enumerate(chosen)
-        ]
+            index = torch.from_numpy(chosen).to(self._pool.rgb.device, non_blocking=True)
+            return Batch(self._pool.rgb[index].float() / 255, self._pool.labels[index].long(), None, len(chosen))
+        draws = []
+        for i, image in enumerate(chosen):
+            rng = np.random.default_rng((config.seed, epoch, first + i))
+            focus = self._focus(int(image), rng)
+            draws.append(self._draw(rng, self._pool.sizes[image], config.zoom, appearance, focus))
         noise_seed = (config.seed * 1_000_003 + step) * 1_009 + self._rank
-        return change(rgb, labels, draws, config.crop, self._classes.void_id, noise_seed)
+        x, y, q = self._pool.crops(chosen, draws, config.crop, void_id, noise_seed)
+        if not self._unlabelled:
+            return Batch(x, y, q, len(chosen))
+        which, others = [], []
+        for i in range(self._unlabelled):
+            rng = np.random.default_rng((config.seed, 1, step, self._rank * self._unlabelled + i))
+            which.append(int(rng.choice(len(self._chances), p=self._chances)))
+            height, width = size = self._pictures.sizes[which[-1]]
+            zoom = config.zoom * float(np.sqrt(USUAL_PIXELS / (height * width)))
+            others.append(self._draw(rng, size, zoom, appearance, None))
+        more = self._pictures.crops(np.array(which), others, config.crop, void_id, noise_seed + 500)
+        assert more[2] is not None  # unlabelled pictures have opinions
+        if q is None:
+            q = torch.zeros((len(x), *more[2].shape[1:]), device=x.device)
+        return Batch(torch.cat((x, more[0])), torch.cat((y, more[1])), torch.cat((q, more[2])), len(chosen))
+
+    def _draw(
+        self,
+        rng: np.random.Generator,
+        size: tuple[int, int],
+        zoom: float,
+        appearance: float,
+        focus: tuple[float, float] | None,
+    ) -> Draw:
+        config = self._config
+        assert config.crop is not None
+        return draw(
+            rng, size, config.crop, len(self._classes), paste=config.paste, appearance=appearance, zoom=zoom,
+            focus=focus, night=config.night, snow=config.snow,
+        )  # fmt: skip
+
+    def _focus(self, image: int, rng: np.random.Generator) -> tuple[float, float] | None:
+        """A pixel of a class drawn evenly among those in the image, with chance `config.uniform`."""
+        if not self._focuses or rng.random() >= self._config.uniform:
+            return None
+        places = self._focuses[image]
+        of_class = places[int(rng.integers(len(places)))]
+        row, column = of_class[int(rng.integers(len(of_class)))]
+        return float(row), float(column)
 
     def whole(self) -> Iterator[Tensor]:
         """The training images unchanged, in batches (N, 3, H, W) float32 of values 0..1: for batch-norm statistics."""
-        return (part.float() / 255 for part in torch.split(self._rgb, self._config.batch))
+        return (part.float() / 255 for part in torch.split(self._pool.rgb, self._config.batch))
+
+
+def _focuses(sample: Sample, classes: int, seed: int) -> list[NDArray[np.int64]]:
+    """For each class in the image, (n, 2) rows and columns of up to FOCUSES of its pixels."""
+    rng = np.random.default_rng((seed, len(sample.name)))
+    found = []
+    for class_id in range(classes):
+        places = np.argwhere(sample.labels == class_id)
+        if len(places):
+            found.append(places[rng.choice(len(places), min(len(places), FOCUSES), replace=False)])
+    return found

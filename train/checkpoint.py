@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segnet_live.card import read_card
 from segnet_live.errors import DataError, OutputError
 
 
@@ -92,6 +93,8 @@ def start_of(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing or no checkpoint.
     """
+    if path.is_dir():
+        return read_card(path).training
     checkpoint = read_checkpoint(path)
     return checkpoint.run | {"recipe": checkpoint.config}
 

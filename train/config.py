@@ -36,6 +36,12 @@ class FitConfig:
         appearance: strength of the crops' changes of light, lens and compression; 0 makes none.
         calm: share of the run, at its end, with 0.3 of that strength.
         paste: chance that a class of the next crop is pasted over a crop; rendered: frames of the drive to add.
+        unlabelled: share of a batch that is unlabelled pictures, which have the teachers' opinions alone.
+        soft, soft_labelled: weights of the loss against these opinions, on unlabelled pictures and on labelled images.
+        uniform: chance that a crop is aimed at a pixel of a class drawn evenly among the image's.
+        night, snow: chances of a painted night or of painted snow (`train.weather`).
+        auxiliary: weight of a second classifier on the deepest features, which is dropped after training.
+        opinions, pictures, held_out: names of the folders and of the file they were read from.
         leave_out: train on train + val without this drive, which is evaluated instead.
         train_on_val: for final weights; nothing is left to choose by, so the last ones count.
         init: checkpoint the run starts from; vgg16: file whose VGG16-BN its encoder starts from.
@@ -69,6 +75,16 @@ class FitConfig:
     calm: float = 0.0
     paste: float = 0.0
     rendered: int = 0
+    unlabelled: float = 0.5
+    soft: float = 1.0
+    soft_labelled: float = 0.3
+    uniform: float = 0.0
+    night: float = 0.0
+    snow: float = 0.0
+    auxiliary: float = 0.0
+    opinions: tuple[str, ...] = ()
+    pictures: str = ""
+    held_out: str = ""
     leave_out: str = ""
     train_on_val: bool = False
     select: str = "mIoU"
@@ -98,9 +114,11 @@ class FitConfig:
             raise UsageError(f"only segnet has VGG16's encoder, {self.model} has not; drop --vgg16")
         if self.thin and self.model != "segnet-basic":
             raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not; drop --thin")
-        for name in ("thin", "calm"):
+        if self.pictures and not self.opinions:
+            raise UsageError("unlabelled pictures teach nothing without soft labels; pass their folder as --opinions")
+        for name in ("thin", "calm", "unlabelled", "uniform", "night", "snow"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it is a share of the run, 0 to 1")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         if not 0.25 <= self.zoom <= 4:
             raise UsageError(f"zoom is {self.zoom}; it must be from 0.25 to 4")
         if not 0 <= self.appearance <= 2:
@@ -170,6 +188,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
         ("--calm", float, "share of the run, at its end, in which those changes are weaker"),
         ("--paste", float, "chance that a class is pasted over from another crop"),
         ("--rendered", int, "rendered frames with exact labels to add to the training images"),
+        ("--unlabelled", float, "share of a batch that is unlabelled pictures"),
+        ("--soft", float, "weight of the teachers' opinions on unlabelled pictures"),
+        ("--soft-labelled", float, "weight of the teachers' opinions on labelled images"),
+        ("--uniform", float, "chance that a crop is aimed at a class drawn evenly"),
+        ("--night", float, "chance of a painted night"),
+        ("--snow", float, "chance of painted snow"),
+        ("--auxiliary", float, "weight of a second classifier on the deepest features, dropped after training"),
+        ("--pictures", str, "folder of unlabelled pictures to learn from, by --opinions"),
+        ("--held-out", str, "file of names of unlabelled pictures to leave out, one a line"),
         ("--leave-out", str, "drive to leave out of train + val and to evaluate on"),
         ("--evaluations", int, "evaluations over the run"),
         ("--init", str, "checkpoint to start from"),
@@ -178,6 +205,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     ]
     for flag, kind, text in options:
         command.add_argument(flag, type=kind, default=own, help=text)
+    command.add_argument(
+        "--opinions", nargs="+", default=own, metavar="DIR", help="folders of soft labels, of images and of pictures"
+    )
+    command.add_argument("--schedule", choices=("cosine", "constant"), default=own, help="of the learning rate")
     command.add_argument("--precision", choices=("bf16", "fp32"), default=own)
     command.add_argument("--train-on-val", action="store_true", default=own, help="train on train + val: final weights")
     command.add_argument("--dropout", type=float, default=0.0, help="in the deeper layers (segnet, segnet-basic)")
@@ -192,7 +223,14 @@ def from_options(args: argparse.Namespace, crop: tuple[int, int] | None) -> FitC
     base = recipe(args.recipe, args.model)
     names = {f.name for f in fields(FitConfig)} - {"model", "recipe", "crop", "arguments"}
     changes: dict[str, Any] = {name: value for name, value in vars(args).items() if name in names}
-    for name in ("init", "teacher", "vgg16"):  # a config names files without the folders of the machine they lay on
+    changes["opinions"] = tuple(Path(folder).name for folder in changes.get("opinions", ()))
+    for name in (
+        "init",
+        "teacher",
+        "vgg16",
+        "pictures",
+        "held_out",
+    ):  # a config names files without the folders of the machine they lay on
         if changes.get(name):
             changes[name] = Path(changes[name]).name
     labelled = SETS[args.set]

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
-from segnet_live.engine.base import Size
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import DataError, OutputError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from segnet_live.engine.resize import fit_input, labels_at
 from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.frame import LabelMap
 from segnet_live.nets.pooling import EXACT
 from segnet_live.nets.segnet import Network
+from train.auxiliary import AuxiliaryHead
 from train.averaging import move_average, settle_statistics
-from train.batches import Feed
+from train.batches import Batch, Feed
 from train.checkpoint import load, save
 from train.config import FitConfig, require_same
 from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
@@ -31,7 +33,9 @@ from train.dilated_init import ThinConv2d
 from train.distributed import Processes
 from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from train.interrupt import StopRequest
-from train.losses import balanced_cross_entropy, distillation, lovasz_softmax
+from train.losses import balanced_cross_entropy, distillation, lovasz_softmax, soft_cross_entropy
+from train.opinions import Opinions
+from train.pictures import Picture
 from train.plots import Row, write_curves
 from train.schedule import appearance, learning_rate, make_optimiser
 
@@ -78,6 +82,8 @@ class Run:
         processes: Processes,
         session: Session,
         teacher: Network | None = None,
+        pictures: Sequence[Picture] = (),
+        opinions: Opinions | None = None,
     ) -> None:
         self.config, self.labelled, self.val = config, labelled, val
         self.processes, self.session = processes, session
@@ -89,8 +95,10 @@ class Run:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.teacher = None if teacher is None else self._placed(teacher).eval().requires_grad_(False)
         self.trained = processes.wrapped(self.network)
-        self.optimiser = make_optimiser(self.network, config)
-        self.feed = Feed(train, labelled, config, device, processes.rank, processes.world)
+        self.auxiliary = AuxiliaryHead(self.network, len(labelled.classes)) if config.auxiliary else None
+        learning = [self.network] if self.auxiliary is None else [self.network, self.auxiliary]
+        self.optimiser = make_optimiser(nn.ModuleList(learning), config)
+        self.feed = Feed(train, labelled, config, device, processes.rank, processes.world, pictures, opinions)
         weights = median_frequency_weights(class_frequencies(train, labelled.classes), config.weight_power)
         self.class_weight = torch.tensor(weights, dtype=torch.float32, device=device)
         self.mean = torch.tensor(config.mean, device=device).view(1, 3, 1, 1)
@@ -173,19 +181,20 @@ class Run:
         rate = learning_rate(config, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        rgb, labels = self.feed.batch(self.step, appearance(config, progress))
-        x = self._normalised(rgb)
+        batch = self.feed.batch(self.step, appearance(config, progress))
+        labels, x = batch.labels, self._normalised(batch.rgb)
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout, the same after a resumption
         self.network.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits = self.trained(x)
             taught = None if self.teacher is None else self.teacher(x)
-        void_id = self.labelled.classes.void_id
-        total, weight = balanced_cross_entropy(logits, labels, self.class_weight, void_id, config.boundary)
-        # every process divides by the same mean weight, so that their averaged gradients are the whole batch's
-        loss = total * self.processes.world / self.processes.shared(weight.detach().clone()).clamp(min=1e-6)
+            deep = None if self.auxiliary is None else self.auxiliary()
+        loss = self._label_loss(logits, batch, config.boundary)
+        if deep is not None:
+            loss = loss + config.auxiliary * self._label_loss(F.interpolate(deep, labels.shape[1:]), batch, 0.0)
         if config.lovasz:
-            loss = loss + config.lovasz * lovasz_softmax(logits, labels, void_id)
+            void_id, count = self.labelled.classes.void_id, batch.labelled
+            loss = loss + config.lovasz * lovasz_softmax(logits[:count], labels[:count], void_id)
         if taught is not None:
             loss = loss + config.distil * distillation(logits, taught)
         self.optimiser.zero_grad(set_to_none=True)
@@ -195,6 +204,21 @@ class Run:
         move_average(self.average, self.network, min(config.ema_decay, (1 + self.step) / (10 + self.step)))
         self.loss_sum += loss.detach()
         self.loss_steps += 1
+
+    def _label_loss(self, logits: Tensor, batch: Batch, boundary: float) -> Tensor:
+        """What labels and teachers' opinions say of `logits`."""
+        config, world = self.config, self.processes.world
+        count, void_id = batch.labelled, self.labelled.classes.void_id
+        total, weight = balanced_cross_entropy(
+            logits[:count], batch.labels[:count], self.class_weight, void_id, boundary
+        )
+        # every process divides by the same mean weight, so that their averaged gradients are the whole batch's
+        loss = total * world / self.processes.shared(weight.detach().clone()).clamp(min=1e-6)
+        if batch.soft is not None:
+            for part, strength in ((slice(count), config.soft_labelled), (slice(count, None), config.soft)):
+                if strength and len(logits[part]):
+                    loss = loss + strength * soft_cross_entropy(logits[part], batch.soft[part], self.class_weight)
+        return loss
 
     def _widen(self) -> None:
         """From here on thin kernels learn with all their taps."""
@@ -303,6 +327,8 @@ class Run:
             "history": self.history,
             "loss_sum": self.loss_sum,
         }
+        if self.auxiliary is not None:
+            state["auxiliary"] = self.auxiliary.state_dict()
         self._save("last.pt", self._portable() | state | {key: getattr(self, key) for key in COUNTERS})
         if self.processes.rank == 0:
             write_curves(self.session.out, self.history)
@@ -338,6 +364,8 @@ class Run:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
+            if self.auxiliary is not None:
+                self.auxiliary.load_state_dict(state["auxiliary"])
             self.history = state["history"]
             self.loss_sum = state["loss_sum"]
             for key in COUNTERS:

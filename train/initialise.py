@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from segnet_live.card import find_card
+from segnet_live.card import find_card, read_card
 from segnet_live.errors import DataError, UsageError
 from segnet_live.nets.load import load_network
 from segnet_live.nets.segnet import NETWORKS, Network, SegNet
@@ -15,6 +16,8 @@ from train.checkpoint import read_checkpoint
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
 from train.dilated_init import ThinConv2d, thin
+from train.opinions import Opinions
+from train.pictures import Picture, load_pictures
 from train.rendered import rendered_samples
 
 
@@ -45,6 +48,26 @@ def split_samples(
     return train, val, about
 
 
+def unlabelled_pictures(
+    config: FitConfig, labelled: LabelledSet, folders: Sequence[str], pictures: str, held_out: str
+) -> tuple[list[Picture], Opinions | None]:
+    """What a run learns beside the labels: pictures with opinions on them, and the opinions on labelled images.
+
+    Raises:
+        DataError, UsageError: see `Opinions` and `load_pictures`; or the file of held-out names cannot be read.
+    """
+    if not folders:
+        return [], None
+    opinions = Opinions([Path(folder) for folder in folders], labelled.classes)
+    names: list[str] = []
+    if held_out:
+        try:
+            names = [Path(line).stem for line in Path(held_out).read_text(encoding="utf-8").split()]
+        except OSError as error:
+            raise DataError(f"{held_out} cannot be read ({error.strerror}); pass a file of picture names") from error
+    return load_pictures(Path(pictures), opinions, names) if pictures else [], opinions
+
+
 def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16: str) -> Network:
     """He-initialised from the seed, or with the weights of a checkpoint, or with VGG16's encoder.
 
@@ -69,6 +92,12 @@ def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16:
 
 
 def _fill(network: Network, path: Path, config: FitConfig) -> None:
+    if path.is_dir():
+        card = read_card(path)
+        if card.architecture != config.model or card.mean != tuple(config.mean):
+            raise UsageError(f"{path} is a {card.architecture} normalised by {card.mean}; pass one like this run")
+        network.load_state_dict(load_network(card).state_dict())
+        return
     checkpoint = read_checkpoint(path)
     try:
         network.load_state_dict(checkpoint.weights)

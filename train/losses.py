@@ -62,3 +62,20 @@ def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> T
     shares = (logits.float() / temperature).log_softmax(1)
     pixels = logits.numel() / logits.shape[1]
     return F.kl_div(shares, wanted, reduction="sum", log_target=True) * temperature**2 / pixels
+
+
+def soft_cross_entropy(logits: Tensor, soft: Tensor, weight: Tensor, confident: float = 0.5) -> Tensor:
+    """Mean cross-entropy with the teachers' probabilities, over the pixels that they are sure enough of.
+
+    At half size, which is how fine the teachers' opinions are kept: the logits of four pixels are averaged.
+
+    Args:
+        logits: (N, K, H, W); soft: (N, K, H/2, W/2) probabilities, all 0 where nobody has an opinion.
+        weight: (K,) class balancing, as for labels.
+        confident: a pixel counts by its highest probability, and not at all below this one.
+    """
+    shares = F.avg_pool2d(logits.float(), 2).log_softmax(1)
+    highest = soft.amax(1)
+    pixel = highest * (highest >= confident)
+    weighted = soft * weight.view(1, -1, 1, 1)
+    return -((weighted * shares).sum(1) * pixel).sum() / (weighted.sum(1) * pixel).sum().clamp(min=1e-6)

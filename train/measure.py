@@ -10,9 +10,10 @@ from typing import Any
 
 from segnet_live.card import Card
 from segnet_live.config import SourceSpec
-from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.base import Engine
 from segnet_live.engine.open import open_engine, runs_on_gpu
 from segnet_live.engine.smoothing import SmoothedEngine
+from segnet_live.frame import Size
 from segnet_live.video.open import open_source
 from train.data import Sample
 from train.evaluate import clip_flicker, evaluate, print_evaluation, through

@@ -14,15 +14,25 @@ import pytest
 import torch
 
 from segnet_live.errors import OutputError, UsageError
-from tests.support.training import interrupt_at, run
+from tests.support.training import interrupt_at
 from train.averaging import settle_statistics
 from train.batches import Feed
 from train.checkpoint import load
 from train.config import FitConfig, recipe
 from train.data import LabelledSet
-from train.fit import DivergedError
-from train.initialise import split_samples
+from train.distributed import Processes
+from train.fit import DivergedError, Run, Session
+from train.initialise import split_samples, starting_network
 from train.schedule import learning_rate
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def run(config: FitConfig, camvid: Path, out: Path, **session: Any) -> Run:
+    labelled = LabelledSet()
+    train, val, data = split_samples(config, labelled, camvid, out)
+    network = starting_network(config, labelled, "", "")
+    return Run(config, labelled, train, val, network, ALONE, Session(out, {"data": data}, **session))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -174,14 +184,14 @@ def test_two_processes_share_the_batch_of_one(camvid: Path, quick: FitConfig) ->
     whole = Feed(samples, LabelledSet(), replace(quick, batch=4), device)
     halves = [Feed(samples, LabelledSet(), quick, device, rank, 2) for rank in (0, 1)]
     for step in (0, 3):
-        labels = torch.cat([half.batch(step)[1] for half in halves])
-        assert torch.equal(labels, whole.batch(step)[1])
+        labels = torch.cat([half.batch(step).labels for half in halves])
+        assert torch.equal(labels, whole.batch(step).labels)
 
 
 def test_an_epoch_shows_every_image_once(camvid: Path, quick: FitConfig) -> None:
     samples = LabelledSet().load(camvid, "train")
     feed = Feed(samples, LabelledSet(), replace(quick, crop=None), torch.device("cpu"))
-    seen = torch.cat([feed.batch(step)[1] for step in range(feed.steps_per_epoch)])
+    seen = torch.cat([feed.batch(step).labels for step in range(feed.steps_per_epoch)])
     stored = torch.stack([torch.from_numpy(s.labels).long() for s in samples])
     assert sorted(v.sum().item() for v in seen) == sorted(v.sum().item() for v in stored)
 

@@ -1,0 +1,38 @@
+"""A second classifier on the deepest features, for training only: it shortens the way of the gradient to the encoder.
+
+Szegedy et al., arXiv:1409.4842, section 5; as in PSPNet (arXiv:1612.01105). Packaged weights do not have it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segnet_live.nets.segnet import Mirrored, Network, SegNetFast
+
+
+class AuxiliaryHead(nn.Module):
+    """Logits (N, K, h, w) from what the deepest stage of `network` gave in its last forward pass."""
+
+    def __init__(self, network: Network, classes: int) -> None:
+        super().__init__()
+        self._features: Tensor | None = None
+        assert isinstance(network, SegNetFast | Mirrored)
+        deepest: nn.Module = network.context if isinstance(network, SegNetFast) else network.encoders[-1]
+        channels = [m.num_features for m in deepest.modules() if isinstance(m, nn.BatchNorm2d)][-1]
+        self.classifier = nn.Conv2d(channels, classes, 1)
+        self.classifier.to(next(network.parameters()).device)
+        deepest.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if torch.is_grad_enabled():
+            self._features = output
+
+    def forward(self) -> Tensor:
+        """The logits of the last pass; its features are let go."""
+        features, self._features = self._features, None
+        assert features is not None  # the network ran before
+        logits: Tensor = self.classifier(features)
+        return logits

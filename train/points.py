@@ -1,0 +1,123 @@
+"""Points labelled by hand on pictures of other roads: the share that a network gets right, picture by picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from segnet_live.card import Card
+from segnet_live.classes import ClassSet
+from segnet_live.errors import DataError
+from train.data import PICTURES, files_by_stem, read_rgb
+from train.evaluate import through
+from train.measure import Through
+
+COLUMNS = ("picture", "x", "y", "class")
+HERE = Path(__file__).parent / "roads-points.csv"
+"""1047 points on 26 pictures of 18 public collections, which training leaves out (`--held-out`); coordinates alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A labelled place: fractions 0..1 of the picture's width and height, and its class id."""
+
+    x: float
+    y: float
+    class_id: int
+
+
+@dataclass(slots=True)
+class Score:
+    """Points right and in all, by picture and by class name."""
+
+    right: dict[str, int] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+
+    def add(self, key: str, right: bool) -> None:
+        self.right[key] = self.right.get(key, 0) + right
+        self.count[key] = self.count.get(key, 0) + 1
+
+    def shares(self) -> dict[str, float]:
+        return {key: self.right[key] / self.count[key] for key in self.count}
+
+
+def read_points(path: Path, classes: ClassSet) -> dict[str, list[Point]]:
+    """Return the points of a CSV file with the columns picture, x, y and class, by picture name without extension.
+
+    Raises:
+        DataError: the file is missing, lacks a column, or holds a number or class that is none.
+    """
+    points: dict[str, list[Point]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for number, row in enumerate(csv.DictReader(file), start=2):
+                try:
+                    place = Point(float(row["x"]), float(row["y"]), classes.names.index(row["class"]))
+                    points.setdefault(Path(row["picture"]).stem, []).append(place)
+                except (KeyError, ValueError) as error:
+                    wanted = ", ".join(COLUMNS)
+                    raise DataError(f"{path}, line {number}: {error}; needs the columns {wanted}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); pass a file of labelled points") from error
+    return points
+
+
+def score_points(card: Card, points: Path, pictures: Path, via: Through) -> dict[str, Any]:
+    """Print and return the mean share of points right over the pictures, and the shares by picture and by class.
+
+    Raises:
+        DataError: see `read_points`; or a picture is missing.
+    """
+    by_picture, by_class = Score(), Score()
+    labelled = read_points(points, card.classes)
+    for name, right in _answers(card, labelled, pictures, via):
+        for point, answer in zip(labelled[name], right, strict=True):
+            by_picture.add(name, answer == point.class_id)
+            by_class.add(card.classes.names[point.class_id], answer == point.class_id)
+    shares = by_picture.shares()
+    table = Table(title=f"{card.name}: mean {np.mean(list(shares.values())):.3f} of {len(shares)} pictures")
+    for heading in ("class", "right", "points"):
+        table.add_column(heading)
+    for name, share in by_class.shares().items():
+        table.add_row(name, f"{share:.2f}", str(by_class.count[name]))
+    Console().print(table)
+    for name, share in sorted(shares.items(), key=lambda item: item[1])[:5]:
+        print(f"{share:.2f} {name}")
+    return {
+        "mean": float(np.mean(list(shares.values()))),
+        "pictures": shares,
+        "classes": by_class.shares(),
+        "points": sum(by_picture.count.values()),
+    }
+
+
+def _answers(
+    card: Card, labelled: dict[str, list[Point]], folder: Path, via: Through
+) -> Iterator[tuple[str, list[int]]]:
+    """The class ids that the model gives at each picture's points; one engine for all pictures of a size."""
+    files = files_by_stem(folder, *PICTURES)
+    missing = sorted(set(labelled) - set(files))
+    if missing:
+        raise DataError(f"{folder} has no picture {missing[0]}; pass the folder that the points were labelled on")
+    pictures = [(name, read_rgb(files[name])) for name in labelled]
+    for size, group in groupby(sorted(pictures, key=lambda p: p[1].shape), key=lambda p: p[1].shape[:2]):
+        with closing(via.opened(card, (size[0], size[1]))) as engine:
+            segment = through(engine)
+            for name, rgb in group:
+                labels = segment(rgb)
+                yield (
+                    name,
+                    [
+                        int(labels[min(int(p.y * size[0]), size[0] - 1), min(int(p.x * size[1]), size[1] - 1)])
+                        for p in labelled[name]
+                    ],
+                )
