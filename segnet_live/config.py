@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -16,6 +17,30 @@ BACKENDS = ("auto", "openvino", "torch", "inductor", "tensorrt")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 VIEWS: tuple[View, ...] = get_args(View)
 SMALLEST_SIDE = 32
+LARGEST_SIDE = 4096
+
+
+def parse_size(text: str, option: str = "size") -> tuple[int, int]:
+    """Return (height, width) from "HxW", the only form in which the app takes and shows sizes.
+
+    Args:
+        option: what the error calls it.
+
+    Raises:
+        UsageError: not two numbers from SMALLEST_SIDE to LARGEST_SIDE.
+    """
+    match = re.fullmatch(r"\s*(\d{1,6})\s*[x×]\s*(\d{1,6})\s*", text.lower())
+    if match is None:
+        raise UsageError(f"{option} got {text!r}", "give HEIGHTxWIDTH in pixels, such as 360x480")
+    size = int(match[1]), int(match[2])
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise UsageError(f"{option} got {text!r}; both sides must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+    return size
+
+
+def format_size(size: tuple[int, int]) -> str:
+    """Return (height, width) as "HxW"."""
+    return f"{size[0]}x{size[1]}"
 
 
 @dataclass(frozen=True, slots=True)

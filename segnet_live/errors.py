@@ -12,7 +12,17 @@ SegnetLiveError          the one to catch: one line for a person (got, required,
 
 
 class SegnetLiveError(Exception):
-    """Base of all errors raised on purpose; its text is the line the user reads."""
+    """Base of all errors raised on purpose; its text is the line the user reads: what is wrong, then what to do.
+
+    Attributes:
+        problem: what was got and what is required.
+        advice: what to do about it; "" where `problem` says it all.
+    """
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(f"{problem}; {advice}" if advice else problem)
+        self.problem = problem
+        self.advice = advice
 
 
 class UsageError(SegnetLiveError):
@@ -41,3 +51,11 @@ class EngineError(SegnetLiveError):
 
 class DataError(SegnetLiveError):
     """Training or evaluation data that does not hold what its layout promises."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception of a library or of the system says, or its type's name."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

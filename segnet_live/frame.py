@@ -9,6 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+Size: TypeAlias = tuple[int, int]
+"""(height, width) in pixels."""
+RGB: TypeAlias = NDArray[np.uint8]
+"""(H, W, 3) uint8, red first."""
 LabelMap: TypeAlias = NDArray[np.uint8]
 """(H, W) uint8 class ids; 255 or the class set's void id marks unlabelled pixels."""
 

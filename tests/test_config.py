@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.config import RunConfig, SourceSpec, format_size, parse_size
 from segnet_live.errors import UsageError
 
 CLIP = SourceSpec("video", "drive.mp4")
@@ -65,3 +65,15 @@ def test_accepts_the_limits() -> None:
     RunConfig(source=CLIP, size=(32, 33), opacity=0.0, record=Path("OUT.MP4"), headless=True, burn_hud=True)
     RunConfig(source=CLIP, opacity=1.0, classes=("road",))
     assert RunConfig().source is None
+
+
+@pytest.mark.parametrize("text", ["360x480", "360X480", " 360 × 480 "])
+def test_sizes_are_height_by_width(text: str) -> None:
+    assert parse_size(text) == (360, 480)
+    assert format_size(parse_size(text)) == "360x480"
+
+
+@pytest.mark.parametrize("text", ["", "360", "x480", "360x", "31x480", "360x4097", "-32x32", "3.5x40", "360x480x3"])
+def test_other_texts_are_no_size(text: str) -> None:
+    with pytest.raises(UsageError, match="size got"):
+        parse_size(text)

@@ -7,22 +7,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segnet_live.bench.machine import Noise, NoiseMeter
 from segnet_live.bench.measure import Timing, interleaved, timed_ms
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
 from segnet_live.card import Card
 from segnet_live.config import SourceSpec
-from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.resize import fit_input, labels_at
 from segnet_live.errors import EngineError
+from segnet_live.frame import RGB, Size
 from segnet_live.quality import Confusion
 from segnet_live.render.overlay import Overlay
 from segnet_live.video.open import open_source
 
-RGB = NDArray[np.uint8]
 STAGE_CALLS = 50
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 
 from segnet_live.card import Card
-from segnet_live.engine.base import Size
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import EngineError
+from segnet_live.frame import Size
 
 P = ParamSpec("P")
 R = TypeVar("R")

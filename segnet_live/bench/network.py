@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from segnet_live.bench.measure import Timing, timed_ms
 from segnet_live.bench.memory import peak_rss_mib, rss_mib
 from segnet_live.card import Card
-from segnet_live.engine.base import Size
+from segnet_live.frame import Size
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import MASK, RESIZE
 

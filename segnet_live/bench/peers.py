@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.eager import DTYPES
 from segnet_live.engine.openvino import PRECISIONS, compile_options
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError, UsageError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -13,8 +13,8 @@ from segnet_live.bench.engines import Report, Row
 from segnet_live.bench.machine import Machine
 from segnet_live.bench.network import PaperRow
 from segnet_live.bench.video import VideoRow
-from segnet_live.engine.base import Size
 from segnet_live.errors import OutputError
+from segnet_live.frame import Size
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -21,13 +21,14 @@ from safetensors.numpy import save
 
 from segnet_live.card import Card, read_card
 from segnet_live.commands.finding import Finding, failure
-from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.base import Engine
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia.device import cuda_problem
 from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.parity import MINIMUM
+from segnet_live.frame import Size
 from segnet_live.nets.segnet import NETWORKS
 
 SIZE: Size = (96, 128)

@@ -8,9 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.frame import LabelMap
-
-Size = tuple[int, int]
+from segnet_live.frame import LabelMap, Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governor import HEADROOM, Governor, Step, Target
 from segnet_live.errors import SegnetLiveError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 
 log = logging.getLogger(__name__)
 

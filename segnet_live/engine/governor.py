@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from segnet_live.engine.base import Size
 from segnet_live.engine.resize import DEFAULT_PIXELS, network_size
 from segnet_live.errors import UsageError
+from segnet_live.frame import Size
 
 log = logging.getLogger(__name__)
 

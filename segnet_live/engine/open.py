@@ -9,12 +9,13 @@ from dataclasses import replace
 
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS
-from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.base import Engine
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import STRIDES, Target, ladder
 from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import EngineError
+from segnet_live.frame import Size
 
 
 def has_nvidia_gpu() -> bool:

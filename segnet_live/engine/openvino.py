@@ -16,11 +16,11 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from segnet_live.card import Card, read_weights
-from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.int8 import quantise
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 from segnet_live.paths import cache_dir
 
 log = logging.getLogger(__name__)

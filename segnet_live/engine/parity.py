@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import EngineError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 from segnet_live.paths import assets_dir, cache_dir
 from segnet_live.quality import Confusion
 

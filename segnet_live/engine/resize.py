@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.engine.base import Size
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 
 DEFAULT_PIXELS = 480 * 360
 STRIDE = 32

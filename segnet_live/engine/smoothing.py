@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine, EngineInfo, Size
-from segnet_live.frame import LabelMap
+from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.frame import LabelMap, Size
 
 CONFIDENCE = 6
 """Frames in a row by which another class is outvoted where the kept one was undisputed; the next frame's wins."""

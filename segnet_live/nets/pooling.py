@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Size = tuple[int, int]
+from segnet_live.frame import Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from segnet_live.classes import ClassSet
 from segnet_live.config import View
 from segnet_live.errors import UsageError
-from segnet_live.frame import LabelMap
-
-RGB = NDArray[np.uint8]
+from segnet_live.frame import RGB, LabelMap
 
 
 class Overlay:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Governor, Step, Target, ladder
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import EngineError, UsageError
+from segnet_live.frame import Size
 
 TOP = network_size((540, 960))
 STEPS = ladder((540, 960), TOP, strides=())

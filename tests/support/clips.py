@@ -12,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.engine.base import Size
+from segnet_live.frame import Size
 from segnet_live.video.file import FileSource
 from segnet_live.video.recorder import Recorder
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine.base import Engine, EngineInfo, Size
-from segnet_live.frame import LabelMap
+from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.frame import LabelMap, Size
 from tests.support.sources import SIZE
 
 

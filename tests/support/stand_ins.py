@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from segnet_live.card import Card
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import Entry
-from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.nvidia import build_process, tensorrt_build
 from segnet_live.engine.nvidia.device import GPU
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import EXACT, MASK

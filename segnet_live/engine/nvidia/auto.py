@@ -7,7 +7,7 @@ import threading
 
 from segnet_live.card import Card
 from segnet_live.engine import parity
-from segnet_live.engine.base import Engine, Size
+from segnet_live.engine.base import Engine
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import build_process, tensorrt_build
 from segnet_live.engine.nvidia.device import alone
@@ -15,6 +15,7 @@ from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.errors import EngineError
+from segnet_live.frame import Size
 
 log = logging.getLogger(__name__)
 

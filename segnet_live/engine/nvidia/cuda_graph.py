@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segnet_live.engine.base import Size
 from segnet_live.engine.resize import fit_input
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 
 WARM_UPS = 3
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.eager import DTYPES
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.device import (
@@ -26,7 +26,7 @@ from segnet_live.engine.nvidia.device import (
     use_true_fp32,
 )
 from segnet_live.errors import EngineError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import MASK, RESIZE

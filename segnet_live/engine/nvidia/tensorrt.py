@@ -17,11 +17,11 @@ from torch import Tensor
 
 from segnet_live.card import Card
 from segnet_live.engine.artifacts import Entry
-from segnet_live.engine.base import EngineInfo, Size
+from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem, first_line, release_cached
 from segnet_live.errors import EngineError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import LabelMap, Size
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ import torch
 from segnet_live.card import Card
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import EngineCache, Entry, Facts
-from segnet_live.engine.base import Size
 from segnet_live.engine.nvidia.device import as_engine_error, gpu, release_cached
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.errors import EngineError
+from segnet_live.frame import Size
 from segnet_live.nets.deploy import GRAPH_REVISION, Deploy
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import MASK, RESIZE, SLICES, Pooling

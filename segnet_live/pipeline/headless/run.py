@@ -12,11 +12,12 @@ from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
 from segnet_live.config import RunConfig
-from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
+from segnet_live.frame import Size
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.headless.progress import FrameProgress

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from segnet_live.card import Card
-from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import SegnetLiveError
+from segnet_live.frame import Size
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID
 from segnet_live.config import SourceSpec
-from segnet_live.engine.base import Engine, EngineInfo, Size
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import SourceError, SourceLost
-from segnet_live.frame import Frame, LabelMap
+from segnet_live.frame import Frame, LabelMap, Size
 from segnet_live.pipeline.live import capture
 from segnet_live.pipeline.live.capture import Phase, SourceState
 from segnet_live.pipeline.live.class_timeline import BINS, ShareStrip

@@ -1,0 +1,80 @@
+"""Write files whole or not at all, and find names that are free: the only module that knows what ".partial" means."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from segnet_live.errors import OutputError, first_line
+
+_ADVICE = "free disk space, or name another path"
+
+
+def partial_path(path: Path) -> Path:
+    """Return where a long output grows until it is complete, in sight of the user: OUT.mp4 -> OUT.partial.mp4."""
+    return path.with_suffix(f".partial{path.suffix.lower()}")
+
+
+def free_path(path: Path, first: int = 1) -> Path:
+    """Return the first of path, path-2, path-3, ... that no file has, nor an unfinished output.
+
+    Args:
+        first: the number to begin with; from 2 on `path` itself is out of the question.
+    """
+    for number in itertools.count(first):
+        candidate = path if number < 2 else path.with_stem(f"{path.stem}-{number}")
+        if not any(p.exists() or p.is_symlink() for p in (candidate, partial_path(candidate))):
+            return candidate
+    raise AssertionError("itertools.count ends never")
+
+
+@contextlib.contextmanager
+def replace_atomically(path: Path, *, advice: str = _ADVICE) -> Iterator[Path]:
+    """Yield a name beside `path` to write to; on leaving, what was written replaces `path` in one step.
+
+    The folder is made if it is missing. If the body raises, or anything fails, `path` is what it was before and nothing
+    is left beside it. The temporary name never matches the extension, so that nobody takes it for a finished file.
+
+    Args:
+        advice: what the error tells the user to do.
+
+    Raises:
+        OutputError: the folder or the file cannot be written. Other exceptions of the body pass through.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        os.replace(scratch, path)
+    except OSError as error:
+        _remove(scratch)
+        raise OutputError(f"{path} cannot be written ({first_line(error)})", advice) from error
+    except BaseException:
+        _remove(scratch)
+        raise
+
+
+def write_atomically(path: Path, content: bytes | str, *, advice: str = _ADVICE, durable: bool = False) -> None:
+    """Put `content` at `path`, text as UTF-8; `path` holds the old content or the new, never a part.
+
+    Args:
+        durable: wait until the disk has it, so that a power cut does not undo it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with replace_atomically(path, advice=advice) as scratch, open(scratch, "wb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # also NotADirectoryError, where a parent is a file
+        path.unlink()
