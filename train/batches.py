@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,6 +43,15 @@ class Batch:
     labels: Tensor
     soft: Tensor | None
     labelled: int
+
+    def reduced_to(self, height: int, width: int) -> Batch:
+        """Return the batch at a smaller size: the label in the middle of each cell and the mean opinion on it."""
+        rows, columns = (
+            torch.arange(count, device=self.labels.device) * full // count + full // count // 2
+            for count, full in zip((height, width), self.labels.shape[1:], strict=True)
+        )
+        soft = None if self.soft is None else F.adaptive_avg_pool2d(self.soft, (height, width))
+        return Batch(self.rgb, self.labels[:, rows[:, None], columns], soft, self.labelled)
 
 
 class _Pool:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -34,6 +33,7 @@ from train.distributed import Processes
 from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from train.interrupt import StopRequest
 from train.losses import balanced_cross_entropy, distillation, lovasz_softmax, soft_cross_entropy
+from train.memory import keep_freed_memory
 from train.opinions import Opinions
 from train.pictures import Picture
 from train.plots import Row, write_curves
@@ -88,6 +88,7 @@ class Run:
         self.config, self.labelled, self.val = config, labelled, val
         self.processes, self.session = processes, session
         device = processes.device
+        keep_freed_memory()
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
@@ -191,7 +192,7 @@ class Run:
             deep = None if self.auxiliary is None else self.auxiliary()
         loss = self._label_loss(logits, batch, config.boundary)
         if deep is not None:
-            loss = loss + config.auxiliary * self._label_loss(F.interpolate(deep, labels.shape[1:]), batch, 0.0)
+            loss = loss + config.auxiliary * self._label_loss(deep, batch.reduced_to(deep.shape[2], deep.shape[3]), 0.0)
         if config.lovasz:
             void_id, count = self.labelled.classes.void_id, batch.labelled
             loss = loss + config.lovasz * lovasz_softmax(logits[:count], labels[:count], void_id)

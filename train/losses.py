@@ -67,14 +67,14 @@ def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> T
 def soft_cross_entropy(logits: Tensor, soft: Tensor, weight: Tensor, confident: float = 0.5) -> Tensor:
     """Mean cross-entropy with the teachers' probabilities, over the pixels that they are sure enough of.
 
-    At half size, which is how fine the teachers' opinions are kept: the logits of four pixels are averaged.
-
     Args:
-        logits: (N, K, H, W); soft: (N, K, H/2, W/2) probabilities, all 0 where nobody has an opinion.
+        logits: (N, K, h, w), or (N, K, 2h, 2w): the logits of four pixels are averaged then.
+        soft: (N, K, h, w) probabilities, all 0 where nobody has an opinion.
         weight: (K,) class balancing, as for labels.
         confident: a pixel counts by its highest probability, and not at all below this one.
     """
-    shares = F.avg_pool2d(logits.float(), 2).log_softmax(1)
+    fitting = logits if logits.shape == soft.shape else F.avg_pool2d(logits, 2)
+    shares = fitting.float().log_softmax(1)
     highest = soft.amax(1)
     pixel = highest * (highest >= confident)
     weighted = soft * weight.view(1, -1, 1, 1)
