@@ -1,23 +1,27 @@
-"""Writes assets/drive.mp4: the rendered drive `segnet_live.video.synthetic.DRIVE` as H.264 with a sound track.
+"""Render the example drive: assets/drive.mp4, H.264 with a sound track, and assets/drive-labels.mkv, its ground truth.
 
-Run from a clone: `python assets/make_drive.py [OUT.mp4]`. The same code and libraries give the same pictures and sound;
-the ground truth of frame i is that of the source's frame i (`SyntheticDrive(DRIVE)`).
+Run from a clone: `python assets/make_drive.py [OUT.mp4]`; the labels go to OUT-labels.mkv. The same code and libraries
+give the same files. Picture i of the label track (FFV1, grey, lossless) holds the CamVid class ids of frame i of the
+clip.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from segnet_live.video.synthetic import DRIVE, SyntheticDrive
+from segnet_live.files import replace_atomically
+from train.drive.render import RATE, SHIPPED_FRAMES, SHIPPED_SEED, SHIPPED_SIZE, render
 
+LABELS = {"level": "3", "coder": "1", "context": "1", "slices": "4"}
 SOUND_HZ = 48_000
 BT709 = 1  # ISO/IEC 23091-2 code point of primaries, transfer and matrix
 
@@ -37,34 +41,57 @@ def engine_and_road(duration_s: float, seed: int) -> NDArray[np.float32]:
 
 
 def write(path: Path) -> None:
-    """Renders and encodes; `path` appears only once it is whole."""
-    partial = path.with_suffix(".partial.mp4")
-    height, width = DRIVE.size
-    with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:
-        video = container.add_stream("libx264", rate=DRIVE.rate, options={"preset": "slow", "crf": "22"})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        video.time_base = 1 / DRIVE.rate
-        context = video.codec_context
-        context.thread_count = 1
-        context.gop_size = 50
-        context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = ColorRange.MPEG
+    """Render and encode clip and label track; each appears only once both are whole."""
+    labels_path = path.with_name(f"{path.stem}-labels.mkv")
+    with (
+        replace_atomically(path) as partial,
+        replace_atomically(labels_path) as labels_partial,
+        # the names tell nothing of the format, and no random identifier may differ from run to run
+        av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        av.open(str(labels_partial), "w", format="matroska", options={"fflags": "+bitexact"}) as label_container,
+    ):
+        video = _video_track(container)
         sound = container.add_stream("aac", rate=SOUND_HZ, layout="mono")
         sound.bit_rate = 48_000
-        for frame in SyntheticDrive(DRIVE):
-            picture = av.VideoFrame.from_ndarray(frame.rgb, format="rgb24").reformat(
+        labels = _label_track(label_container)
+        for index in range(SHIPPED_FRAMES):
+            rgb, truth = render(SHIPPED_SEED, index, SHIPPED_SIZE)
+            picture = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
-            picture.pts, picture.time_base = frame.pts, frame.time_base
-            container.mux(video.encode(picture))
+            label_map = av.VideoFrame.from_ndarray(truth, format="gray")
+            for frame, to, stream in ((picture, container, video), (label_map, label_container, labels)):
+                frame.pts, frame.time_base = index, 1 / RATE
+                to.mux(stream.encode(frame))
         container.mux(video.encode(None))
-        samples = engine_and_road(float(DRIVE.frames / DRIVE.rate), DRIVE.seed)
+        label_container.mux(labels.encode(None))
+        samples = engine_and_road(float(SHIPPED_FRAMES / RATE), SHIPPED_SEED)
         for start in range(0, samples.shape[1], 1024):
             block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, start : start + 1024]), "fltp", "mono")
             block.sample_rate, block.pts, block.time_base = SOUND_HZ, start, Fraction(1, SOUND_HZ)
             container.mux(sound.encode(block))
         container.mux(sound.encode(None))
-    os.replace(partial, path)
+
+
+def _video_track(container: OutputContainer) -> VideoStream:
+    video = container.add_stream("libx264", rate=RATE, options={"preset": "slow", "crf": "22"})
+    video.height, video.width = SHIPPED_SIZE
+    video.pix_fmt = "yuv420p"
+    video.time_base = 1 / RATE
+    context = video.codec_context
+    context.thread_count = 1
+    context.gop_size = 50
+    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.color_range = ColorRange.MPEG
+    return video
+
+
+def _label_track(container: OutputContainer) -> VideoStream:
+    labels = container.add_stream("ffv1", rate=RATE, options=LABELS)
+    labels.height, labels.width = SHIPPED_SIZE
+    labels.pix_fmt = "gray"
+    labels.codec_context.gop_size = 1  # every picture is a key frame: seeking finds each at once
+    return labels
 
 
 if __name__ == "__main__":

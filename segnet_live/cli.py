@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--video", metavar="FILE|URL|DIR", help="video file, RTSP or HTTP stream, or a folder of videos (headless)")
     add("--camera", metavar="N", help="camera by number, 0 is the first")
     add("--images", metavar="DIR|GLOB", help="folder of images, or a quoted pattern such as 'photos/*.jpg'")
-    add("--synthetic", action="store_true", help="the rendered drive, with known labels")
+    add("--synthetic", action="store_true", help="the example drive that ships with the app, with known labels")
 
     add = parser.add_argument_group("which part").add_argument
     add("--start", type=float, metavar="S", help="skip this many seconds")

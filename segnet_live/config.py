@@ -48,12 +48,11 @@ class SourceSpec:
     """What the user named as input; `segnet_live.video.open.open_source` opens it.
 
     Attributes:
-        value: file or URL; a camera's number; folder or glob; "" for the rendered drive.
+        value: file or URL; a camera's number; folder or glob; "" for the example drive.
         start_s: skip to this source time, seconds from the beginning.
         duration_s: stop after this many seconds, None for all of it; source time for files, clock time for cameras
             and streams.
         camera_size: (height, width) to ask a camera for, None for its own choice.
-        camera_rate: frames per second to ask a camera for, None for its own choice.
 
     Raises:
         UsageError: a negative or non-finite number, or an empty name.
@@ -64,7 +63,6 @@ class SourceSpec:
     start_s: float = 0.0
     duration_s: float | None = None
     camera_size: tuple[int, int] | None = None
-    camera_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind in ("video", "images") and not self.value:

@@ -24,7 +24,7 @@ def models_dir() -> Path:
 
 
 def assets_dir() -> Path:
-    """The folder of palettes, icons and the rendered drive clip."""
+    """The folder of palettes, icons and the example drive."""
     return _shipped("assets")
 
 

@@ -112,7 +112,7 @@ class _Contender:
 
 
 def reference_frames(count: int = 8) -> list[RGB]:
-    """Frames of the rendered drive, spread over its length: (H, W, 3) uint8 each."""
+    """Return frames of the example drive, spread over its length: (H, W, 3) uint8 each."""
     source = open_source(SourceSpec("synthetic"))
     try:
         length_s = source.info.duration_s or 0.0

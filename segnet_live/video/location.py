@@ -32,4 +32,4 @@ def source_name(spec: SourceSpec) -> str:
     """What to call a source in the window: a file's name, an address without its password, a camera's number."""
     if spec.kind in ("video", "images"):
         return mask_password(spec.value) if is_url(spec.value) else Path(spec.value).name or spec.value
-    return f"Camera {spec.value}" if spec.kind == "camera" else "Rendered drive"
+    return f"Camera {spec.value}" if spec.kind == "camera" else "Example drive"

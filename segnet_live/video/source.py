@@ -24,7 +24,7 @@ class SourceInfo:
         seekable: `seek` works.
         audio: there is a sound track that a recording can keep.
         start_s: source time of the first frame, in seconds; seldom other than 0.
-        location: the file or URL it is read from; None for a camera, images and the rendered drive.
+        location: the file or URL it is read from; None for a camera and images.
     """
 
     title: str

@@ -17,7 +17,7 @@ FAST = ["--size", "32x64", "--n", "5", "--seconds", "0.1", "--no-memory"]
 
 @pytest.fixture(autouse=True)
 def random_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rendered drive takes its time."""
+    """Small frames instead of the example drive's."""
     frames = [np.random.default_rng(i).integers(0, 256, (48, 96, 3), np.uint8) for i in range(2)]
     monkeypatch.setattr(engines, "reference_frames", lambda: frames)
 

@@ -87,7 +87,7 @@ def test_the_machine_is_named_with_versions_and_cores() -> None:
     assert found.cpu in found.lines()[0]
 
 
-def test_reference_frames_are_spread_over_the_rendered_drive() -> None:
+def test_reference_frames_are_spread_over_the_example_drive() -> None:
     first, second = reference_frames(2)
     assert first.shape == second.shape
     assert first.dtype == np.uint8

@@ -15,7 +15,7 @@ from segnet_live.card import Card, find_card, read_card
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, EngineError
 from segnet_live.paths import cache_dir
-from segnet_live.video.drive.render import render
+from segnet_live.video.synthetic import SyntheticSource
 from tests.support.cards import write_card
 from train.data import Sample
 from train.int8_ranges import input_maxima
@@ -156,7 +156,9 @@ def test_unknown_architecture_is_refused(tmp_path: Path) -> None:
 
 def test_int8_of_the_shipped_weights_agrees_with_eager() -> None:
     card = find_card("segnet-fast")
-    rgb, _ = render(4, 0, (180, 320))
+    frame = SyntheticSource().read()
+    assert frame is not None
+    rgb = np.ascontiguousarray(frame.rgb[::2, ::2])
     engine = open_engine(card, backend="openvino", precision="int8", source_size=(180, 320))
     eager = open_engine(card, backend="torch", source_size=(180, 320))
     assert engine.info.precision == "int8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -91,6 +92,22 @@ def test_a_start_leaves_out_and_a_duration_ends(spec: SourceSpec) -> None:
     assert [f.pts for f in part] == [f.pts for f in whole if 0.119 < f.pts_s - first < 0.319]
     with pytest.raises(SourceError):
         open_source(SourceSpec(spec.kind, spec.value, start_s=1000))
+
+
+def test_a_late_start_is_reported_as_it_is_played(spec: SourceSpec) -> None:
+    whole = open_source(spec).info
+    source = open_source(replace(spec, start_s=0.12, duration_s=0.2))
+    info = source.info
+    frames = drain(source)
+    assert info.start_s == pytest.approx(whole.start_s + 0.12)
+    assert info.start_s == pytest.approx(frames[0].pts_s)
+    assert info.frames is not None
+    assert len(frames) + source.corrupt == info.frames
+    assert info.duration_s == pytest.approx(0.2)
+    source.seek(whole.start_s)  # where a loop begins again
+    again = source.read()
+    assert again is not None
+    assert again.pts == frames[0].pts
 
 
 def test_closing_twice_is_fine(source: VideoSource) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.frame import LabelMap
-from segnet_live.video.drive.canvas import Canvas, Picture, Texture, noise, to_picture
-from segnet_live.video.drive.world import LAP_M, SIGHT_M, Camera, Floats, Light, Road
+from train.drive.canvas import Canvas, Picture, Texture, noise, to_picture
+from train.drive.world import LAP_M, SIGHT_M, Camera, Floats, Light, Road
 
 Map = NDArray[np.float32]
 

@@ -8,11 +8,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from segnet_live.video.drive import buildings, foliage, furniture, people, vehicles
-from segnet_live.video.drive.canvas import Picture
-from segnet_live.video.drive.ground import HALF_M, Ground, Profile
-from segnet_live.video.drive.layout import KINDS, Kind, Plots, posts_along, sunshine_between
-from segnet_live.video.drive.world import LAP_M, Floats, Light, Road
+from train.drive import buildings, foliage, furniture, people, vehicles
+from train.drive.canvas import Picture
+from train.drive.ground import HALF_M, Ground, Profile
+from train.drive.layout import KINDS, Kind, Plots, posts_along, sunshine_between
+from train.drive.world import LAP_M, Floats, Light, Road
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from segnet_live.video.drive.canvas import Canvas, Picture
-from segnet_live.video.drive.world import NEAR_M, Camera, Floats, Light
+from train.drive.canvas import Canvas, Picture
+from train.drive.world import NEAR_M, Camera, Floats, Light
 
 CAR = 8
 

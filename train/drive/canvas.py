@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segnet_live.frame import LabelMap
-from segnet_live.video.drive.world import NEAR_M, Floats
+from train.drive.world import NEAR_M, Floats
 
 Picture = NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segnet_live.video.drive.canvas import Canvas, Picture
-from segnet_live.video.drive.world import Camera, Floats, Light
+from train.drive.canvas import Canvas, Picture
+from train.drive.world import Camera, Floats, Light
 
 PEDESTRIAN, BICYCLIST = 9, 10
 

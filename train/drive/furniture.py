@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segnet_live.video.drive.canvas import Canvas, Texture, noise, to_picture
-from segnet_live.video.drive.world import NEAR_M, Camera, Floats, Light
+from train.drive.canvas import Canvas, Texture, noise, to_picture
+from train.drive.world import NEAR_M, Camera, Floats, Light
 
 POLE, SIGN, FENCE = 2, 6, 7
 

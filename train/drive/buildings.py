@@ -10,8 +10,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from segnet_live.video.drive.canvas import Canvas, Texture, noise, to_picture
-from segnet_live.video.drive.world import Camera, Floats, Light, Road
+from train.drive.canvas import Canvas, Texture, noise, to_picture
+from train.drive.world import Camera, Floats, Light, Road
 
 BUILDING = 1
 

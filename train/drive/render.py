@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.frame import LabelMap
-from segnet_live.video.drive import buildings, foliage, furniture, people, vehicles
-from segnet_live.video.drive.canvas import Canvas, Picture, noise, to_picture
-from segnet_live.video.drive.scene import Scene, build
-from segnet_live.video.drive.world import LAP_M, SIGHT_M, Camera, Floats
+from train.drive import buildings, foliage, furniture, people, vehicles
+from train.drive.canvas import Canvas, Picture, noise, to_picture
+from train.drive.scene import Scene, build
+from train.drive.world import LAP_M, SIGHT_M, Camera, Floats
 
 SKY = 0
 
 RATE = Fraction(25)
+SHIPPED_SEED, SHIPPED_SIZE, SHIPPED_FRAMES = 18, (360, 640), 200
+"""The drive that ships: frame i of `assets/drive.mp4` is `render(SHIPPED_SEED, i, SHIPPED_SIZE)`."""
 _TREES_M = 160.0
 """Trees are seen from here, growing out of the skyline over the next 50 m instead of popping up."""
 

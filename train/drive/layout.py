@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segnet_live.video.drive import buildings, foliage, furniture
-from segnet_live.video.drive.canvas import Picture
-from segnet_live.video.drive.ground import Profile, shadow_map
-from segnet_live.video.drive.world import LAP_M, Floats, Light, Road
+from train.drive import buildings, foliage, furniture
+from train.drive.canvas import Picture
+from train.drive.ground import Profile, shadow_map
+from train.drive.world import LAP_M, Floats, Light, Road
 
 
 @dataclass(frozen=True)
