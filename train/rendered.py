@@ -1,4 +1,4 @@
-"""Frames of the app's rendered drive as training images: every seed another street, with exact labels."""
+"""Render frames of drives as training images: every seed is another street, and the labels are exact."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_live.errors import OutputError
-from segnet_live.video.drive.render import render
+from segnet_live.files import replace_atomically
 from train.data import Sample
+from train.drive.render import render
 
 FRAMES_A_STREET = 8
 FRAMES_APART = 50
@@ -27,33 +27,30 @@ def _street(street: int, seed: int) -> list[Sample]:
 
 
 def rendered_samples(count: int, seed: int, kept: Path) -> list[Sample]:
-    """`count` frames with their labels, from the file `kept` if an earlier call wrote it, else rendered on all cores.
+    """Return `count` frames with their labels: from the file `kept` if it holds these very ones, else rendered anew.
+
+    Rendering takes all cores; what comes of it replaces `kept`.
 
     Raises:
         OutputError: `kept` cannot be written.
     """
+    asked = np.array([count, seed, *SIZE])
     if kept.is_file():
         with np.load(kept) as arrays:
-            return [
-                Sample(*each) for each in zip(arrays["names"].tolist(), arrays["rgb"], arrays["labels"], strict=True)
-            ]
+            # A run of other options may have left it: one that was stopped before its first checkpoint is repeated so.
+            if "asked" in arrays and np.array_equal(arrays["asked"], asked):
+                names = arrays["names"].tolist()
+                return [Sample(*each) for each in zip(names, arrays["rgb"], arrays["labels"], strict=True)]
     streets = range(-(-count // FRAMES_A_STREET))
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         samples = [s for street in pool.map(partial(_street, seed=seed), streets) for s in street][:count]
-    partial_file = kept.with_name(f"{kept.name}.{os.getpid()}.partial")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial_file, "wb") as file:
-            np.savez_compressed(
-                file,
-                names=np.array([s.name for s in samples]),
-                rgb=np.stack([s.rgb for s in samples]),
-                labels=np.stack([s.labels for s in samples]),
-            )
-        partial_file.replace(kept)
-    except OSError as error:
-        partial_file.unlink(missing_ok=True)
-        raise OutputError(
-            f"{kept} cannot be written ({error.strerror}); free disk space or pass another --out"
-        ) from error
+    advice = "free disk space or pass another --out"
+    with replace_atomically(kept, advice=advice) as scratch, open(scratch, "wb") as file:
+        np.savez_compressed(
+            file,
+            asked=asked,
+            names=np.array([s.name for s in samples]),
+            rgb=np.stack([s.rgb for s in samples]),
+            labels=np.stack([s.labels for s in samples]),
+        )
     return samples
