@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.errors import SourceError, SourceLost
-from segnet_live.frame import Frame
+from segnet_live.frame import Frame, Size
 from segnet_live.video.opencv import quiet
 from segnet_live.video.source import SourceInfo
 
@@ -26,8 +26,7 @@ class CameraSource:
         self,
         number: int,
         *,
-        size: tuple[int, int] | None = None,
-        rate: float | None = None,
+        size: Size | None = None,
         duration_s: float | None = None,
     ) -> None:
         """Open camera `number` and take its first picture.
@@ -35,7 +34,6 @@ class CameraSource:
         Args:
             number: 0 is the first camera.
             size: (height, width) to ask for; `info` tells what the camera gives instead.
-            rate: frames per second to ask for.
             duration_s: seconds to deliver, None for no end.
 
         Raises:
@@ -49,7 +47,7 @@ class CameraSource:
         with quiet():
             self._camera = cv2.VideoCapture(number)
             if self._camera.isOpened():
-                self._configure(size, rate)
+                self._configure(size)
                 self._pending = self._grab()
             else:
                 self._pending = None
@@ -114,14 +112,12 @@ class CameraSource:
     def close(self) -> None:
         self._camera.release()
 
-    def _configure(self, size: tuple[int, int] | None, rate: float | None) -> None:
+    def _configure(self, size: Size | None) -> None:
         if size is not None:
             # Over USB most cameras reach large sizes at full rate only as motion-JPEG, to be asked for first.
             self._camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
             self._camera.set(cv2.CAP_PROP_FRAME_HEIGHT, size[0])
             self._camera.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
-        if rate is not None:
-            self._camera.set(cv2.CAP_PROP_FPS, rate)
         self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
     def _grab(self) -> tuple[NDArray[np.uint8], float] | None:
