@@ -16,6 +16,8 @@ from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import DataError, OutputError
 from segnet_live.frame import LabelMap, Size
+from segnet_live.video.images import read_rgb as decode_rgb
+from segnet_live.video.location import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,18 +30,18 @@ class Sample:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB.
+    """Return a picture as (H, W, 3) uint8 RGB.
 
     Raises:
         DataError: the file is missing or no image.
     """
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise DataError(f"{path} is missing or no image; every image needs a readable file")
-    return np.ascontiguousarray(bgr[..., ::-1], np.uint8)
+    rgb = decode_rgb(path)
+    if rgb is None:
+        raise DataError(f"{path} is missing or no image", "every image needs a readable file")
+    return rgb
 
 
-PICTURES = ("*.png", "*.jpg", "*.webp")
+PICTURES = tuple(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
 
 
 class LabelledSet:

@@ -15,9 +15,9 @@ from segnet_live.paths import assets_dir
 from segnet_live.ui.cameras import list_cameras
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.url_dialog import UrlDialog
-from segnet_live.video.location import IMAGE_SUFFIXES, is_url, mask_password
+from segnet_live.video.location import IMAGE_SUFFIXES, VIDEO_SUFFIXES, display_name, is_url
 
-VIDEOS = "Videos (*.mp4 *.mkv *.avi *.mov *.webm *.m4v *.mpg *.mpeg *.ts *.wmv *.flv);;All files (*)"
+VIDEOS = f"Videos ({' '.join(f'*{suffix}' for suffix in VIDEO_SUFFIXES)});;All files (*)"
 
 
 def spec_for(place: str) -> SourceSpec:
@@ -30,14 +30,17 @@ def spec_for(place: str) -> SourceSpec:
     return SourceSpec("video", place)
 
 
-def recent_title(entry: str) -> tuple[SourceSpec, str]:
-    """The source of a recent entry ("kind:value") and how to show it."""
+def recent_source(entry: str) -> SourceSpec:
+    """Return the source of a recent entry ("kind:value").
+
+    Raises:
+        UsageError: nobody understands it.
+    """
     kind, _, value = entry.partition(":")
     kinds: dict[str, SourceKind] = {"video": "video", "images": "images"}
     if kind not in kinds or not value:
         raise UsageError(f"recent source {entry!r} is unknown; open it by hand")
-    title = mask_password(value) if is_url(value) else Path(value).name or value
-    return SourceSpec(kinds[kind], value), title
+    return SourceSpec(kinds[kind], value)
 
 
 class Sources(QObject):
@@ -76,13 +79,14 @@ class Sources(QObject):
             self._controls.problem.emit(f"the demo drive {demo} is missing; install again, or open a video of your own")
 
     def recent(self) -> list[tuple[SourceSpec, str]]:
-        """Sources opened lately, newest first; entries nobody understands are left out."""
+        """Return the sources opened lately and what to call them, newest first, without entries nobody understands."""
         found = []
         for entry in self._controls.settings.recent:
             try:
-                found.append(recent_title(entry))
+                spec = recent_source(entry)
             except UsageError:
                 continue
+            found.append((spec, display_name(spec)))
         return found
 
     def fill(self, menu: QMenu) -> None:

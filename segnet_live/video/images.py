@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.video.location import FOLDER_SUFFIXES
+from segnet_live.video.location import IMAGE_SUFFIXES
 from segnet_live.video.opencv import quiet
 from segnet_live.video.source import SourceInfo
 
@@ -119,9 +119,9 @@ def picture_files(place: str) -> list[Path]:
     """
     folder = Path(place)
     if folder.is_dir():
-        files = [f for f in folder.iterdir() if f.suffix.lower() in FOLDER_SUFFIXES and not f.name.startswith(".")]
+        files = [f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
         if not files:
-            raise SourceError(f"{place}: no pictures in this folder; expected {' '.join(FOLDER_SUFFIXES)}")
+            raise SourceError(f"{place}: no pictures in this folder; expected {' '.join(IMAGE_SUFFIXES)}")
     else:
         found = [place] if folder.exists() else glob.glob(place, recursive=True)
         files = [Path(f) for f in found if Path(f).is_file()]
@@ -139,7 +139,10 @@ def picture_files(place: str) -> list[Path]:
 
 
 def read_rgb(file: Path) -> NDArray[np.uint8] | None:
-    """(H, W, 3) uint8 RGB as EXIF turns it; grey, 16-bit and transparent pictures too. None if it cannot be decoded."""
+    """Return a picture as (H, W, 3) uint8 RGB, turned as EXIF says, or None if it cannot be decoded.
+
+    Grey, 16-bit and transparent pictures come out the same way.
+    """
     try:
         data = np.fromfile(file, np.uint8)  # not cv2.imread: it cannot open every file name on Windows
         with quiet():

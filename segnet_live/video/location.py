@@ -1,4 +1,4 @@
-"""Where videos and pictures lie: URLs, how places are shown, file name suffixes."""
+"""Where videos and pictures lie: URLs, what to call a source, file name suffixes."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ from pathlib import Path
 
 from segnet_live.config import SourceSpec
 
-VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"),
 )
-"""Files that are videos, where a folder of them is a job."""
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-"""A file that is opened or dropped is a picture, not a video."""
-FOLDER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-"""Files that are pictures, where a folder of them is the source."""
+"""Lower case, the commonest first: what a folder of videos is searched for, and what the window's dialog offers."""
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Lower case: files that are pictures and not videos, also where a folder of them is the source."""
+_FILE_SCHEMES = ("http", "https", "ftp", "ftps", "sftp", "file")
 
 
 def is_url(value: str) -> bool:
-    """`value` names a network stream rather than a file (a drive letter is no scheme)."""
+    """Return whether `value` names something on a network rather than a file (a drive letter is no scheme)."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value) is not None
 
 
+def is_stream(value: str) -> bool:
+    """Return whether `value` is a URL of a protocol for streams (RTSP, RTMP, SRT, UDP ...), not one for files."""
+    return is_url(value) and value.partition("://")[0].lower() not in _FILE_SCHEMES
+
+
 def mask_password(url: str) -> str:
-    """`url` fit for showing: passwords, tokens and keys in it are replaced by ***."""
+    """Return `url` fit for showing: passwords, tokens and keys in it are replaced by ***."""
     url = re.sub(r"(://[^/:@\s]*):\S*@", r"\1:***@", url)
     return re.sub(r"(?i)([?&][\w-]*(?:pass|pwd|token|key|secret|auth|sig)[\w-]*)=[^&#\s]*", r"\1=***", url)
 
 
-def source_name(spec: SourceSpec) -> str:
-    """What to call a source in the window: a file's name, an address without its password, a camera's number."""
+def display_name(spec: SourceSpec) -> str:
+    """Return what to call a source in few words: a file's name, an address without its password, a camera's number."""
     if spec.kind in ("video", "images"):
         return mask_password(spec.value) if is_url(spec.value) else Path(spec.value).name or spec.value
     return f"Camera {spec.value}" if spec.kind == "camera" else "Example drive"

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from segnet_live.errors import SourceError
+from segnet_live.ui.sources import spec_for
 from segnet_live.video.images import ImageSource
+from segnet_live.video.location import IMAGE_SUFFIXES
 from tests.support.clips import corners, quadrants
 
 
 def save(path: Path, rgb: np.ndarray) -> None:
-    assert cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]))
+    assert cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1] if rgb.ndim == 3 else rgb))
 
 
 def names(place: str) -> list[str]:
@@ -107,3 +109,11 @@ def test_places_without_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("text")
     with pytest.raises(SourceError, match="none of 1 files"):
         ImageSource(str(tmp_path))
+
+
+def test_what_a_folder_takes_for_a_picture_a_dropped_file_is_too(tmp_path: Path) -> None:
+    for number, suffix in enumerate(IMAGE_SUFFIXES):
+        rgb = quadrants(48, 64)
+        save(tmp_path / f"{number}{suffix}", rgb[..., 1] if suffix == ".pgm" else rgb)
+        assert spec_for(str(tmp_path / f"{number}{suffix.upper()}")).kind == "images"
+    assert names(str(tmp_path)) == [str(number) for number in range(len(IMAGE_SUFFIXES))]

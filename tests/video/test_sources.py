@@ -13,7 +13,7 @@ import pytest
 from segnet_live.config import SourceSpec
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.video.location import mask_password
+from segnet_live.video.location import display_name, is_stream, is_url, mask_password
 from segnet_live.video.open import open_source
 from segnet_live.video.source import VideoSource
 from tests.support.clips import numbered
@@ -128,3 +128,31 @@ def test_closing_twice_is_fine(source: VideoSource) -> None:
 )
 def test_passwords_are_masked(url: str, shown: str) -> None:
     assert mask_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        (SourceSpec("video", "/films/town.mp4"), "town.mp4"),
+        (SourceSpec("images", "/photos"), "photos"),
+        (SourceSpec("video", "rtsp://me:secret@10.0.0.2/live"), "rtsp://me:***@10.0.0.2/live"),
+        (SourceSpec("camera", "1"), "Camera 1"),
+        (SourceSpec("synthetic"), "Example drive"),
+    ],
+)
+def test_every_source_has_a_short_name(spec: SourceSpec, name: str) -> None:
+    assert display_name(spec) == name
+
+
+@pytest.mark.parametrize(
+    ("place", "url", "stream"),
+    [
+        ("rtsp://10.0.0.2/live", True, True),
+        ("udp://@239.0.0.1:5000", True, True),
+        ("https://host/clip.mp4", True, False),
+        ("C://films/town.mp4", False, False),
+        ("town.mp4", False, False),
+    ],
+)
+def test_streams_files_on_servers_and_files_are_told_apart(place: str, url: bool, stream: bool) -> None:
+    assert (is_url(place), is_stream(place)) == (url, stream)

@@ -14,7 +14,7 @@ from segnet_live.config import SourceSpec
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost
 from segnet_live.frame import Frame
 from segnet_live.pipeline.handover import Captured
-from segnet_live.pipeline.live.playback import LATEST_S, PlaybackClock
+from segnet_live.pipeline.live.playback import MAX_LATE_S, PlaybackClock
 from segnet_live.video.source import SourceInfo, VideoSource
 
 log = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class Capture:
                 waiting, anchored = None, not step
             else:
                 now_s = time.perf_counter()
-                if not anchored or now_s - clock.due(waiting.pts_s) > LATEST_S:
+                if not anchored or now_s - clock.due(waiting.pts_s) > MAX_LATE_S:
                     clock.anchor(waiting.pts_s, now_s)
                 due_s = self._wait_until_due(clock, waiting.pts_s)
                 anchored = due_s is not None or not self._paused

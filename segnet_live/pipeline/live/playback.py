@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-LATEST_S = 0.5
+MAX_LATE_S = 0.5
+"""A frame later than this is not caught up with: the clock starts anew at it."""
 
 
 class PlaybackClock:

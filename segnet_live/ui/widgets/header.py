@@ -9,7 +9,7 @@ from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.theme import icon
 from segnet_live.ui.widgets.transport import icon_button
-from segnet_live.video.location import source_name
+from segnet_live.video.location import display_name
 
 
 class Header(QWidget):
@@ -56,7 +56,7 @@ class Header(QWidget):
         source = self._controls.source
         if source is None:
             return
-        self.title.setText(source_name(source.spec))
+        self.title.setText(display_name(source.spec))
         self.title.setToolTip(source.info.title if source.info is not None else "")
         parts = []
         if source.info is not None:
