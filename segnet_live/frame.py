@@ -1,13 +1,18 @@
-"""The values that travel through the pipeline: `Frame`, `LabelMap`, `SegmentedFrame`."""
+"""The values that travel through the app: `Frame` from a source, and `FrameResult`, what was made of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+import time
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from segnet_live.classes import ClassSet
+from segnet_live.labels import class_shares, labels_at
 
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
@@ -15,6 +20,42 @@ RGB: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8, red first."""
 LabelMap: TypeAlias = NDArray[np.uint8]
 """(H, W) uint8 class ids; 255 or the class set's void id marks unlabelled pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source once it is open.
+
+    Attributes:
+        title: what to show a person: a path, or a URL with its password masked.
+        size: (height, width) of its frames, upright and with square pixels.
+        rate: average frames per second, None where unknown; never rounded to an integer.
+        time_base: seconds per tick of its frames' pts.
+        duration_s: seconds, None where unknown (live, broken index).
+        frames: expected number of frames, None where unknown; a promise for progress bars only.
+        live: frames come at their own time (camera, stream): take the newest, count the rest as skipped.
+        seekable: `seek` works.
+        audio: there is a sound track that a recording can keep.
+        start_s: source time of the first frame, in seconds; seldom other than 0.
+        location: the file or URL it is read from; None for a camera and images.
+    """
+
+    title: str
+    size: Size
+    rate: Fraction | None
+    time_base: Fraction
+    duration_s: float | None
+    frames: int | None
+    live: bool
+    seekable: bool
+    audio: bool
+    start_s: float = 0.0
+    location: str | None = None
+
+    @property
+    def sound_location(self) -> str | None:
+        """Where a recording finds the sound, None where there is none to keep."""
+        return self.location if self.audio else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +75,7 @@ class Frame:
         duration: how long the source shows it, in units of `time_base`; 0 where unknown.
     """
 
-    rgb: NDArray[np.uint8]
+    rgb: RGB
     index: int
     pts: int
     time_base: Fraction
@@ -50,22 +91,109 @@ class Frame:
         return float(self.pts * self.time_base)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(height, width) in pixels."""
         return self.rgb.shape[0], self.rgb.shape[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentedFrame:
-    """A frame with the label map made from that very frame.
+@dataclass(slots=True, eq=False, kw_only=True)
+class FrameResult:
+    """One frame from capture to screen, file or caller, and what was made of that very frame on the way.
+
+    A stage that knows more makes a new one (`with_labels`, `as_repeat`); what has been handed on is not written to, but
+    for `labels` and `class_shares`, which are made when they are first asked for and then kept.
 
     Attributes:
-        labels: label map at the source's size (after the shared host step).
-        latency_ms: capture to label map ready.
-        stages_ms: milliseconds by stage name ("decode", "inference", "resize", ...).
+        source: the source it came from; one object for each opening of a source.
+        classes: what the ids in the label maps stand for.
+        network_labels: (h, w) label map at the network's size; (1, 1) void where nothing was segmented.
+        is_segmented: False while no engine runs: the label maps are void.
+        segment_id: number of the continuous segment: another after a seek, loop, pause or reconnection.
+        repeat: the frame was handed on before (other engine or view, or held): neither recorded nor measured.
+        inference_ms: milliseconds the engine took, smoothing included.
+        source_labels: the label map at the frame's size once somebody has asked `labels` for it, None before.
+        labelled_s: `time.perf_counter()` when `source_labels` was ready, NaN before.
+        resize_ms: milliseconds from `network_labels` to `source_labels`.
     """
 
     frame: Frame
-    labels: LabelMap
-    latency_ms: float
-    stages_ms: dict[str, float] = field(default_factory=dict)
+    source: SourceInfo
+    classes: ClassSet
+    network_labels: LabelMap
+    is_segmented: bool = False
+    segment_id: int = 0
+    repeat: bool = False
+    inference_ms: float = 0.0
+    source_labels: LabelMap | None = None
+    labelled_s: float = math.nan
+    resize_ms: float = 0.0
+    _shares: NDArray[np.float32] | None = None
+
+    @classmethod
+    def unlabelled(
+        cls, frame: Frame, source: SourceInfo, classes: ClassSet, *, segment_id: int = 0, repeat: bool = False
+    ) -> Self:
+        """Return the record of a frame that was just captured."""
+        void = np.full((1, 1), classes.void_id, np.uint8)
+        return cls(
+            frame=frame, source=source, classes=classes, network_labels=void, segment_id=segment_id, repeat=repeat
+        )
+
+    def with_labels(self, network_labels: LabelMap, classes: ClassSet, inference_ms: float) -> Self:
+        """Return the record with the (h, w) label map that an engine made of the frame."""
+        return replace(
+            self,
+            classes=classes,
+            network_labels=network_labels,
+            is_segmented=True,
+            inference_ms=inference_ms,
+            source_labels=None,
+            labelled_s=math.nan,
+            _shares=None,
+        )
+
+    def as_repeat(self) -> Self:
+        """Return the record for showing the same frame once more."""
+        return replace(self, repeat=True)
+
+    @property
+    def rgb(self) -> RGB:
+        """The frame's picture, (H, W, 3) uint8 RGB; not to be written to."""
+        return self.frame.rgb
+
+    @property
+    def pts_s(self) -> float:
+        """The frame's place in source time, in seconds."""
+        return self.frame.pts_s
+
+    @property
+    def labels(self) -> LabelMap:
+        """The label map at the frame's size, (H, W) uint8 class ids."""
+        if self.source_labels is None:
+            began_s = time.perf_counter()
+            self.source_labels = labels_at(self.network_labels, self.frame.size)
+            self.labelled_s = time.perf_counter()
+            self.resize_ms = (self.labelled_s - began_s) * 1e3
+        return self.source_labels
+
+    @property
+    def class_shares(self) -> NDArray[np.float32]:
+        """(K,) float32 share of each class in `labels`, 0..1; less than 1 in sum where pixels are void."""
+        if self._shares is None:
+            self._shares = class_shares(self.labels, len(self.classes))
+        return self._shares
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds from capture until `labels` was ready; NaN before."""
+        return (self.labelled_s - self.frame.capture_s) * 1e3
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """Milliseconds by stage, as far as the frame has come."""
+        stages = {"decode": self.frame.decode_ms}
+        if self.is_segmented:
+            stages["inference"] = self.inference_ms
+        if self.source_labels is not None:
+            stages["resize"] = self.resize_ms
+        return stages

@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from segnet_live.engine.resize import fit_input, labels_at
+from segnet_live.engine.resize import fit_input
 from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.frame import LabelMap
+from segnet_live.labels import labels_at
 from segnet_live.nets.pooling import EXACT
 from segnet_live.nets.segnet import Network
 from train.auxiliary import AuxiliaryHead

@@ -15,9 +15,10 @@ from segnet_live.card import Card
 from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import open_engine
-from segnet_live.engine.resize import fit_input, labels_at
+from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, Size
+from segnet_live.labels import labels_at
 from segnet_live.quality import Confusion
 from segnet_live.render.overlay import Overlay
 from segnet_live.video.open import open_source

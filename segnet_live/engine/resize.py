@@ -1,4 +1,4 @@
-"""The host steps that all engines share: the network's size, frames brought to it, label maps brought back."""
+"""The host steps that all engines share: the network's size, and frames brought to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.frame import LabelMap, Size
+from segnet_live.frame import Size
 
 DEFAULT_PIXELS = 480 * 360
 STRIDE = 32
@@ -55,29 +55,3 @@ def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR).astype(
         np.uint8, copy=False
     )
-
-
-def labels_at(labels: LabelMap, size: Size) -> LabelMap:
-    """A label map brought to `size` with smooth edges instead of stair-steps: the host step all outputs share.
-
-    Each class's membership is interpolated linearly and the largest wins, so that a boundary becomes a line between
-    pixel centres and no class appears that was not there. Shrinking takes the class that covers most of each pixel.
-    """
-    height, width = size
-    if labels.shape == size:
-        return labels
-    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-    if len(ids) == 1:
-        return np.full(size, ids[0], np.uint8)
-    shrink = labels.shape[0] * labels.shape[1] > height * width
-    interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    best = np.zeros(size, np.uint8)
-    out = np.full(size, ids[0], np.uint8)
-    for class_id in ids:
-        member = cv2.inRange(labels, int(class_id), int(class_id))
-        member = cv2.resize(member, (width, height), interpolation=interpolation)
-        wins = cv2.compare(member, best, cv2.CMP_GT)
-        cv2.max(member, best, best)
-        # ids ascend, so the newest winner's is the largest: a maximum writes it without a masked copy
-        np.maximum(out, np.bitwise_and(wins, np.uint8(class_id)), out=out)
-    return out

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import Generic, TypeVar
-
-from segnet_live.frame import Frame
-from segnet_live.video.source import SourceInfo
 
 T = TypeVar("T")
 
@@ -105,18 +101,3 @@ class BoundedQueue(Generic[T]):
     def __len__(self) -> int:
         with self._condition:
             return len(self._items)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Captured:
-    """A frame on its way in.
-
-    Attributes:
-        stretch: differs from the previous frame's after a seek, loop, pause or reconnection.
-        again: a frame that was shown before (other engine or look): neither recorded nor measured.
-    """
-
-    frame: Frame
-    info: SourceInfo
-    stretch: int
-    again: bool = False

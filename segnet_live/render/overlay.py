@@ -81,12 +81,6 @@ def _look_up(labels: LabelMap, table: NDArray[np.uint8]) -> RGB:
     return cv2.applyColorMap(labels, table).astype(np.uint8, copy=False)
 
 
-def class_shares(labels: LabelMap, classes: int) -> NDArray[np.float32]:
-    """(classes,) float32: each class's share of all pixels, 0..1; less than 1 in sum where pixels are void."""
-    counts = cv2.calcHist([labels], [0], None, [256], [0, 256])
-    return (counts.ravel()[:classes] / labels.size).astype(np.float32, copy=False)
-
-
 def burn_text(rgb: RGB, lines: Sequence[str]) -> None:
     """Write ASCII `lines` into the top left corner of a (H, W, 3) uint8 RGB picture, in place, on a darkened ground.
 

@@ -62,7 +62,7 @@ class Controls(QObject):
         self._paused = False
         self._news.connect(self._take)
         self.session = LiveSession(open_source, open_engine, self._news.emit, self.card.classes)
-        self.keeper = Keeper(settings, self.session, self._model_name, self._news.emit)
+        self.keeper = Keeper(settings, self.session, self._model_name)
         self.keeper.problem.connect(self.problem)
         self.keeper.told.connect(self.told)
         wiped = cast(tuple[Layer, Layer], settings.wiped)
@@ -160,8 +160,8 @@ class Controls(QObject):
         shown = self.session.newest
         if self.is_file and shown is not None:
             self._hold()
-            interval_s = 1 / float(shown.captured.info.rate or 25)
-            self.seek(shown.segmented.frame.pts_s - 1.1 * interval_s)
+            interval_s = 1 / float(shown.result.source.rate or 25)
+            self.seek(shown.result.pts_s - 1.1 * interval_s)
 
     def _hold(self) -> None:
         if not self._paused and self.session.capture is not None:
@@ -177,7 +177,7 @@ class Controls(QObject):
     def seek_by(self, seconds: float) -> None:
         shown = self.session.newest
         if shown is not None:
-            self.seek(shown.segmented.frame.pts_s + seconds)
+            self.seek(shown.result.pts_s + seconds)
 
     def restart(self) -> None:
         self.seek(0.0)
@@ -238,8 +238,7 @@ class Controls(QObject):
     # Look
 
     def _set_look(self, look: Look) -> None:
-        self.session.look = look
-        self.session.redraw()
+        self.session.set_look(look)
         self.look_changed.emit()
 
     @property

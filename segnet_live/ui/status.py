@@ -36,14 +36,14 @@ class Readouts(QObject):
         for button in (window.transport.record, window.panel_widgets.recording.button):
             button.refresh()
         if shown is not None:
-            shares = shown.shares if shown.has_labels else np.zeros_like(shown.shares)
-            window.panel_widgets.legend.show_shares(shares)
+            shares = shown.result.class_shares
+            window.panel_widgets.legend.show_shares(shares if shown.result.is_segmented else np.zeros_like(shares))
         self._refresh_strip()
         self.refresh_hud()
 
     def _refresh_strip(self) -> None:
         controls = self._window.controls
-        strip, classes = controls.session.strip, controls.classes
+        strip, classes = controls.session.timeline, controls.classes
         state = (strip, strip.revision if strip is not None else 0, classes)
         if state != self._strip_painted:
             self._strip_painted = state
@@ -54,7 +54,7 @@ class Readouts(QObject):
         recording = controls.session.recording
         burn = recording is not None and controls.settings.burn_hud
         if recording is not None and not burn:
-            recording.plate = None
+            recording.set_plate(None)
         if not controls.settings.hud:
             view.show_plate(None)
         if not (controls.settings.hud or burn):
@@ -66,8 +66,8 @@ class Readouts(QObject):
         if controls.settings.hud:
             view.show_plate(draw_plate(lines, snapshot.history, view.devicePixelRatioF()))
         if recording is not None and burn:
-            rows = view.shown.picture.shape[0] if view.shown is not None else 720
-            recording.plate = plate_pixels(lines, snapshot.history, rows)
+            rows = view.shown.rgb.shape[0] if view.shown is not None else 720
+            recording.set_plate(plate_pixels(lines, snapshot.history, rows))
 
     def close(self) -> None:
         self._timer.stop()

@@ -162,7 +162,9 @@ class MainWindow(QMainWindow):
                 and not self.controls.is_file
             ):
                 text = f"No picture from {name} for {self.controls.session.silent_s:.0f} s"
-            elif self.view.shown is not None and not self.view.shown.has_labels and self.controls.engine.opening:
+            elif (
+                self.view.shown is not None and not self.view.shown.result.is_segmented and self.controls.engine.opening
+            ):
                 text = f"Loading {self.controls.engine.opening.card.name} ..."
         self.view.show_notice(text)
 

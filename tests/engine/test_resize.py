@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segnet_live.engine.resize import fit_input, labels_at, network_size
+from segnet_live.engine.resize import fit_input, network_size
+from segnet_live.labels import labels_at
 
 
 @pytest.mark.parametrize("source", [(540, 960), (720, 1280), (2160, 3840), (1280, 720), (481, 639)])

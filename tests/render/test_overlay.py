@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE, recoloured
 from segnet_live.errors import UsageError
-from segnet_live.render.overlay import Overlay, burn_text, class_shares
+from segnet_live.labels import class_shares
+from segnet_live.render.overlay import Overlay, burn_text
 
 VOID = CAMVID.void_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from segnet_live.frame import SegmentedFrame
+from segnet_live.frame import FrameResult
 
 
 class FakeSink:
@@ -14,7 +14,7 @@ class FakeSink:
     def __init__(
         self, before: Callable[[int], object] = lambda index: None, on_close: Callable[[], object] = lambda: None
     ) -> None:
-        self.taken: list[SegmentedFrame] = []
+        self.taken: list[FrameResult] = []
         self.closed: list[bool] = []
         self.thread: threading.Thread | None = None
         self._before = before
@@ -22,12 +22,12 @@ class FakeSink:
 
     @property
     def indices(self) -> list[int]:
-        return [segmented.frame.index for segmented in self.taken]
+        return [result.frame.index for result in self.taken]
 
-    def write(self, segmented: SegmentedFrame) -> None:
-        self._before(segmented.frame.index)
+    def write(self, result: FrameResult) -> None:
+        self._before(result.frame.index)
         self.thread = threading.current_thread()
-        self.taken.append(segmented)
+        self.taken.append(result)
 
     def close(self, *, whole: bool) -> None:
         self.closed.append(whole)

@@ -20,7 +20,7 @@ def show(qtbot: QtBot, app: App) -> None:
 
 
 def wait_for_labels(qtbot: QtBot, window: MainWindow) -> None:
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.has_labels, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.result.is_segmented, timeout=WAIT_MS)
 
 
 def wait_for_phase(qtbot: QtBot, window: MainWindow, phase: Phase) -> None:

@@ -121,7 +121,7 @@ def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, cli
     window.controls.keeper.record()
     recording = window.controls.session.recording
     assert recording is not None
-    qtbot.waitUntil(lambda: recording.plate is not None and recording.elapsed_s > 1.0, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: recording.has_plate and recording.elapsed_s > 1.0, timeout=WAIT_MS)
     qtbot.wait(500)
     window.controls.keeper.record()
     qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
@@ -144,7 +144,7 @@ def test_another_size_goes_on_in_a_numbered_file(qtbot: QtBot, start: Start, tmp
     wait_for_phase(qtbot, window, Phase.ENDED)
     window.sources.open_place(str(grey_clip(tmp_path / "b.mp4", size=(96, 64))))
     wait_for_phase(qtbot, window, Phase.ENDED)
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.picture.shape[0] == 96)
+    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.rgb.shape[0] == 96)
     window.controls.keeper.record()
     qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
     first, second = finished(window, kept)
@@ -158,7 +158,7 @@ def test_record_on_the_command_line_begins_with_the_first_labelled_frame(
     path = tmp_path / "out.mp4"
     window = start(clip, config=RunConfig(record=path), settings=Settings(opacity=1.0, smooth=False)).window
     wait_for_phase(qtbot, window, Phase.ENDED)
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.segmented.frame.index == 19)
+    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.result.frame.index == 19)
     window.close()
     times, pictures = frames_of(path)
     assert times[0] == 0
@@ -182,7 +182,7 @@ def test_a_snapshot_keeps_frame_picture_and_label_map(qtbot: QtBot, start: Start
     settings = Settings(folder=str(kept), view="labels", smooth=False)
     window = start(clip, settings=settings).window
     wait_for_phase(qtbot, window, Phase.ENDED)
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.segmented.frame.index == 19)
+    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.result.frame.index == 19)
     qtbot.keyClick(window, Qt.Key.Key_S)
     qtbot.waitUntil(lambda: "Saved" in window.banner.text, timeout=WAIT_MS)
     frame, labels, shown = sorted(kept.glob("*.png"))

@@ -20,6 +20,7 @@ from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
 from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.run import POLL_S, prepare, say, signals
+from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.video.location import VIDEO_SUFFIXES
 
 MEMORY_EACH = 1 << 30
@@ -222,6 +223,7 @@ def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
         psutil.Process().cpu_affinity(cores)  # OpenVINO, x264 and the decoder size their thread pools by this
     try:
         job = prepare(config, lambda _: None)
+        freeze_libraries()
         began_s = time.monotonic()
         told = False
         try:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine
-from segnet_live.engine.resize import labels_at
-from segnet_live.frame import Frame, LabelMap, SegmentedFrame
+from segnet_live.frame import FrameResult
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
+from segnet_live.pipeline.inference import Inference
 from segnet_live.pipeline.record.sinks import Sink
 from segnet_live.video.source import VideoSource
 
 WAITING_FRAMES = 2
 """Frames that may wait before a stage: enough for stages to overlap, few enough that 4K frames stay under 150 MiB."""
-
-COLLECT_EVERY = 100
-"""Frames between collections of garbage. PyAV's frames sit in reference cycles; left to itself, Python collects those
-so seldom that a recording's memory grows by hundreds of MiB."""
 
 CAPTURE_GRACE_S = 2.0
 """How long a capture thread that hangs in a dead camera or stream is waited for before it is left behind."""
@@ -38,7 +34,8 @@ class Pipeline:
 
     Args:
         source, engine: owned from now on; `close` closes them.
-        observe: told of every frame what its slowest stage took and its latency, in ms, by the writer thread.
+        classes: what the engine's ids stand for.
+        observe: a governor's, called from the inference thread (see `Inference`).
         sinks: called in this order from the writer thread, and closed once, whatever happens.
 
     Attributes:
@@ -52,6 +49,7 @@ class Pipeline:
         engine: Engine,
         sinks: Sequence[Sink],
         metrics: Metrics,
+        classes: ClassSet,
         *,
         observe: Callable[[float, float], object] | None = None,
     ) -> None:
@@ -59,11 +57,12 @@ class Pipeline:
         self._engine = engine
         self._sinks = sinks
         self._metrics = metrics
-        self._observe = observe
+        self._classes = classes
+        self._inference = Inference(metrics, observe)
         self._stopping = threading.Event()
-        self._latest: LatestSlot[Frame] | None = LatestSlot() if source.info.live else None
-        self._captured: BoundedQueue[Frame] = BoundedQueue(WAITING_FRAMES)
-        self._labelled: BoundedQueue[tuple[Frame, LabelMap, dict[str, float]]] = BoundedQueue(WAITING_FRAMES)
+        self._latest: LatestSlot[FrameResult] | None = LatestSlot() if source.info.live else None
+        self._captured: BoundedQueue[FrameResult] = BoundedQueue(WAITING_FRAMES)
+        self._labelled: BoundedQueue[FrameResult] = BoundedQueue(WAITING_FRAMES)
         self._lock = threading.Lock()
         self._source_ended = False
         self.written = 0
@@ -80,8 +79,6 @@ class Pipeline:
         return self._latest.dropped if self._latest else 0
 
     def start(self) -> None:
-        gc.collect()
-        gc.freeze()  # the libraries' 100 000s of objects: without them a collection takes a millisecond or two
         for thread in self._threads:
             thread.start()
 
@@ -128,6 +125,7 @@ class Pipeline:
 
     def _capture(self) -> None:
         put = self._latest.put if self._latest else self._captured.put
+        info = self._source.info
         try:
             while not self._stopping.is_set():
                 frame = self._source.read()
@@ -135,7 +133,7 @@ class Pipeline:
                     self._source_ended = True
                     return
                 self._metrics.arrived()
-                put(frame)
+                put(FrameResult.unlabelled(frame, info, self._classes))
         finally:
             self._end_capture()
 
@@ -143,13 +141,9 @@ class Pipeline:
         take = self._latest.take if self._latest else self._captured.get
         try:
             while True:
-                frame = take()
-                if frame is None:
-                    continue
-                began = time.perf_counter()
-                labels = self._engine.segment(frame.rgb)
-                stages = {"decode": frame.decode_ms, "inference": 1e3 * (time.perf_counter() - began)}
-                self._labelled.put((frame, labels, stages))
+                result = take()
+                if result is not None:
+                    self._labelled.put(self._inference.segment(result, self._engine, self._classes))
         finally:
             self._stopping.set()
             self._end_capture()
@@ -167,24 +161,12 @@ class Pipeline:
 
     def _drain(self) -> None:
         while True:
-            frame, labels, stages = self._labelled.get()
-            began = time.perf_counter()
-            labels = labels_at(labels, frame.size)
-            ready = time.perf_counter()
-            stages["resize"] = 1e3 * (ready - began)
-            segmented = SegmentedFrame(frame, labels, 1e3 * (ready - frame.capture_s), stages)
+            result = self._labelled.get()
+            self._inference.finish(result)
             for sink in self._sinks:
-                sink.write(segmented)
+                sink.write(result)
             self.written += 1
-            if self.written % COLLECT_EVERY == 0:
-                gc.collect()
-            self._measure(segmented, 1e3 * (time.perf_counter() - ready))
-
-    def _measure(self, segmented: SegmentedFrame, write_ms: float) -> None:
-        for name, ms in (*segmented.stages_ms.items(), ("write", write_ms)):
-            self._metrics.stage(name, ms)
-        self._metrics.displayed(segmented.latency_ms)
-        if self._observe:
-            stages = segmented.stages_ms
-            busy_ms = max(stages["decode"], stages["inference"], stages["resize"] + write_ms)
-            self._observe(busy_ms, segmented.latency_ms)
+            write_ms = (time.perf_counter() - result.labelled_s) * 1e3
+            self._metrics.stage("write", write_ms)
+            self._metrics.displayed(result.latency_ms)
+            self._inference.report(result, write_ms, result.latency_ms)

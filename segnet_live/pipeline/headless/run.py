@@ -21,11 +21,12 @@ from segnet_live.frame import Size
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.headless.progress import FrameProgress
+from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import Masks, Sink, Stats
 from segnet_live.pipeline.record.video import Recording
 from segnet_live.render.hud import HudText
-from segnet_live.render.overlay import Overlay
+from segnet_live.render.view import Look
 from segnet_live.video.open import open_source
 from segnet_live.video.source import SourceInfo, VideoSource
 
@@ -70,8 +71,8 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
         raise UsageError("a headless run needs an input: add --video, --camera, --images or --synthetic")
     check_outputs(config)
     card = find_card(config.model or DEFAULT_MODEL)
-    shown = None if config.classes is None else card.classes.ids(config.classes)
-    overlay = Overlay(card.classes, opacity=config.opacity, shown=shown)
+    shown = range(len(card.classes)) if config.classes is None else card.classes.ids(config.classes)
+    look = Look(config.view, config.opacity, hidden=frozenset(range(len(card.classes))) - set(shown))
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)
@@ -83,22 +84,13 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
         sinks: list[Sink] = []
         if config.record is not None:
             hud = HudText(metrics, engine) if config.burn_hud else None
-            sinks.append(
-                Recording(
-                    config.record,
-                    config.source,
-                    source.info,
-                    overlay,
-                    config.view,
-                    hud=hud,
-                    overwrite=config.overwrite,
-                )
-            )
+            sinks.append(Recording(config.record, config.source, look, hud=hud, overwrite=config.overwrite))
         if config.masks is not None:
             sinks.append(Masks(config.masks))
         if config.stats is not None:
             sinks.append(Stats(config.stats, card.classes))
-        pipeline = Pipeline(source, engine, sinks, metrics, observe=governor.observe if governor else None)
+        observe = governor.observe if governor else None
+        pipeline = Pipeline(source, engine, sinks, metrics, card.classes, observe=observe)
         opened.pop_all()
     return Job(pipeline, source, engine, tuple(sinks), metrics, governor)
 
@@ -128,6 +120,7 @@ def run(config: RunConfig) -> int:
     if not job.sinks:
         say("nothing will be written: add --record, --masks or --stats")
     told = 0
+    freeze_libraries()
     began_s = time.monotonic()
     with signals() as caught, FrameProgress(source.info.frames) as progress:
         try:

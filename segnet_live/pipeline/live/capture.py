@@ -9,19 +9,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Protocol
 
 from segnet_live.config import SourceSpec
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost
-from segnet_live.frame import Frame
-from segnet_live.pipeline.handover import Captured
+from segnet_live.frame import Frame, SourceInfo
 from segnet_live.pipeline.live.playback import MAX_LATE_S, PlaybackClock
-from segnet_live.video.source import SourceInfo, VideoSource
+from segnet_live.video.source import VideoSource
 
 log = logging.getLogger(__name__)
 
 OpenSource = Callable[[SourceSpec], VideoSource]
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 30.0
-_stretches = itertools.count()
+_segment_ids = itertools.count()
+
+
+class Deliver(Protocol):
+    """Takes each frame, in the capture thread."""
+
+    def __call__(self, frame: Frame, source: SourceInfo, segment_id: int, *, repeat: bool) -> None:
+        """See `FrameResult` for what `segment_id` and `repeat` mean."""
+        ...
 
 
 class Phase(Enum):
@@ -66,7 +74,7 @@ class Capture:
         self,
         spec: SourceSpec,
         open_source: OpenSource,
-        deliver: Callable[[Captured], None],
+        deliver: Deliver,
         notify: Callable[[SourceState], None],
         *,
         speed: float = 1.0,
@@ -82,10 +90,15 @@ class Capture:
         self._steps = 0
         self._speed, self._loop, self._hold = speed, loop, hold
         self._retry_s = RETRY_FIRST_S
-        self._stretch = 0
+        self._segment_id = 0
         self._last: Frame | None = None
         self._info: SourceInfo | None = None
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+
+    @property
+    def info(self) -> SourceInfo | None:
+        """The source that frames come from now, the very object they are delivered with; None before it is open."""
+        return self._info
 
     def start(self) -> None:
         self._thread.start()
@@ -174,7 +187,7 @@ class Capture:
                 self._wake.wait_for(lambda: self._stopped, self._retry_s)
             self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
 
-    def _hand_on(self, frame: Frame, due_s: float | None = None, *, again: bool = False) -> None:
+    def _hand_on(self, frame: Frame, due_s: float | None = None, *, repeat: bool = False) -> None:
         """Deliver `frame`; its capture time becomes `due_s` where one is given."""
         assert self._info is not None
         if self._stopped:
@@ -183,11 +196,11 @@ class Capture:
         self._last = frame
         if due_s is not None:
             frame = replace(frame, capture_s=due_s)
-        self._deliver(Captured(frame, self._info, self._stretch, again))
+        self._deliver(frame, self._info, self._segment_id, repeat=repeat)
 
     def _play_live(self, source: VideoSource) -> None:
         """Deliver a camera's or stream's frames as they come; a pause reads on and shows none, so that none is old."""
-        self._stretch = next(_stretches)
+        self._segment_id = next(_segment_ids)
         shown: Phase | None = None
         while not self._stopped:
             frame = source.read()
@@ -201,13 +214,13 @@ class Capture:
                 self._tell(phase)
                 shown = phase
             if paused:
-                self._stretch = next(_stretches)
+                self._segment_id = next(_segment_ids)
             if not paused or step:
                 self._hand_on(frame)
 
     def _play_file(self, source: VideoSource) -> None:
         """Deliver a file's frames when they are due, until stopped."""
-        self._stretch = next(_stretches)
+        self._segment_id = next(_segment_ids)
         clock = PlaybackClock(self._speed)
         waiting: Frame | None = None
         anchored, phase = False, Phase.OPENING
@@ -222,13 +235,13 @@ class Capture:
                 self._steps = max(0, self._steps - 1)
             if seek is not None:
                 source.seek(seek)
-                self._stretch = next(_stretches)
+                self._segment_id = next(_segment_ids)
                 waiting, self._ended = None, False
             waiting = waiting or source.read()
             if waiting is None:
                 self._at_end(source, clock)
             elif self._hold:
-                self._hand_on(waiting, time.perf_counter(), again=True)
+                self._hand_on(waiting, time.perf_counter(), repeat=True)
                 self._wait_for_release()
             elif seek is not None or step:
                 now_s = time.perf_counter()

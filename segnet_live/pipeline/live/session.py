@@ -7,7 +7,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -16,16 +17,15 @@ from numpy.typing import NDArray
 from segnet_live.classes import ClassSet
 from segnet_live.config import SourceSpec
 from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.resize import labels_at
 from segnet_live.errors import SegnetLiveError
-from segnet_live.frame import LabelMap, SegmentedFrame
+from segnet_live.frame import RGB, Frame, FrameResult, Size, SourceInfo
 from segnet_live.metrics import Metrics
-from segnet_live.pipeline.handover import Captured, Closed, LatestSlot
+from segnet_live.pipeline.handover import Closed, LatestSlot
+from segnet_live.pipeline.inference import Inference
 from segnet_live.pipeline.live.capture import Capture, OpenSource, Phase, SourceState
-from segnet_live.pipeline.live.class_timeline import ShareStrip
+from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
 from segnet_live.pipeline.record.video import LiveRecording, RecordingState
-from segnet_live.render.overlay import class_shares
 from segnet_live.render.view import Look, compose, for_screen
 
 log = logging.getLogger(__name__)
@@ -33,47 +33,38 @@ log = logging.getLogger(__name__)
 News: TypeAlias = SourceState | EngineState | RecordingState
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Inferred:
-    """A frame with the label map at network size that was made from it; all void while there is no engine."""
-
-    captured: Captured
-    labels: LabelMap
-    classes: ClassSet
-    segmented: bool
-    inference_ms: float
+PAINT_COUNTS_S = 1.0
+"""How long the delay of a painted frame stands for those after it: a window that is minimised paints none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """What the window paints, and what belongs to that very picture.
+class Picture:
+    """What the window paints of one frame.
 
     Attributes:
-        screen: (h, w, 4) uint8 BGRX, scaled for the window.
-        picture: (H, W or 2 W, 3) uint8 RGB, the same at source size.
-        segmented: the frame and its label map at source size.
-        shares: (K,) share of each class, 0..1.
-        has_labels: False while no engine runs.
+        result: the frame and its labels.
+        look: how it was composed.
+        rgb: (H, W or 2 W, 3) uint8 RGB, the composed view at source size.
+        screen: (h, w, 4) uint8 BGRX, the same scaled for the window.
+        composed_s: `time.perf_counter()` when it was ready.
     """
 
-    screen: NDArray[np.uint8]
-    picture: NDArray[np.uint8]
-    segmented: SegmentedFrame
-    captured: Captured
-    classes: ClassSet
+    result: FrameResult
     look: Look
-    shares: NDArray[np.float32]
-    has_labels: bool
+    rgb: RGB
+    screen: NDArray[np.uint8]
+    composed_s: float
 
 
 class LiveSession:
-    """Owns the threads, the source, the engine and the recording. The window's thread calls it; nothing here blocks
-    except `close`.
+    """Owns the threads, the source, the engine and the recording.
+
+    Methods and properties belong to the window's thread and do not block, but for `close`; where another thread may
+    call one, its docstring says so.
 
     Args:
-        classes: the class set until an engine tells its own.
         notify: takes news from any thread; a Qt window turns it into a queued signal.
+        classes: the class set until an engine tells its own.
     """
 
     def __init__(
@@ -84,23 +75,25 @@ class LiveSession:
         classes: ClassSet,
     ) -> None:
         self.metrics = Metrics()
-        self.look = Look()
-        self.box = (360, 640)
-        self.strip: ShareStrip | None = None
-        self.recording: LiveRecording | None = None
+        self._look = Look()
+        self._screen_size: Size = (360, 640)
+        self._timeline: ClassTimeline | None = None
+        self._recording: LiveRecording | None = None
         self._open_source, self._notify_window = open_source, notify
         self._classes = classes
         self._choice: EngineChoice | None = None
         self._engines = EngineSwitch(open_engine, self._notify)
+        self._inference = Inference(self.metrics, self._engines.observe)
         self._capture: Capture | None = None
-        self._captured: LatestSlot[Captured] = LatestSlot()
-        self._inferred: LatestSlot[Inferred] = LatestSlot()
-        self._shown: LatestSlot[Shown] = LatestSlot()
-        self._newest: Shown | None = None
-        self._waiting_again: dict[str, bool] = {}
+        self._captured: LatestSlot[FrameResult] = LatestSlot()
+        self._labelled: LatestSlot[FrameResult] = LatestSlot()
+        self._pictures: LatestSlot[Picture] = LatestSlot()
+        self._newest: Picture | None = None
+        self._waiting_repeat: dict[str, bool] = {}
         self._redraw = threading.Event()
-        self._source_size: tuple[int, int] | None = None
-        self._last_frame_s = self._latest_ms = 0.0
+        self._source_size: Size | None = None
+        self._last_frame_s = 0.0
+        self._painted: tuple[float, float] = (0.0, 0.0)
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("inference", self._infer), ("picture", self._draw))
@@ -109,9 +102,11 @@ class LiveSession:
             thread.start()
 
     def _notify(self, news: News) -> None:
-        """News for the window; a file that waits for its first engine plays on when there will be none."""
+        """Pass news on to the window, from any thread, after what they mean for the session itself."""
         if isinstance(news, EngineState) and news.error and self._capture is not None:
-            self._capture.release()
+            self._capture.release()  # a file that waits for its first engine plays on when there will be none
+        if isinstance(news, RecordingState) and not news.running:
+            self._recording = None
         self._notify_window(news)
 
     # The source
@@ -121,7 +116,6 @@ class LiveSession:
         old = self._capture
         if old is not None:
             old.stop()
-        self.strip = None
         self._last_frame_s = time.perf_counter()
         self._capture = Capture(
             spec,
@@ -145,26 +139,25 @@ class LiveSession:
         """Seconds since the source last delivered a frame."""
         return time.perf_counter() - self._last_frame_s
 
-    def _deliver(self, captured: Captured) -> None:
-        """A frame from the capture thread."""
-        frame = captured.frame
+    def _deliver(self, frame: Frame, source: SourceInfo, segment_id: int, *, repeat: bool) -> None:
+        """Take a frame in the capture thread."""
         self._last_frame_s = time.perf_counter()
-        if not captured.again:
+        if not repeat:
             self.metrics.arrived()
-            self.metrics.stage("decode", frame.decode_ms)
         if frame.size != self._source_size:
             self._source_size = frame.size
             self._want()
+        captured = FrameResult.unlabelled(frame, source, self._classes, segment_id=segment_id, repeat=repeat)
         with contextlib.suppress(Closed):
-            self._hand_over(self._captured, captured, "inference", again=captured.again)
+            self._hand_over(self._captured, captured, "inference", repeat=repeat)
 
-    def _hand_over(self, slot: LatestSlot[T], value: T, stage: str, *, again: bool) -> None:
+    def _hand_over(self, slot: LatestSlot[T], value: T, stage: str, *, repeat: bool) -> None:
         """Make `value` the newest for `stage`; a new frame that it overwrites counts as dropped there."""
         before = slot.dropped
         slot.put(value)
-        if slot.dropped > before and not self._waiting_again.get(stage):
+        if slot.dropped > before and not self._waiting_repeat.get(stage):
             self.metrics.dropped(stage)
-        self._waiting_again[stage] = again
+        self._waiting_repeat[stage] = repeat
 
     # The engine
 
@@ -188,125 +181,144 @@ class LiveSession:
             self._engines.want(self._choice, self._source_size)
 
     def _infer(self) -> None:
-        """The inference thread: the newest frame through the engine."""
-        last: Captured | None = None
+        """Run the inference thread: the newest frame through the engine, always."""
+        last: FrameResult | None = None
         while True:
-            captured = self._captured.take(timeout_s=0.1)
-            if captured is None:
+            result = self._captured.take(timeout_s=0.1)
+            if result is None:
                 if last is None or not self._engines.has_news:
                     continue
-                captured = replace(last, again=True)  # a new engine, and the picture stands still: label it anew
-            last = captured
+                result = last.as_repeat()  # a new engine, and the picture stands still: label it anew
+            last = result
             current = self._engines.current()
-            inferred: Inferred | None = None
             if current is not None:
                 engine, choice = current
-                began_s = time.perf_counter()
+                self._classes = choice.card.classes
                 try:
-                    labels = engine.segment(captured.frame.rgb)
-                    ms = (time.perf_counter() - began_s) * 1e3
-                    if not captured.again:
-                        self.metrics.stage("inference", ms)
-                        self._engines.observe(ms, self._latest_ms or ms)
-                    self._classes = choice.card.classes
-                    inferred = Inferred(captured, labels, self._classes, True, ms)
+                    result = self._inference.segment(result, engine, self._classes)
                 except Exception as error:  # third-party backends raise anything; the picture must go on
                     log.exception("inference failed")
                     text = str(error) if isinstance(error, SegnetLiveError) else f"{type(error).__name__}: {error}"
                     self._engines.broke(f"the engine stopped: {text}; choose another backend in the Model section")
-            if inferred is None:
-                labels = np.full((1, 1), self._classes.void_id, np.uint8)
-                inferred = Inferred(captured, labels, self._classes, False, 0.0)
-            self._hand_over(self._inferred, inferred, "overlay", again=captured.again)
-            if inferred.segmented and self._capture is not None:
+            self._hand_over(self._labelled, result, "overlay", repeat=result.repeat)
+            if result.is_segmented and self._capture is not None:
                 self._capture.release()
 
     # The picture
 
-    def redraw(self) -> None:
-        """The look, or the window's size, changed: compose the picture again, also while the source stands still."""
+    @property
+    def look(self) -> Look:
+        """How pictures are composed."""
+        return self._look
+
+    def set_look(self, look: Look) -> None:
+        """Compose pictures so from now on, and the last one again; any thread."""
+        self._look = look
+        self._redraw.set()
+
+    def set_screen_size(self, size: Size) -> None:
+        """Scale pictures into (height, width) device pixels from now on, and the last one again; any thread."""
+        self._screen_size = size
         self._redraw.set()
 
     def _draw(self) -> None:
-        """The picture thread: label map to source size, class shares, view, recorder, scaling to the screen."""
-        last: Inferred | None = None
+        """Run the picture thread: labels to source size, view, timeline, recorder, scaling to the screen."""
+        last: FrameResult | None = None
         while True:
-            inferred = self._inferred.take(timeout_s=0.03)
-            if inferred is None:
+            result = self._labelled.take(timeout_s=0.03)
+            if result is None:
                 if last is None or not self._redraw.is_set():
                     continue
-                inferred = replace(last, captured=replace(last.captured, again=True))
-            last = inferred
+                result = last.as_repeat()
             self._redraw.clear()
-            shown = self._compose(inferred)
-            if not shown.captured.again:
-                self._account(shown)
-            self._newest = shown
-            self._hand_over(self._shown, shown, "display", again=shown.captured.again)
+            picture = self._compose(result)
+            if not result.repeat:
+                self._account(picture, last)
+            last = result
+            self._newest = picture
+            self._hand_over(self._pictures, picture, "display", repeat=result.repeat)
 
-    def _compose(self, inferred: Inferred) -> Shown:
-        captured, frame, look = inferred.captured, inferred.captured.frame, self.look
+    def _compose(self, result: FrameResult) -> Picture:
+        look = self._look
+        self._inference.finish(result)
         began_s = time.perf_counter()
-        labels = labels_at(inferred.labels, frame.size)
-        resized_s = time.perf_counter()
-        picture = compose(frame.rgb, labels, inferred.classes, look)
-        screen = for_screen(picture, self.box)
-        done_s = time.perf_counter()
-        resize_ms, overlay_ms = (resized_s - began_s) * 1e3, (done_s - resized_s) * 1e3
-        if not captured.again:
-            self.metrics.stage("resize", resize_ms)
-            self.metrics.stage("overlay", overlay_ms)
-        stages = {"decode": frame.decode_ms, "inference": inferred.inference_ms, "resize": resize_ms}
-        latency_ms = (resized_s - frame.capture_s) * 1e3
-        return Shown(
-            screen=screen,
-            picture=picture,
-            segmented=SegmentedFrame(frame, labels, latency_ms, stages),
-            captured=captured,
-            classes=inferred.classes,
-            look=look,
-            shares=class_shares(inferred.labels, len(inferred.classes)),
-            has_labels=inferred.segmented,
-        )
+        rgb = compose(result.rgb, result.labels, result.classes, look)
+        screen = for_screen(rgb, self._screen_size)
+        composed_s = time.perf_counter()
+        if not result.repeat:
+            self.metrics.stage("overlay", (composed_s - began_s) * 1e3)
+        return Picture(result, look, rgb, screen, composed_s)
 
-    def _account(self, shown: Shown) -> None:
-        """Strip and recording take every composed frame, painted or not."""
-        frame, info = shown.segmented.frame, shown.captured.info
-        if self.strip is None and info.duration_s and shown.has_labels:
-            self.strip = ShareStrip(len(shown.classes), info.start_s, info.duration_s)
-        if self.strip is not None and shown.has_labels:
-            before = self._newest
-            joined = before is not None and before.captured.stretch == shown.captured.stretch
-            self.strip.add(
-                frame.pts_s, shown.shares, before.segmented.frame.pts_s if joined and before is not None else None
-            )
-        recording = self.recording
+    def _account(self, picture: Picture, before: FrameResult | None) -> None:
+        """Give a composed frame, painted or not, to timeline, recording and governor."""
+        result, capture, recording = picture.result, self._capture, self._recording
+        if result.is_segmented and capture is not None and result.source is capture.info:
+            self._add_to_timeline(result, before)
         if recording is not None:
-            recording.offer(shown.picture, shown.segmented, shown.captured)
+            recording.offer(picture.rgb, result)
+        display_ms, painted_s = self._painted
+        if picture.composed_s - painted_s > PAINT_COUNTS_S:
+            display_ms = 0.0
+        latency_ms = (picture.composed_s - result.frame.capture_s) * 1e3 + display_ms
+        overlay_ms = (picture.composed_s - result.labelled_s) * 1e3
+        self._inference.report(result, overlay_ms, latency_ms)
 
-    def take_shown(self) -> Shown | None:
-        """The newest picture, once; None if there is no new one."""
+    def _add_to_timeline(self, result: FrameResult, before: FrameResult | None) -> None:
+        timeline = self._timeline
+        if timeline is None or timeline.source is not result.source:
+            if not result.source.duration_s:
+                return
+            timeline = self._timeline = ClassTimeline(len(result.classes), result.source)
+        joined = before is not None and before.segment_id == result.segment_id
+        timeline.add(result.pts_s, result.class_shares, before.pts_s if joined and before is not None else None)
+
+    @property
+    def timeline(self) -> ClassTimeline | None:
+        """What was seen so far of the file that is open now; None for other sources, and before its first labels."""
+        timeline, capture = self._timeline, self._capture
+        return timeline if timeline is not None and capture is not None and timeline.source is capture.info else None
+
+    def take_picture(self) -> Picture | None:
+        """Return the newest picture, once; None if there is no new one."""
         try:
-            return self._shown.take(timeout_s=0)
+            return self._pictures.take(timeout_s=0)
         except Closed:
             return None
 
     @property
-    def newest(self) -> Shown | None:
+    def newest(self) -> Picture | None:
         """The picture that was composed last, which the window has or is about to paint."""
         return self._newest
 
-    def painted(self, shown: Shown, paint_ms: float) -> None:
-        """The window has just finished painting `shown`: its latency ends now."""
-        if not shown.captured.again:
+    def painted(self, picture: Picture, paint_ms: float) -> None:
+        """Account for `picture`, which the window has just finished painting: its latency ends now."""
+        if not picture.result.repeat:
+            now_s = time.perf_counter()
+            self._painted = (now_s - picture.composed_s) * 1e3, now_s
             self.metrics.stage("paint", paint_ms)
-            self._latest_ms = (time.perf_counter() - shown.segmented.frame.capture_s) * 1e3
-            self.metrics.displayed(self._latest_ms)
+            self.metrics.displayed((now_s - picture.result.frame.capture_s) * 1e3)
+
+    # The recording
+
+    @property
+    def recording(self) -> LiveRecording | None:
+        """The recording that goes on or is being finished; None once its end was told to `notify`."""
+        return self._recording
+
+    def record(self, path: Path, *, label_maps: bool = False, overwrite: bool = False) -> None:
+        """Record what is shown from the next labelled frame on (see `LiveRecording`); ends what was being recorded."""
+        self.stop_recording()
+        self._recording = LiveRecording(path, self._notify, label_maps=label_maps, overwrite=overwrite)
+
+    def stop_recording(self) -> None:
+        """Take no more frames and finish the file in the background; `notify` is told when it is complete."""
+        if self._recording is not None:
+            self._recording.stop()
 
     # The end
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """A thread's body: ends quietly when the session closes, tells the user of a fault of ours."""
+        """Run a thread's body: end quietly when the session closes, tell the user of a fault of ours."""
         try:
             work()
         except Closed:
@@ -321,13 +333,14 @@ class LiveSession:
         """Stop everything and finalise the recording; waits for the threads, except for a source that hangs."""
         if self._capture is not None:
             self._capture.stop()
-        for slot in (self._captured, self._inferred):
+        for slot in (self._captured, self._labelled):
             slot.close()
         for thread in self._threads:
             thread.join(timeout_s)
-        if self.recording is not None:
-            self.recording.stop()
-            self.recording.join()
+        recording = self._recording
+        if recording is not None:
+            recording.stop()
+            recording.join()
         self._engines.close()
         if self._capture is not None:
             self._capture.join(2.0)

@@ -12,19 +12,14 @@ import cv2
 
 from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError
-from segnet_live.frame import SegmentedFrame
-from segnet_live.render.overlay import class_shares
-
-
-def partial_path(path: Path) -> Path:
-    """Where `path` is written until it is complete: OUT.mp4 -> OUT.partial.mp4."""
-    return path.with_suffix(f".partial{path.suffix.lower()}")
+from segnet_live.files import partial_path
+from segnet_live.frame import FrameResult
 
 
 class Sink(Protocol):
     """Where segmented frames end. Owned by the writer thread from the first frame on."""
 
-    def write(self, segmented: SegmentedFrame) -> None:
+    def write(self, result: FrameResult) -> None:
         """Keep one frame.
 
         Raises:
@@ -45,17 +40,23 @@ class Sink(Protocol):
 
 
 class Masks:
-    """A folder of 8-bit single-channel PNGs of class ids, one per frame: 000000.png..., or the image's own stem."""
+    """A folder of 8-bit single-channel PNGs of class ids, one per frame: 000000.png..., or the image's own stem.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        use_names: False numbers the pictures of image sources as well.
+    """
+
+    def __init__(self, folder: Path, *, use_names: bool = True) -> None:
         self.folder = folder
         self.count = 0
+        self._use_names = use_names
 
-    def write(self, segmented: SegmentedFrame) -> None:
-        path = self.folder / f"{segmented.frame.name or f'{self.count:06d}'}.png"
+    def write(self, result: FrameResult) -> None:
+        name = result.frame.name if self._use_names else ""
+        path = self.folder / f"{name or f'{self.count:06d}'}.png"
         # Level 1 with run lengths: as fast as storing, and a hundredth of the size on label maps.
         options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-        png = cv2.imencode(".png", segmented.labels, options)[1].tobytes()
+        png = cv2.imencode(".png", result.labels, options)[1].tobytes()
         partial = path.with_suffix(".partial")  # never matches *.png
         try:
             if not self.count:
@@ -92,15 +93,14 @@ class Stats:
         self._file: TextIO | None = None
         self._failed = False
 
-    def write(self, segmented: SegmentedFrame) -> None:
-        shares = class_shares(segmented.labels, len(self._classes))
+    def write(self, result: FrameResult) -> None:
         try:
             if self._file is None:
                 # Line by line, so that all but the last line is there after a crash.
                 self._file = partial_path(self.path).open("w", newline="", encoding="utf-8", buffering=1)
                 csv.writer(self._file).writerow(["frame", "pts_s", "latency_ms", *self._classes.names])
-            times = f"{segmented.frame.pts_s:.6f}", f"{segmented.latency_ms:.3f}"
-            csv.writer(self._file).writerow([self.count, *times, *(f"{share:.6f}" for share in shares)])
+            times = f"{result.frame.pts_s:.6f}", f"{result.latency_ms:.3f}"
+            csv.writer(self._file).writerow([self.count, *times, *(f"{share:.6f}" for share in result.class_shares)])
         except OSError as error:
             self._failed = True
             raise OutputError(

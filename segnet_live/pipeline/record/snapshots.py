@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError
-from segnet_live.frame import SegmentedFrame
+from segnet_live.frame import FrameResult
 
 DRAFTS_README = """Hard frames, kept while watching: DRAFTS, not ground truth.
 
@@ -41,20 +41,20 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
         raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder in Recording") from error
 
 
-def save_snapshot(stem: Path, segmented: SegmentedFrame, picture: NDArray[np.uint8]) -> tuple[Path, Path, Path]:
+def save_snapshot(stem: Path, result: FrameResult, picture: NDArray[np.uint8]) -> tuple[Path, Path, Path]:
     """Frame, picture as shown and label map (class ids) are in STEM-frame.png, STEM-shown.png and STEM-labels.png.
 
     Raises:
         OutputError: the place cannot be written.
     """
     frame, shown, labels = (stem.with_name(f"{stem.name}-{kind}.png") for kind in ("frame", "shown", "labels"))
-    write_png(frame, segmented.frame.rgb)
+    write_png(frame, result.frame.rgb)
     write_png(shown, picture)
-    write_png(labels, segmented.labels)
+    write_png(labels, result.labels)
     return frame, shown, labels
 
 
-def save_hard_frame(folder: Path, name: str, segmented: SegmentedFrame, classes: ClassSet, model: str) -> Path:
+def save_hard_frame(folder: Path, name: str, result: FrameResult, classes: ClassSet, model: str) -> Path:
     """Frame and label map lie in `folder` in CamVid's layout; README.txt there says that the labels are a guess.
 
     Returns:
@@ -64,8 +64,8 @@ def save_hard_frame(folder: Path, name: str, segmented: SegmentedFrame, classes:
         OutputError: the place cannot be written.
     """
     image, annotation = folder / "train" / f"{name}.png", folder / "trainannot" / f"{name}.png"
-    write_png(image, segmented.frame.rgb)
-    write_png(annotation, segmented.labels)
+    write_png(image, result.frame.rgb)
+    write_png(annotation, result.labels)
     ids = [f"{i:3d} {class_name}" for i, class_name in enumerate(classes.names)] + [f"{classes.void_id:3d} unlabelled"]
     readme = folder / "README.txt"
     try:

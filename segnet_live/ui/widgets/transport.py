@@ -119,8 +119,8 @@ class Transport(QWidget):
         elif info.live:
             self.time.setText("LIVE")
         else:
-            at_s = shown.segmented.frame.pts_s - info.start_s
+            at_s = shown.result.pts_s - info.start_s
             length = f" / {clock(info.duration_s)}" if info.duration_s else ""
             self.time.setText(f" {clock(at_s, tenths=True)}{length}")
-            self.seek_bar.show_time(shown.segmented.frame.pts_s)
+            self.seek_bar.show_time(shown.result.pts_s)
         self.time.setMinimumWidth(max(self.time.minimumWidth(), self.time.sizeHint().width()))

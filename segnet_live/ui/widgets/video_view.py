@@ -8,7 +8,7 @@ from PyQt6.QtCore import QPointF, QRectF, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PyQt6.QtWidgets import QWidget
 
-from segnet_live.pipeline.live.session import LiveSession, Shown
+from segnet_live.pipeline.live.session import LiveSession, Picture
 from segnet_live.render.view import fit_within
 from segnet_live.ui.theme import ACCENT, GROUND
 
@@ -34,7 +34,7 @@ class VideoView(QWidget):
     def __init__(self, session: LiveSession) -> None:
         super().__init__()
         self._session = session
-        self._shown: Shown | None = None
+        self._shown: Picture | None = None
         self._image: QImage | None = None
         self._plate: QImage | None = None
         self._notice = ""
@@ -51,7 +51,7 @@ class VideoView(QWidget):
         self._timer.start(PIXEL_TIMER_MS)
 
     @property
-    def shown(self) -> Shown | None:
+    def shown(self) -> Picture | None:
         """The picture on the screen and everything that belongs to it."""
         return self._shown
 
@@ -66,17 +66,12 @@ class VideoView(QWidget):
             self._notice = text
             self.update()
 
-    def forget(self) -> None:
-        """No picture: back to the empty ground."""
-        self._shown = self._image = None
-        self.update()
-
     def stop(self) -> None:
         """Pull no more pictures."""
         self._timer.stop()
 
     def _pull(self) -> None:
-        shown = self._session.take_shown()
+        shown = self._session.take_picture()
         if shown is None:
             return
         first = self._shown is None
@@ -93,8 +88,7 @@ class VideoView(QWidget):
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         scale = self.devicePixelRatioF()
-        self._session.box = (max(1, round(self.height() * scale)), max(1, round(self.width() * scale)))
-        self._session.redraw()
+        self._session.set_screen_size((max(1, round(self.height() * scale)), max(1, round(self.width() * scale))))
 
     def picture_rect(self) -> QRectF:
         """Where the picture lies, in this widget's coordinates, on whole device pixels."""
@@ -102,7 +96,7 @@ class VideoView(QWidget):
             return QRectF()
         scale = self.devicePixelRatioF()
         box_h, box_w = round(self.height() * scale), round(self.width() * scale)
-        h, w = fit_within(self._shown.picture.shape[:2], (box_h, box_w))
+        h, w = fit_within(self._shown.rgb.shape[:2], (box_h, box_w))
         return QRectF((box_w - w) // 2 / scale, (box_h - h) // 2 / scale, w / scale, h / scale)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
@@ -169,16 +163,16 @@ class VideoView(QWidget):
     def class_at(self, place: QPointF) -> tuple[str, tuple[int, int, int]] | None:
         """Name and colour of the class at `place` (widget coordinates); None outside the picture."""
         rect = self.picture_rect()
-        if self._shown is None or not self._shown.has_labels or not rect.contains(place):
+        if self._shown is None or not self._shown.result.is_segmented or not rect.contains(place):
             return None
-        labels = self._shown.segmented.labels
+        labels = self._shown.result.labels
         across = (place.x() - rect.left()) / rect.width()
         if self._shown.look.view == "side-by-side":
             across = across * 2 % 1
         down = (place.y() - rect.top()) / rect.height()
         height, width = labels.shape
         class_id = int(labels[min(height - 1, int(down * height)), min(width - 1, int(across * width))])
-        classes = self._shown.look.recolour(self._shown.classes)
+        classes = self._shown.look.recolour(self._shown.result.classes)
         if class_id >= len(classes):
             return None
         return classes.names[class_id], classes.colours[class_id]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from segnet_live.classes import CAMVID
 from segnet_live.errors import EngineError, OutputError, SourceLost
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless import pipeline as headless_pipeline
@@ -28,7 +29,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def run(source: FakeSource, engine: FakeEngine, *sinks: FakeSink) -> Pipeline:
-    pipeline = Pipeline(source, engine, sinks, Metrics())
+    pipeline = Pipeline(source, engine, sinks, Metrics(), CAMVID)
     pipeline.start()
     assert pipeline.wait(20)
     pipeline.close()
@@ -61,10 +62,10 @@ def test_stages_overlap() -> None:
 def test_latency_runs_from_capture_until_the_label_map_is_ready() -> None:
     sink = FakeSink()
     run(FakeSource(2), FakeEngine(before=lambda index: time.sleep(0.05)), sink)
-    for segmented in sink.taken:
-        assert segmented.latency_ms >= 50
-        assert segmented.stages_ms["inference"] >= 50
-        assert segmented.stages_ms["decode"] == 1.0
+    for result in sink.taken:
+        assert result.latency_ms >= 50
+        assert result.stages_ms["inference"] >= 50
+        assert result.stages_ms["decode"] == 1.0
 
 
 def test_live_takes_the_newest_and_counts_what_it_skipped() -> None:
@@ -117,7 +118,7 @@ def test_stop_finishes_the_frames_already_captured() -> None:
     seen = threading.Event()
     sink = FakeSink(before=lambda index: seen.set() if index == 3 else None)
     source = FakeSource(10**6)
-    pipeline = Pipeline(source, FakeEngine(), [sink], Metrics())
+    pipeline = Pipeline(source, FakeEngine(), [sink], Metrics(), CAMVID)
     pipeline.start()
     assert seen.wait(10)
     pipeline.stop()
@@ -135,7 +136,7 @@ def test_a_source_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monkey
     unplugged = threading.Event()
     source = FakeSource(5, live=True, before_read=lambda index: unplugged.wait(20) if index == 4 else None)
     sink = FakeSink()
-    pipeline = Pipeline(source, FakeEngine(), [sink], Metrics())
+    pipeline = Pipeline(source, FakeEngine(), [sink], Metrics(), CAMVID)
     pipeline.start()
     while source.delivered < 4:
         time.sleep(0.005)

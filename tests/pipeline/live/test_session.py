@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -20,10 +21,10 @@ from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame, LabelMap, Size
 from segnet_live.pipeline.live import capture
 from segnet_live.pipeline.live.capture import Phase, SourceState
-from segnet_live.pipeline.live.class_timeline import BINS, ShareStrip
+from segnet_live.pipeline.live.class_timeline import BINS, ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice
 from segnet_live.pipeline.live.playback import PlaybackClock
-from segnet_live.pipeline.live.session import LiveSession, News, Shown
+from segnet_live.pipeline.live.session import LiveSession, News, Picture
 from segnet_live.pipeline.record.video import ContinuousTime
 from segnet_live.video.source import SourceInfo, VideoSource
 
@@ -104,7 +105,7 @@ class Watcher:
     def __init__(self, sources: list[VideoSource | Exception], card: Card) -> None:
         self.sources = sources
         self.news: list[News] = []
-        self.shown: list[Shown] = []
+        self.shown: list[Picture] = []
         self.session = LiveSession(self._open, open_shade_engine, self.news.append, CAMVID)
         self._card = card
 
@@ -125,7 +126,7 @@ class Watcher:
         end_s = time.perf_counter() + timeout_s
         while not true():
             assert time.perf_counter() < end_s, f"waited {timeout_s} s in vain; phases: {self.phases()}"
-            picture = self.session.take_shown()
+            picture = self.session.take_picture()
             if picture is not None:
                 self.session.painted(picture, 0.0)
                 self.shown.append(picture)
@@ -158,7 +159,7 @@ def test_a_lost_camera_comes_back_at_another_size(watch: Callable[..., Watcher])
     first, second = ScriptedSource(count=30, end=lose), ScriptedSource((96, 64))
     watcher = watch(first, SourceError("no camera 0"), SourceError("no camera 0"), second)
     watcher.open(CAMERA)
-    watcher.until(lambda: bool(watcher.shown) and watcher.shown[-1].segmented.frame.size == (96, 64))
+    watcher.until(lambda: bool(watcher.shown) and watcher.shown[-1].result.frame.size == (96, 64))
     phases = watcher.phases()
     assert phases[:3] == [Phase.OPENING, Phase.PLAYING, Phase.LOST]
     assert phases.count(Phase.LOST) == 3
@@ -167,8 +168,8 @@ def test_a_lost_camera_comes_back_at_another_size(watch: Callable[..., Watcher])
     assert "unplugged" in lost[0].message
     assert [b.retry_s > a.retry_s for a, b in pairwise(lost)] == [True, True], "each wait is longer than the last"
     assert first.closed == 1
-    stretches = [s.captured.stretch for s in watcher.shown if not s.captured.again]
-    assert len(set(stretches)) == 2
+    segments = [s.result.segment_id for s in watcher.shown if not s.result.repeat]
+    assert len(set(segments)) == 2
 
 
 def test_a_camera_that_was_never_there_is_an_error_not_a_wait(watch: Callable[..., Watcher]) -> None:
@@ -195,10 +196,10 @@ def test_a_stalled_camera_is_noticed_and_another_source_can_be_opened(watch: Cal
 def test_label_maps_travel_with_their_own_frames(watch: Callable[..., Watcher]) -> None:
     watcher = watch(ScriptedSource())
     watcher.open(CAMERA)
-    watcher.until(lambda: len([s for s in watcher.shown if s.has_labels]) > 30)
+    watcher.until(lambda: len([s for s in watcher.shown if s.result.is_segmented]) > 30)
     for shown in watcher.shown:
-        if shown.has_labels:
-            assert shown.segmented.labels[0, 0] == shown.segmented.frame.rgb[0, 0, 0] % 11
+        if shown.result.is_segmented:
+            assert shown.result.labels[0, 0] == shown.result.frame.rgb[0, 0, 0] % 11
 
 
 def test_a_paused_camera_shows_nothing_and_goes_on_with_the_newest_picture(watch: Callable[..., Watcher]) -> None:
@@ -213,32 +214,32 @@ def test_a_paused_camera_shows_nothing_and_goes_on_with_the_newest_picture(watch
     source.pause(False)
     watcher.until(lambda: watcher.phases()[-1] is Phase.PLAYING)
     watcher.until_shown(3)
-    indices = [s.segmented.frame.index for s in watcher.shown]
+    indices = [s.result.frame.index for s in watcher.shown]
     assert max(b - a for a, b in pairwise(indices)) > 8
-    stretches = [s.captured.stretch for s in watcher.shown]
-    assert stretches[-1] != stretches[0]
+    segments = [s.result.segment_id for s in watcher.shown]
+    assert segments[-1] != segments[0]
 
 
 def test_a_file_loops_and_seeks_to_the_newest_wish(watch: Callable[..., Watcher]) -> None:
     watcher = watch(ScriptedSource(live=False, count=40))
     watcher.open(FILE, loop=True)
-    watcher.until(lambda: any(b.segmented.frame.index < a.segmented.frame.index for a, b in pairwise(watcher.shown)))
+    watcher.until(lambda: any(b.result.frame.index < a.result.frame.index for a, b in pairwise(watcher.shown)))
     source = watcher.session.capture
     assert source is not None
     source.pause(True)
     watcher.until(lambda: watcher.phases()[-1] is Phase.PAUSED)
     for place in (0.1, 0.5, 0.3):
         source.seek(place)
-    watcher.until(lambda: watcher.shown[-1].segmented.frame.index == 15)
+    watcher.until(lambda: watcher.shown[-1].result.frame.index == 15)
     source.step()
-    watcher.until(lambda: watcher.shown[-1].segmented.frame.index == 16)
+    watcher.until(lambda: watcher.shown[-1].result.frame.index == 16)
 
 
 def test_metrics_count_what_was_shown_and_what_was_dropped(watch: Callable[..., Watcher]) -> None:
     watcher = watch(ScriptedSource(live=False, count=100))
     watcher.open(FILE, speed=4.0)
-    watcher.until(lambda: Phase.ENDED in watcher.phases() and watcher.shown[-1].segmented.frame.index == 99)
-    measured = [s for s in watcher.shown if not s.captured.again]
+    watcher.until(lambda: Phase.ENDED in watcher.phases() and watcher.shown[-1].result.frame.index == 99)
+    measured = [s for s in watcher.shown if not s.result.repeat]
     snapshot = watcher.session.metrics.snapshot()
     assert len(measured) + sum(snapshot.dropped.values()) == 100
     assert set(snapshot.stages_ms) == {"decode", "inference", "resize", "overlay", "paint"}
@@ -271,28 +272,29 @@ def test_the_playback_clock_changes_speed_without_a_jump() -> None:
     assert clock.due(12.5) == 101.5
 
 
-def test_recorded_time_is_the_sources_within_a_stretch_and_gapless_between_them() -> None:
+def test_recorded_time_is_the_sources_within_a_segment_and_gapless_between_them() -> None:
     def frame(pts: int, base: Fraction = Fraction(1, 100)) -> Frame:
         return Frame(np.zeros((2, 2, 3), np.uint8), 0, pts, base)
 
     clock = ContinuousTime()
     rate = Fraction(25)
     played = [(50, 1), (54, 1), (62, 1), (10, 2), (14, 2), (14, 2), (12, 2), (300, 3)]
-    out = [clock.restamp(frame(pts), stretch, rate) for pts, stretch in played]
+    out = [clock.restamp(frame(pts), segment_id, rate) for pts, segment_id in played]
     assert [f.pts if f else None for f in out] == [0, 4, 12, 16, 20, None, None, 24]
     other = clock.restamp(frame(9, Fraction(1, 10)), 4, Fraction(10))
     assert other is not None
     assert (other.pts, other.time_base) == (34, Fraction(1, 100))
 
 
-def test_the_share_strip_fills_in_as_frames_are_seen() -> None:
-    strip = ShareStrip(2, start_s=10.0, duration_s=float(BINS))
-    assert np.isnan(strip.means()).all()
-    strip.add(12.5, np.array([1, 0], np.float32))
-    strip.add(15.5, np.array([0, 1], np.float32), since_s=12.5)
-    strip.add(15.7, np.array([1, 0], np.float32), since_s=15.5)
-    strip.add(9.0, np.array([1, 0], np.float32))
-    means = strip.means()
+def test_the_class_timeline_fills_in_as_frames_are_seen() -> None:
+    info = replace(ScriptedSource(live=False).info, start_s=10.0, duration_s=float(BINS))
+    timeline = ClassTimeline(2, info)
+    assert np.isnan(timeline.means()).all()
+    timeline.add(12.5, np.array([1, 0], np.float32))
+    timeline.add(15.5, np.array([0, 1], np.float32), since_s=12.5)
+    timeline.add(15.7, np.array([1, 0], np.float32), since_s=15.5)
+    timeline.add(9.0, np.array([1, 0], np.float32))
+    means = timeline.means()
     assert means[2].tolist() == [1, 0]
     assert means[3].tolist() == means[4].tolist() == [0, 1]
     assert means[5].tolist() == [0.5, 0.5]

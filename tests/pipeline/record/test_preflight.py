@@ -16,16 +16,21 @@ import pytest
 from segnet_live.classes import CAMVID
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
-from segnet_live.frame import Frame, SegmentedFrame
+from segnet_live.files import partial_path
+from segnet_live.frame import Frame, FrameResult
 from segnet_live.pipeline.record.preflight import check_outputs
-from segnet_live.pipeline.record.sinks import Masks, Stats, partial_path
+from segnet_live.pipeline.record.sinks import Masks, Stats
+from tests.support.sources import FakeSource
 
 
-def segmented(index: int, name: str = "", size: tuple[int, int] = (6, 8)) -> SegmentedFrame:
+def segmented(index: int, name: str = "", size: tuple[int, int] = (6, 8)) -> FrameResult:
     labels = np.full(size, 3, np.uint8)
     labels[0] = index % 11
     frame = Frame(np.zeros((*size, 3), np.uint8), index, index, Fraction(1, 10), name=name)
-    return SegmentedFrame(frame, labels, latency_ms=12.5)
+    info = FakeSource(1).info
+    return FrameResult(
+        frame=frame, source=info, classes=CAMVID, network_labels=labels, source_labels=labels, labelled_s=0.0125
+    )
 
 
 def config(source: SourceSpec | None = None, **fields: Any) -> RunConfig:

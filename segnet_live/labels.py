@@ -1,0 +1,39 @@
+"""What is done with label maps whatever they were made by: bringing them to a size, counting their classes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def labels_at(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a label map at `size`, (height, width), with smooth edges instead of stair-steps.
+
+    Each class's membership is interpolated linearly and the largest wins, so that a boundary becomes a line between
+    pixel centres and no class appears that was not there. Shrinking takes the class that covers most of each pixel.
+    """
+    height, width = size
+    if labels.shape == size:
+        return labels
+    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    if len(ids) == 1:
+        return np.full(size, ids[0], np.uint8)
+    shrink = labels.shape[0] * labels.shape[1] > height * width
+    interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    best = np.zeros(size, np.uint8)
+    out = np.full(size, ids[0], np.uint8)
+    for class_id in ids:
+        member = cv2.inRange(labels, int(class_id), int(class_id))
+        member = cv2.resize(member, (width, height), interpolation=interpolation)
+        wins = cv2.compare(member, best, cv2.CMP_GT)
+        cv2.max(member, best, best)
+        # ids ascend, so the newest winner's is the largest: a maximum writes it without a masked copy
+        np.maximum(out, np.bitwise_and(wins, np.uint8(class_id)), out=out)
+    return out
+
+
+def class_shares(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
+    """Return each class's share of all pixels, (classes,) float32 0..1; less than 1 in sum where pixels are void."""
+    counts = cv2.calcHist([labels], [0], None, [256], [0, 256])
+    return (counts.ravel()[:classes] / labels.size).astype(np.float32, copy=False)

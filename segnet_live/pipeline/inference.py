@@ -1,0 +1,84 @@
+"""The one step from a frame to its labels, shared by window, headless run and library; only pacing is theirs."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from segnet_live.classes import ClassSet
+from segnet_live.engine.base import Engine
+from segnet_live.frame import FrameResult
+from segnet_live.metrics import Metrics
+
+COLLECT_EVERY = 100
+"""Frames between collections of garbage. PyAV's frames sit in reference cycles; left to itself, Python collects those
+so seldom that a recording's memory grows by hundreds of MiB."""
+
+R = TypeVar("R", bound=FrameResult)
+
+
+def freeze_libraries() -> None:
+    """Exempt what is loaded so far from collections of garbage: without 100 000s of objects they take a ms or two.
+
+    For a process of the app's own, once, before its pipeline starts; in other people's it would keep their garbage.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+class Inference:
+    """Segments frames in one thread, and finishes and accounts for their results in another.
+
+    Two halves, so that an engine has its next frame while the last one's label map is brought to source size.
+
+    Args:
+        observe: takes, for each finished frame, the milliseconds of its slowest stage and its latency (a governor's
+            `observe`); called from the thread that calls `segment`, before the next frame.
+    """
+
+    def __init__(self, metrics: Metrics, observe: Callable[[float, float], object] | None = None) -> None:
+        self._metrics = metrics
+        self._observe = observe
+        self._finished: deque[tuple[float, float]] = deque(maxlen=64)
+        self._count = 0
+
+    def segment(self, result: R, engine: Engine, classes: ClassSet) -> R:
+        """Return the result with the labels of `engine`. Belongs to the thread that owns the engine; blocks.
+
+        Raises:
+            Exception: whatever the engine raises.
+        """
+        if self._observe is not None:
+            while self._finished:
+                self._observe(*self._finished.popleft())
+        began_s = time.perf_counter()
+        labels = engine.segment(result.frame.rgb)
+        return result.with_labels(labels, classes, (time.perf_counter() - began_s) * 1e3)
+
+    def finish(self, result: FrameResult) -> None:
+        """Bring the labels to source size, count the classes, account for the stages. One thread, which may be another.
+
+        A repeat is not accounted for.
+        """
+        _ = result.class_shares  # makes the labels at source size as well
+        if result.repeat:
+            return
+        for name, ms in result.stages_ms.items():
+            self._metrics.stage(name, ms)
+        self._count += 1
+        if self._count % COLLECT_EVERY == 0:
+            gc.collect()
+
+    def report(self, result: FrameResult, output_ms: float, latency_ms: float) -> None:
+        """Tell the governor of a finished frame; any thread.
+
+        Args:
+            output_ms: milliseconds that its consumer spent on it after `finish` (view, encoder).
+            latency_ms: milliseconds from its capture until it left the pipeline.
+        """
+        if result.is_segmented and not result.repeat:
+            busy_ms = max(result.frame.decode_ms, result.inference_ms, result.resize_ms + output_ms)
+            self._finished.append((busy_ms, latency_ms))
