@@ -11,11 +11,14 @@ from typing import Literal, TypeAlias, get_args
 from segnet_live.errors import UsageError
 
 SourceKind: TypeAlias = Literal["video", "camera", "images", "synthetic"]
-View: TypeAlias = Literal["overlay", "labels", "side-by-side"]
+View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]
+Layer: TypeAlias = Literal["overlay", "labels", "original"]
+"""What stands left and right of the wiper, and side by side."""
 
 BACKENDS = ("auto", "openvino", "torch", "inductor", "tensorrt")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 VIEWS: tuple[View, ...] = get_args(View)
+LAYERS: tuple[Layer, ...] = get_args(Layer)
 SMALLEST_SIDE = 32
 LARGEST_SIDE = 4096
 

@@ -1,4 +1,4 @@
-"""Label maps made visible: class colours, the blend over the picture, the views, and burnt-in text. No torch, no Qt."""
+"""Label maps made visible: class colours, and their blend over the picture. No torch, no Qt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.config import View
 from segnet_live.errors import UsageError
 from segnet_live.frame import RGB, LabelMap
 
@@ -67,13 +66,6 @@ class Overlay:
         cv2.multiply(rgb, out, dst=out, scale=1 / 255)
         cv2.add(out, _look_up(labels, self._tint), dst=out)
         return out
-
-    def render(self, rgb: RGB, labels: LabelMap, view: View) -> RGB:
-        """A new (H, W, 3) uint8 RGB picture; "side-by-side" is (H, 2W, 3), the picture left of its overlay."""
-        if view == "labels":
-            return self.colourise(labels)
-        blended = self.blend(rgb, labels)
-        return blended if view == "overlay" else np.hstack((rgb, blended))
 
 
 def _look_up(labels: LabelMap, table: NDArray[np.uint8]) -> RGB:

@@ -1,46 +1,41 @@
-"""How the window's picture is composed: views, wiper, muted classes, scaling to the screen's pixels. No Qt."""
+"""Compose the picture that is shown and recorded: views, wiper, muted classes, scaling to the screen. No Qt."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.frame import LabelMap
+from segnet_live.config import Layer, View
+from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.render.overlay import Overlay
-
-Layer: TypeAlias = Literal["overlay", "labels", "original"]
-LookView: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]
-LAYERS: tuple[Layer, ...] = get_args(Layer)
-VIEWS: tuple[LookView, ...] = get_args(LookView)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What the user chose to see.
+class ViewSettings:
+    """What to show of a frame and its labels.
 
     Attributes:
         opacity: 0 (picture alone) to 1 (class colours alone).
         hidden: ids of muted classes.
         colours: other colours than the class set's own, None to keep those; used if there is one for each class.
         wiper: 0 to 1, how far from the left the wiper stands.
-        wiped: the layers left and right of the wiper; also those of the side-by-side view.
+        layers: what stands left and right of the wiper, and side by side.
     """
 
-    view: LookView = "overlay"
+    view: View = "overlay"
     opacity: float = 0.5
     hidden: frozenset[int] = frozenset()
     colours: tuple[tuple[int, int, int], ...] | None = None
     wiper: float = 0.5
-    wiped: tuple[Layer, Layer] = ("original", "overlay")
+    layers: tuple[Layer, Layer] = ("original", "overlay")
 
     def recolour(self, classes: ClassSet) -> ClassSet:
-        """`classes` in the chosen colours."""
+        """Return `classes` in the chosen colours."""
         if self.colours is None or len(self.colours) != len(classes):
             return classes
         return ClassSet(classes.names, self.colours, classes.void_id)
@@ -51,39 +46,39 @@ def _overlay(classes: ClassSet, opacity: float, hidden: frozenset[int]) -> Overl
     return Overlay(classes, opacity=opacity, shown=set(range(len(classes))) - hidden)
 
 
-def compose(rgb: NDArray[np.uint8], labels: LabelMap, classes: ClassSet, look: Look) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB and its (H, W) label map -> the chosen view, (H, W, 3) or (H, 2 W, 3) side by side.
+def compose(rgb: RGB, labels: LabelMap, classes: ClassSet, settings: ViewSettings) -> RGB:
+    """Return the chosen view of a (H, W, 3) uint8 RGB picture and its (H, W) label map; (H, 2 W, 3) side by side.
 
     The result may be `rgb` itself: it is never to be written to.
     """
-    overlay = _overlay(look.recolour(classes), look.opacity, look.hidden)
+    overlay = _overlay(settings.recolour(classes), settings.opacity, settings.hidden)
 
-    def layer(name: str) -> NDArray[np.uint8]:
+    def layer(name: Layer) -> RGB:
         if name == "original":
             return rgb
         return overlay.colourise(labels) if name == "labels" else overlay.blend(rgb, labels)
 
-    if look.view == "side-by-side":
-        return np.hstack([layer(name) for name in look.wiped])
-    if look.view == "wiper":
-        column = round(look.wiper * rgb.shape[1])
-        left, right = look.wiped
+    if settings.view == "side-by-side":
+        return np.hstack([layer(name) for name in settings.layers])
+    if settings.view == "wiper":
+        column = round(settings.wiper * rgb.shape[1])
+        left, right = settings.layers
         picture = layer(right)
         if left != right and column:
             picture = picture.copy() if picture is rgb else picture
             picture[:, :column] = layer(left)[:, :column]
         return picture
-    return layer(look.view)
+    return layer(settings.view)
 
 
-def fit_within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """The largest (height, width) of `size`'s aspect ratio inside `box`; 1 at least."""
+def fit_within(size: Size, box: Size) -> Size:
+    """Return the largest (height, width) of `size`'s aspect ratio inside `box`; 1 at least."""
     scale = min(box[0] / size[0], box[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def for_screen(picture: NDArray[np.uint8], box: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB -> (h, w, 4) uint8 BGRX that fills `box` (device pixels) as far as its aspect ratio allows.
+def for_screen(picture: RGB, box: Size) -> NDArray[np.uint8]:
+    """Return a (H, W, 3) uint8 RGB picture as (h, w, 4) uint8 BGRX that fills `box` (device pixels), aspect ratio kept.
 
     BGRX is what screens take: drawing it needs no conversion in the GUI thread.
     """

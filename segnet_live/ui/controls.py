@@ -9,14 +9,14 @@ from PyQt6.QtCore import QObject, pyqtSignal
 
 from segnet_live.card import Card
 from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
-from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.config import LAYERS, Layer, RunConfig, SourceSpec, View
 from segnet_live.engine.governor import Target
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.live.capture import OpenSource, Phase, SourceState
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, OpenEngine
 from segnet_live.pipeline.live.session import LiveSession
 from segnet_live.pipeline.record.video import RecordingState
-from segnet_live.render.view import LAYERS, Layer, Look, LookView
+from segnet_live.render.view import ViewSettings
 from segnet_live.ui.parsing import parse_size, parse_target
 from segnet_live.ui.saving import Keeper
 from segnet_live.ui.settings import Settings
@@ -66,7 +66,7 @@ class Controls(QObject):
         self.keeper.problem.connect(self.problem)
         self.keeper.told.connect(self.told)
         wiped = cast(tuple[Layer, Layer], settings.wiped)
-        self._set_look(Look(view=cast(LookView, settings.view), opacity=settings.opacity, wiped=wiped))
+        self._set_look(ViewSettings(view=cast(View, settings.view), opacity=settings.opacity, layers=wiped))
         self.set_colour_blind(settings.colour_blind)
 
     def follow(self, config: RunConfig) -> None:
@@ -130,7 +130,7 @@ class Controls(QObject):
     def classes(self) -> ClassSet:
         """The class set of the running model, in the chosen colours."""
         choice = self.engine.choice
-        return self.session.look.recolour((choice.card if choice is not None else self.card).classes)
+        return self.session.view_settings.recolour((choice.card if choice is not None else self.card).classes)
 
     def open(self, spec: SourceSpec) -> None:
         """Open a source in the background; the old one is let go."""
@@ -235,17 +235,17 @@ class Controls(QObject):
         smooth = self.smooth and (self.source is None or self.source.spec.kind != "images")
         self.session.use(EngineChoice(self.card, self.backend, self.precision, self.size, smooth, self.target))
 
-    # Look
+    # ViewSettings
 
-    def _set_look(self, look: Look) -> None:
-        self.session.set_look(look)
+    def _set_look(self, look: ViewSettings) -> None:
+        self.session.set_view_settings(look)
         self.look_changed.emit()
 
     @property
-    def look(self) -> Look:
-        return self.session.look
+    def look(self) -> ViewSettings:
+        return self.session.view_settings
 
-    def set_view(self, view: LookView) -> None:
+    def set_view(self, view: View) -> None:
         self.settings.view = view
         self._set_look(replace(self.look, view=view))
 
@@ -265,12 +265,12 @@ class Controls(QObject):
     def set_wiped(self, left: Layer, right: Layer) -> None:
         """The layers left and right, in the wiper and side by side."""
         self.settings.wiped = (left, right)
-        self._set_look(replace(self.look, wiped=(left, right)))
+        self._set_look(replace(self.look, layers=(left, right)))
 
     def next_wiped(self) -> None:
         """The next pair of different layers."""
         pairs = [(a, b) for a in LAYERS for b in LAYERS if a != b]
-        at = pairs.index(self.look.wiped) if self.look.wiped in pairs else -1
+        at = pairs.index(self.look.layers) if self.look.layers in pairs else -1
         self.set_wiped(*pairs[(at + 1) % len(pairs)])
 
     def set_colour_blind(self, on: bool) -> None:

@@ -49,7 +49,9 @@ class Keeper(QObject):
 
     def _stem(self, shown: Picture) -> str:
         title = shown.result.source.title
-        return file_stem(self._settings.pattern, source=title, model=self._model(), view=self._session.look.view)
+        return file_stem(
+            self._settings.pattern, source=title, model=self._model(), view=self._session.view_settings.view
+        )
 
     def record(self, path: Path | None = None, *, overwrite: bool = False) -> None:
         """Start recording what is shown (into `path`, or the folder of the settings), or stop and finalise."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from segnet_live.config import BACKENDS
+from segnet_live.config import BACKENDS, LAYERS, VIEWS
 from segnet_live.errors import UsageError
-from segnet_live.render.view import LAYERS, VIEWS
 from segnet_live.ui.naming import check_pattern
 from segnet_live.ui.parsing import parse_size, parse_target
 

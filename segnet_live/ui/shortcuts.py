@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PyQt6.QtGui import QAction, QKeySequence
 
-from segnet_live.render.view import VIEWS
+from segnet_live.config import VIEWS
 from segnet_live.ui.command import Command
 from segnet_live.ui.widgets.view_section import VIEW_NAMES
 

@@ -21,7 +21,7 @@ from segnet_live.frame import Frame
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.record.video import Recording
-from segnet_live.render.view import Look
+from segnet_live.render.view import ViewSettings
 from segnet_live.video.file import FileSource
 from segnet_live.video.source import SourceInfo
 from tests.support.clips import shaded_clip
@@ -76,7 +76,7 @@ def test_a_recording_of_looped_footage_stays_flat_and_under_1_gib(tiny_card: Car
     video = tmp_path / "loop.mp4"
     shaded_clip(video, 10, size=(540, 960), frames=LOOP)
     source = Looped(video)
-    recording = Recording(tmp_path / "out.mp4", SourceSpec("video", str(video)), Look())
+    recording = Recording(tmp_path / "out.mp4", SourceSpec("video", str(video)), ViewSettings())
     engine = SmoothedEngine(open_engine(tiny_card, backend="openvino", source_size=(540, 960)), tiny_card.classes)
     pipeline = Pipeline(source, engine, [recording], Metrics(), tiny_card.classes)
     pipeline.start()

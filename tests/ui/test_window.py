@@ -126,7 +126,7 @@ def test_hovering_names_the_class_under_the_cursor_in_each_half_of_side_by_side(
 
     assert (name_at(0.2), name_at(0.8)) == ("Road", "Sky")
     window.controls.set_view("side-by-side")
-    qtbot.waitUntil(lambda: shown(window).look.view == "side-by-side")
+    qtbot.waitUntil(lambda: shown(window).settings.view == "side-by-side")
     assert [name_at(x) for x in (0.1, 0.4, 0.6, 0.9)] == ["Road", "Sky", "Road", "Sky"]
     assert window.view.class_at(QPointF(-5, -5)) is None
 

@@ -26,7 +26,7 @@ from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import Masks, Sink, Stats
 from segnet_live.pipeline.record.video import Recording
 from segnet_live.render.hud import HudText
-from segnet_live.render.view import Look
+from segnet_live.render.view import ViewSettings
 from segnet_live.video.open import open_source
 from segnet_live.video.source import SourceInfo, VideoSource
 
@@ -72,7 +72,7 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
     check_outputs(config)
     card = find_card(config.model or DEFAULT_MODEL)
     shown = range(len(card.classes)) if config.classes is None else card.classes.ids(config.classes)
-    look = Look(config.view, config.opacity, hidden=frozenset(range(len(card.classes))) - set(shown))
+    settings = ViewSettings(config.view, config.opacity, hidden=frozenset(range(len(card.classes))) - set(shown))
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)
@@ -84,7 +84,7 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
         sinks: list[Sink] = []
         if config.record is not None:
             hud = HudText(metrics, engine) if config.burn_hud else None
-            sinks.append(Recording(config.record, config.source, look, hud=hud, overwrite=config.overwrite))
+            sinks.append(Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite))
         if config.masks is not None:
             sinks.append(Masks(config.masks))
         if config.stats is not None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segnet_live.classes import ClassSet
 from segnet_live.config import SourceSpec
 from segnet_live.engine.base import EngineInfo
-from segnet_live.errors import SegnetLiveError
+from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.frame import RGB, Frame, FrameResult, Size, SourceInfo
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import Closed, LatestSlot
@@ -26,7 +26,7 @@ from segnet_live.pipeline.live.capture import Capture, OpenSource, Phase, Source
 from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
 from segnet_live.pipeline.record.video import LiveRecording, RecordingState
-from segnet_live.render.view import Look, compose, for_screen
+from segnet_live.render.view import ViewSettings, compose, for_screen
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +43,14 @@ class Picture:
 
     Attributes:
         result: the frame and its labels.
-        look: how it was composed.
+        settings: how it was composed.
         rgb: (H, W or 2 W, 3) uint8 RGB, the composed view at source size.
         screen: (h, w, 4) uint8 BGRX, the same scaled for the window.
         composed_s: `time.perf_counter()` when it was ready.
     """
 
     result: FrameResult
-    look: Look
+    settings: ViewSettings
     rgb: RGB
     screen: NDArray[np.uint8]
     composed_s: float
@@ -75,7 +75,7 @@ class LiveSession:
         classes: ClassSet,
     ) -> None:
         self.metrics = Metrics()
-        self._look = Look()
+        self._view_settings = ViewSettings()
         self._screen_size: Size = (360, 640)
         self._timeline: ClassTimeline | None = None
         self._recording: LiveRecording | None = None
@@ -105,8 +105,6 @@ class LiveSession:
         """Pass news on to the window, from any thread, after what they mean for the session itself."""
         if isinstance(news, EngineState) and news.error and self._capture is not None:
             self._capture.release()  # a file that waits for its first engine plays on when there will be none
-        if isinstance(news, RecordingState) and not news.running:
-            self._recording = None
         self._notify_window(news)
 
     # The source
@@ -207,13 +205,13 @@ class LiveSession:
     # The picture
 
     @property
-    def look(self) -> Look:
+    def view_settings(self) -> ViewSettings:
         """How pictures are composed."""
-        return self._look
+        return self._view_settings
 
-    def set_look(self, look: Look) -> None:
+    def set_view_settings(self, settings: ViewSettings) -> None:
         """Compose pictures so from now on, and the last one again; any thread."""
-        self._look = look
+        self._view_settings = settings
         self._redraw.set()
 
     def set_screen_size(self, size: Size) -> None:
@@ -239,15 +237,15 @@ class LiveSession:
             self._hand_over(self._pictures, picture, "display", repeat=result.repeat)
 
     def _compose(self, result: FrameResult) -> Picture:
-        look = self._look
+        settings = self._view_settings
         self._inference.finish(result)
         began_s = time.perf_counter()
-        rgb = compose(result.rgb, result.labels, result.classes, look)
+        rgb = compose(result.rgb, result.labels, result.classes, settings)
         screen = for_screen(rgb, self._screen_size)
         composed_s = time.perf_counter()
         if not result.repeat:
             self.metrics.stage("overlay", (composed_s - began_s) * 1e3)
-        return Picture(result, look, rgb, screen, composed_s)
+        return Picture(result, settings, rgb, screen, composed_s)
 
     def _account(self, picture: Picture, before: FrameResult | None) -> None:
         """Give a composed frame, painted or not, to timeline, recording and governor."""
@@ -305,10 +303,30 @@ class LiveSession:
         """The recording that goes on or is being finished; None once its end was told to `notify`."""
         return self._recording
 
-    def record(self, path: Path, *, label_maps: bool = False, overwrite: bool = False) -> None:
-        """Record what is shown from the next labelled frame on (see `LiveRecording`); ends what was being recorded."""
-        self.stop_recording()
-        self._recording = LiveRecording(path, self._notify, label_maps=label_maps, overwrite=overwrite)
+    def record(
+        self,
+        path: Path,
+        *,
+        notify: Callable[[RecordingState], None] | None = None,
+        label_maps: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Record what is shown, from the next labelled frame on (see `LiveRecording`).
+
+        Args:
+            notify: takes the recording's news from its own thread; None sends them where the session's go.
+
+        Raises:
+            UsageError: the recording before is not complete yet.
+        """
+        if self._recording is not None:
+            raise UsageError("the recording before is still being finished", "try again in a moment")
+
+        def ended(state: RecordingState) -> None:
+            self._recording = None
+            (notify or self._notify_window)(state)
+
+        self._recording = LiveRecording(path, ended, label_maps=label_maps, overwrite=overwrite)
 
     def stop_recording(self) -> None:
         """Take no more frames and finish the file in the background; `notify` is told when it is complete."""

@@ -26,7 +26,7 @@ from segnet_live.pipeline.handover import BoundedQueue, Closed
 from segnet_live.pipeline.record.sinks import Masks
 from segnet_live.render.hud import HudText
 from segnet_live.render.overlay import burn_text
-from segnet_live.render.view import Look, compose
+from segnet_live.render.view import ViewSettings, compose
 from segnet_live.video.recorder import Recorder
 
 log = logging.getLogger(__name__)
@@ -163,21 +163,27 @@ class Recording:
 
     Args:
         spec: tells whether a part of the source was asked for: then its sound is cut as well.
-        look: how pictures are composed.
+        settings: how pictures are composed.
         hud: what to burn into each picture, None for nothing.
     """
 
     def __init__(
-        self, path: Path, spec: SourceSpec, look: Look, *, hud: HudText | None = None, overwrite: bool = False
+        self,
+        path: Path,
+        spec: SourceSpec,
+        settings: ViewSettings,
+        *,
+        hud: HudText | None = None,
+        overwrite: bool = False,
     ) -> None:
         self.path = path
-        self._look = look
+        self._settings = settings
         self._hud = hud
         part = bool(spec.start_s) or spec.duration_s is not None
         self._files = VideoFiles(path, numbered=False, cut_audio=part, overwrite=overwrite)
 
     def write(self, result: FrameResult) -> None:
-        picture = compose(result.rgb, result.labels, result.classes, self._look)
+        picture = compose(result.rgb, result.labels, result.classes, self._settings)
         if self._hud:
             picture = picture.copy()
             burn_text(picture, self._hud.lines())

@@ -127,13 +127,13 @@ class VideoView(QWidget):
     def _paint_dividers(self, painter: QPainter, rect: QRectF) -> None:
         """The wiper's line and grip, and which layer is which."""
         assert self._shown is not None
-        look = self._shown.look
-        if look.view not in ("wiper", "side-by-side"):
+        settings = self._shown.settings
+        if settings.view not in ("wiper", "side-by-side"):
             return
-        x = rect.left() + rect.width() * (look.wiper if look.view == "wiper" else 0.5)
+        x = rect.left() + rect.width() * (settings.wiper if settings.view == "wiper" else 0.5)
         painter.setPen(QPen(QColor(ACCENT), 2))
         painter.drawLine(QPointF(x, rect.top()), QPointF(x, rect.bottom()))
-        if look.view == "wiper":
+        if settings.view == "wiper":
             painter.setBrush(QColor(ACCENT))
             painter.drawEllipse(QPointF(x, rect.center().y()), 9, 9)
             painter.setPen(QPen(QColor("#171204"), 1.6))
@@ -141,7 +141,7 @@ class VideoView(QWidget):
                 tip = QPointF(x + side * 6, rect.center().y())
                 painter.drawLine(tip, tip + QPointF(-side * 3, -3))
                 painter.drawLine(tip, tip + QPointF(-side * 3, 3))
-        left, right = (LAYER_NAMES[name] for name in look.wiped)
+        left, right = (LAYER_NAMES[name] for name in settings.layers)
         y = rect.bottom() - 34
         self._paint_tag(painter, left, QPointF(x - 10, y), align_right=True)
         self._paint_tag(painter, right, QPointF(x + 10, y))
@@ -167,12 +167,12 @@ class VideoView(QWidget):
             return None
         labels = self._shown.result.labels
         across = (place.x() - rect.left()) / rect.width()
-        if self._shown.look.view == "side-by-side":
+        if self._shown.settings.view == "side-by-side":
             across = across * 2 % 1
         down = (place.y() - rect.top()) / rect.height()
         height, width = labels.shape
         class_id = int(labels[min(height - 1, int(down * height)), min(width - 1, int(across * width))])
-        classes = self._shown.look.recolour(self._shown.result.classes)
+        classes = self._shown.settings.recolour(self._shown.result.classes)
         if class_id >= len(classes):
             return None
         return classes.names[class_id], classes.colours[class_id]
@@ -219,10 +219,10 @@ class VideoView(QWidget):
     # Mouse
 
     def _on_wiper(self, place: QPointF) -> bool:
-        if self._shown is None or self._shown.look.view != "wiper":
+        if self._shown is None or self._shown.settings.view != "wiper":
             return False
         rect = self.picture_rect()
-        return abs(place.x() - rect.left() - rect.width() * self._shown.look.wiper) <= WIPER_GRIP_PX
+        return abs(place.x() - rect.left() - rect.width() * self._shown.settings.wiper) <= WIPER_GRIP_PX
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         if event is not None and event.button() == Qt.MouseButton.LeftButton:

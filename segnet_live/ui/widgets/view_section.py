@@ -18,7 +18,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from segnet_live.render.view import LAYERS, VIEWS, Layer, LookView
+from segnet_live.config import LAYERS, VIEWS, Layer, View
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.widgets.panel import select
 
@@ -41,7 +41,7 @@ class ViewSection(QWidget):
             button = QPushButton(VIEW_NAMES[view])
             button.setCheckable(True)
             button.setToolTip(f"{VIEW_NAMES[view]} ({i + 1})")
-            button.clicked.connect(lambda _, view=view: controls.set_view(cast(LookView, view)))
+            button.clicked.connect(lambda _, view=view: controls.set_view(cast(View, view)))
             group.addButton(button)
             self.buttons[view] = button
             if i < 3:
@@ -88,8 +88,8 @@ class ViewSection(QWidget):
         look = self._controls.look
         self.buttons[look.view].setChecked(True)
         self.pair.setVisible(look.view in ("wiper", "side-by-side"))
-        select(self.left, look.wiped[0])
-        select(self.right, look.wiped[1])
+        select(self.left, look.layers[0])
+        select(self.right, look.layers[1])
         with QSignalBlocker(self.opacity), QSignalBlocker(self.colour_blind):
             self.opacity.setValue(round(look.opacity * 100))
             self.colour_blind.setChecked(look.colours is not None)

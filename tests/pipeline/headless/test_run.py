@@ -102,6 +102,16 @@ def test_a_part_of_a_clip_side_by_side(clip: Path, tiny_card: Card, tmp_path: Pa
     assert np.abs(pictures[0][:, :96].astype(int) - pictures[0][:, 96:]).mean() < 6
 
 
+def test_original_and_wiper_can_be_recorded(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
+    original = recorded(clip, tiny_card, tmp_path / "original.mp4", "--view", "original")[0].astype(int)
+    wiper = recorded(clip, tiny_card, tmp_path / "wiper.mp4", "--view", "wiper", "--opacity", "1")[0].astype(int)
+    with av.open(str(clip)) as video:
+        source = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert np.abs(original - source).mean() < 8
+    assert np.abs(wiper[:, :44] - source[:, :44]).mean() < 8
+    assert np.abs(wiper[:, 52:] - source[:, 52:]).mean() > 20
+
+
 def test_figures_are_burnt_in_only_if_asked(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
     plain = recorded(clip, tiny_card, tmp_path / "plain.mp4", "--opacity", "0")[0]
     burnt = recorded(clip, tiny_card, tmp_path / "burnt.mp4", "--opacity", "0", "--burn-hud")[0]

@@ -1,0 +1,49 @@
+"""The view: one renderer for the window and for recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE
+from segnet_live.config import LAYERS, VIEWS, Layer, View
+from segnet_live.render.overlay import Overlay
+from segnet_live.render.view import ViewSettings, compose
+
+RGB = np.random.default_rng(1).integers(0, 256, (37, 54, 3), dtype=np.uint8)
+LABELS = np.random.default_rng(2).integers(0, len(CAMVID) + 1, (37, 54)).astype(np.uint8)
+
+
+def view(view: View, **options: object) -> NDArray[np.uint8]:
+    return compose(RGB, LABELS, CAMVID, ViewSettings(view, 0.3, **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("left", LAYERS)
+@pytest.mark.parametrize("right", LAYERS)
+def test_side_by_side_and_wiper_hold_their_two_layers(left: Layer, right: Layer) -> None:
+    both, wiped = view("side-by-side", layers=(left, right)), view("wiper", layers=(left, right), wiper=1 / 3)
+    assert both.shape == (37, 108, 3)
+    assert np.array_equal(both[:, :54], view(left))
+    assert np.array_equal(both[:, 54:], view(right))
+    assert wiped.shape == RGB.shape
+    assert np.array_equal(wiped[:, :18], view(left)[:, :18])
+    assert np.array_equal(wiped[:, 18:], view(right)[:, 18:])
+
+
+def test_side_by_side_is_picture_then_overlay_unless_told_otherwise() -> None:
+    assert np.array_equal(view("side-by-side"), np.hstack((RGB, view("overlay"))))
+    assert np.array_equal(view("overlay"), Overlay(CAMVID, opacity=0.3).blend(RGB, LABELS))
+
+
+def test_the_original_is_the_picture_itself_and_no_view_writes_to_it() -> None:
+    before = RGB.copy()
+    for name in VIEWS:
+        view(name)
+    assert np.array_equal(view("original"), before)
+
+
+def test_hidden_classes_and_other_colours_count_in_every_view() -> None:
+    labels = view("labels", hidden=frozenset({3}), colours=COLOUR_BLIND_SAFE)
+    assert not labels[LABELS == 3].any()
+    assert tuple(labels[LABELS == 4][0]) == COLOUR_BLIND_SAFE[4]
