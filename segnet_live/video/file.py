@@ -31,6 +31,8 @@ NOMINAL_RATE = Fraction(25)
 """Where a stream tells no rate."""
 _MAX_READ_ERRORS = 100
 """In a row: a damaged container may answer every further read with an error."""
+_SLACK_S = 1.0
+"""How much shorter than stated a source on the network may be: sound often outlasts the pictures, and servers round."""
 _EPSILON_S = 1e-6
 """Seek times come as floats; a frame this much before one still is at it."""
 
@@ -38,8 +40,9 @@ _EPSILON_S = 1e-6
 class FileSource:
     """A video file or URL as a `VideoSource`. One thread reads; the constructor, `read` and `seek` block.
 
-    Files end with None. A URL without duration is live: when it stops, `read` raises SourceLost. Pictures that are
-    damaged or do not decode at all are counted in `corrupt`; whatever decodes is delivered.
+    Files end with None. A URL without a stated length is live. What stops on the network, though it is live or its
+    stated end is not reached, is lost: `read` raises SourceLost. Pictures that are damaged or do not decode at all are
+    counted in `corrupt`; whatever decodes is delivered.
     """
 
     _pending: tuple[VideoFrame, int] | None
@@ -70,6 +73,9 @@ class FileSource:
         self._start_s: float = self._origin_s + start_s
         self._end_s: float = math.inf if duration_s is None else self._start_s + duration_s
         self._info: SourceInfo = self._describe(picture)
+        self._reached_s = self._start_s
+        self._told_s = self._stated_end_s()
+        self._owed_s = self._told_s - max(_SLACK_S, 2 / float(self._rate or NOMINAL_RATE))
         if start_s and not self._go_to(self._start_s):
             self.close()
             raise SourceError(f"{self._title}: ends before {start_s:g} s; choose an earlier start")
@@ -90,6 +96,8 @@ class FileSource:
         if self._pending is None:
             if self._live:
                 raise SourceLost(f"{self._title}: the stream stopped")
+            if self._reached_s < self._owed_s:
+                raise SourceLost(f"{self._title}: the stream stopped {self._told_s - self._reached_s:.1f} s early")
             return None
         if self._pending_s() >= self._end_s - _EPSILON_S:
             return None
@@ -103,6 +111,10 @@ class FileSource:
                 raise SourceLost(f"{self._title}: the picture size changed from {change}; open it again")
             rgb = cv2.resize(rgb, self._info.size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
         self._index += 1
+        interval_s = 1 / float(self._rate or NOMINAL_RATE)
+        self._reached_s = float(pts * self._time_base) + max(
+            interval_s, float((picture.duration or 0) * self._time_base)
+        )
         return Frame(
             rgb=rgb,
             index=self._index - 1,
@@ -117,9 +129,11 @@ class FileSource:
         """Continue with the first frame at or after `time_s`, found by decoding on from the key frame before it."""
         if not self._info.seekable:
             raise SourceError(f"{self._title}: a live stream cannot seek; record it to a file first")
-        self._go_to(max(time_s, self._start_s))
+        self._reached_s = max(time_s, self._start_s)
+        self._go_to(self._reached_s)
 
     def close(self) -> None:
+        self._owed_s = -math.inf
         self._pending, self._pictures = None, iter(())
         self._container.close()
 
@@ -181,6 +195,15 @@ class FileSource:
             start_s=self._start_s,
             location=self._location,
         )
+
+    def _stated_end_s(self) -> float:
+        """Return the source time at which a source on the network says that its pictures end; -inf where none does."""
+        length_s = stream_length_s(self._container, self._stream) if self._url and not self._live else None
+        # a container's length may be its sound's; RTSP states the one length of all that it sends
+        is_pictures = bool(self._stream.duration) or self._container.format.name == "rtsp"
+        if length_s is None or not (is_pictures or audio_stream(self._container) is None):
+            return -math.inf
+        return min(self._origin_s + length_s, self._end_s)
 
     def _land(self, time_s: float) -> bool:
         """Jump to the key frame before `time_s`; False where only counting from the beginning tells the time."""

@@ -32,10 +32,15 @@ class Handler(BaseHTTPRequestHandler):
             self.live()
         elif self.path.startswith("/clip"):
             self.ranged(self.file.read_bytes())
+        elif self.path.startswith("/cut"):  # hangs up in the middle
+            data = self.file.read_bytes()
+            self.ranged(data, len(data) * 6 // 10)
+        elif self.path.startswith("/half"):  # ends in the middle as if that were all
+            self.ranged(self.file.read_bytes()[: self.file.stat().st_size * 6 // 10])
         else:
             self.send_error(404)
 
-    def ranged(self, data: bytes) -> None:
+    def ranged(self, data: bytes, until: int | None = None) -> None:
         wanted = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0]
         begin = min(int(wanted), len(data))
         self.send_response(206)
@@ -43,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data) - begin))
         self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
         self.end_headers()
-        self.wfile.write(data[begin:])
+        self.wfile.write(data[begin:until])
 
     def live(self) -> None:
         self.send_response(200)
@@ -110,6 +115,31 @@ def test_a_stream_is_live_keeps_clock_time_and_is_lost_when_it_stops(server: str
     with pytest.raises(SourceError, match="cannot seek"):
         source.seek(0)
     source.close()
+
+
+@pytest.mark.parametrize("how", ["cut", "half"])
+def test_what_stops_on_the_network_before_its_stated_end_is_lost(server: str, clip: MakeClip, how: str) -> None:
+    film = clip(name="long.mp4", frames=100, noise=40, options={"g": "5"}, container_options={"movflags": "+faststart"})
+    Handler.file = Path(film)
+    source = FileSource(f"http://{server}/{how}.mp4")
+    assert not source.info.live
+    numbers: list[int] = []
+
+    def play() -> None:
+        while (frame := source.read()) is not None:
+            numbers.append(number_in(frame.rgb))
+
+    with pytest.raises(SourceLost, match=r"stopped .* early|broke off"):
+        play()
+    assert 20 < len(numbers) < 80
+    assert numbers == list(range(len(numbers)))
+    source.close()
+    assert source.read() is None
+
+
+def test_a_part_of_a_network_file_that_was_asked_for_ends(server: str) -> None:
+    source = FileSource(f"http://{server}/clip.mp4", start_s=0.2, duration_s=0.2)
+    assert [f is None for f in (source.read() for _ in range(6))] == [False] * 5 + [True]
 
 
 def test_addresses_that_answer_wrongly_are_refused_without_the_password(server: str) -> None:

@@ -14,13 +14,13 @@ from typing import Protocol
 from segnet_live.config import SourceSpec
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost
 from segnet_live.frame import Frame, SourceInfo
+from segnet_live.pipeline.backoff import Backoff
 from segnet_live.pipeline.live.playback import MAX_LATE_S, PlaybackClock
 from segnet_live.video.source import VideoSource
 
 log = logging.getLogger(__name__)
 
 OpenSource = Callable[[SourceSpec], VideoSource]
-RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 30.0
 _segment_ids = itertools.count()
 
 
@@ -66,8 +66,8 @@ class Capture:
         deliver: takes each frame, in the capture thread.
         notify: takes every change of phase, in the capture thread.
         after: an earlier capture that must have let go of its device before this one opens.
-        hold: a file shows its first frame and plays on when `release` is called, so that none is missed while an engine
-            opens. Cameras and streams do not wait for anybody.
+        wait_for_engine: a file shows its first frame and plays on when `start_playing` is called, so that none is
+            missed while an engine opens. Cameras and streams do not wait for anybody.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Capture:
         speed: float = 1.0,
         loop: bool = False,
         after: Capture | None = None,
-        hold: bool = False,
+        wait_for_engine: bool = False,
     ) -> None:
         self.spec = spec
         self._open_source, self._deliver, self._notify, self._after = open_source, deliver, notify, after
@@ -88,8 +88,8 @@ class Capture:
         self._stopped = self._paused = self._ended = False
         self._seek_to: float | None = None
         self._steps = 0
-        self._speed, self._loop, self._hold = speed, loop, hold
-        self._retry_s = RETRY_FIRST_S
+        self._speed, self._loop, self._wait_for_engine = speed, loop, wait_for_engine
+        self._backoff = Backoff()
         self._segment_id = 0
         self._last: Frame | None = None
         self._info: SourceInfo | None = None
@@ -114,11 +114,11 @@ class Capture:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def release(self) -> None:
-        """A file that is held at its first frame plays."""
-        if self._hold:
+    def start_playing(self) -> None:
+        """Let a file play that waits at its first frame."""
+        if self._wait_for_engine:
             with self._wake:
-                self._hold = False
+                self._wait_for_engine = False
                 self._wake.notify_all()
 
     def pause(self, paused: bool) -> None:
@@ -168,8 +168,12 @@ class Capture:
             self._tell(Phase.FAILED, f"reading stopped: {type(error).__name__}: {error}; see the log (--debug)")
 
     def _stay_connected(self) -> None:
-        """Play; after a loss open again, waiting longer each time, until stopped."""
+        """Play; after a loss open again, waiting longer each time, until stopped.
+
+        What can be seeked goes on where it was lost, and a camera or stream with the newest picture.
+        """
         self._tell(Phase.OPENING)
+        lost = False
         while not self._stopped:
             try:
                 source = self._open_source(self.spec)
@@ -178,34 +182,41 @@ class Capture:
                     self._play_live(source) if self._info.live else self._play_file(source)
                 finally:
                     source.close()
+                self._stay_at_end()
+                lost = False
             except SegnetLiveError as error:
-                lasting = self._info is not None and (self._info.live or isinstance(error, SourceLost))
-                if not lasting:
+                lost = lost or isinstance(error, SourceLost) or (self._info is not None and self._info.live)
+                if not lost:
                     raise
-                self._tell(Phase.LOST, str(error), self._retry_s)
-            with self._wake:
-                self._wake.wait_for(lambda: self._stopped, self._retry_s)
-            self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
+                self._tell(Phase.LOST, str(error), self._backoff.wait_s)
+                with self._wake:
+                    if self._info is not None and not self._info.live and self._last is not None:
+                        self._seek_to = self._last.pts_s + 1e-3 if self._seek_to is None else self._seek_to
+                    self._wake.wait_for(lambda: self._stopped, self._backoff.wait_s)
+                self._backoff.failed()
 
     def _hand_on(self, frame: Frame, due_s: float | None = None, *, repeat: bool = False) -> None:
         """Deliver `frame`; its capture time becomes `due_s` where one is given."""
         assert self._info is not None
         if self._stopped:
             return
-        self._retry_s = RETRY_FIRST_S
+        self._backoff.succeeded()
         self._last = frame
         if due_s is not None:
             frame = replace(frame, capture_s=due_s)
         self._deliver(frame, self._info, self._segment_id, repeat=repeat)
 
     def _play_live(self, source: VideoSource) -> None:
-        """Deliver a camera's or stream's frames as they come; a pause reads on and shows none, so that none is old."""
+        """Deliver a camera's or stream's frames as they come; a pause reads on and shows none, so that none is old.
+
+        Returns when stopped and at the end of the duration that was asked for.
+        """
         self._segment_id = next(_segment_ids)
         shown: Phase | None = None
         while not self._stopped:
             frame = source.read()
             if frame is None:
-                raise SourceLost(f"{source.info.title} ended")
+                return
             with self._wake:
                 paused, step = self._paused, self._steps > 0
                 self._steps = 0
@@ -217,6 +228,15 @@ class Capture:
                 self._segment_id = next(_segment_ids)
             if not paused or step:
                 self._hand_on(frame)
+
+    def _stay_at_end(self) -> None:
+        """Wait, after a camera or stream gave the seconds that were asked for, until stopped or started over."""
+        with self._wake:
+            self._ended = True
+        self._tell(Phase.ENDED)
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopped or self._seek_to is not None)
+            self._ended, self._seek_to = False, None
 
     def _play_file(self, source: VideoSource) -> None:
         """Deliver a file's frames when they are due, until stopped."""
@@ -240,9 +260,9 @@ class Capture:
             waiting = waiting or source.read()
             if waiting is None:
                 self._at_end(source, clock)
-            elif self._hold:
+            elif self._wait_for_engine:
                 self._hand_on(waiting, time.perf_counter(), repeat=True)
-                self._wait_for_release()
+                self._wait_at_first_frame()
             elif seek is not None or step:
                 now_s = time.perf_counter()
                 clock.anchor(waiting.pts_s, now_s)
@@ -270,10 +290,10 @@ class Capture:
         held = self._ended or (self._paused and not self._steps)
         return self._stopped or self._seek_to is not None or not held
 
-    def _wait_for_release(self) -> None:
+    def _wait_at_first_frame(self) -> None:
         with self._wake:
-            self._wake.wait_for(lambda: self._stopped or not self._hold or self._seek_to is not None)
-            self._hold = False
+            self._wake.wait_for(lambda: self._stopped or not self._wait_for_engine or self._seek_to is not None)
+            self._wait_for_engine = False
 
     def _at_end(self, source: VideoSource, clock: PlaybackClock) -> None:
         """After the last frame has had its time: start over, or stay there."""

@@ -104,7 +104,7 @@ class LiveSession:
     def _notify(self, news: News) -> None:
         """Pass news on to the window, from any thread, after what they mean for the session itself."""
         if isinstance(news, EngineState) and news.error and self._capture is not None:
-            self._capture.release()  # a file that waits for its first engine plays on when there will be none
+            self._capture.start_playing()  # a file that waits for its first engine plays on when there will be none
         self._notify_window(news)
 
     # The source
@@ -123,7 +123,7 @@ class LiveSession:
             speed=speed,
             loop=loop,
             after=old,
-            hold=not self._engines.is_running,
+            wait_for_engine=not self._engines.is_running,
         )
         self._capture.start()
 
@@ -200,7 +200,7 @@ class LiveSession:
                     self._engines.broke(f"the engine stopped: {text}; choose another backend in the Model section")
             self._hand_over(self._labelled, result, "overlay", repeat=result.repeat)
             if result.is_segmented and self._capture is not None:
-                self._capture.release()
+                self._capture.start_playing()
 
     # The picture
 

@@ -19,7 +19,7 @@ from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame, LabelMap, Size
-from segnet_live.pipeline.live import capture
+from segnet_live.pipeline import backoff
 from segnet_live.pipeline.live.capture import Phase, SourceState
 from segnet_live.pipeline.live.class_timeline import BINS, ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice
@@ -139,7 +139,7 @@ class Watcher:
 
 @pytest.fixture
 def watch(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Watcher]]:
-    monkeypatch.setattr(capture, "RETRY_FIRST_S", 0.02)
+    monkeypatch.setattr(backoff, "FIRST_S", 0.02)
     watchers: list[Watcher] = []
 
     def begin(*sources: VideoSource | Exception) -> Watcher:
@@ -170,6 +170,39 @@ def test_a_lost_camera_comes_back_at_another_size(watch: Callable[..., Watcher])
     assert first.closed == 1
     segments = [s.result.segment_id for s in watcher.shown if not s.result.repeat]
     assert len(set(segments)) == 2
+
+
+def test_a_camera_that_gave_what_was_asked_for_has_ended_and_can_be_started_again(
+    watch: Callable[..., Watcher],
+) -> None:
+    cameras = [ScriptedSource(count=5), ScriptedSource(count=5)]
+    watcher = watch(*cameras)
+    watcher.open(SourceSpec("camera", "0", duration_s=0.05))
+    watcher.until(lambda: watcher.phases()[-1:] == [Phase.ENDED])
+    assert cameras[0].closed
+    time.sleep(0.2)
+    assert watcher.phases() == [Phase.OPENING, Phase.PLAYING, Phase.ENDED]
+    assert len(watcher.sources) == 1, "nobody opened it again"
+    source = watcher.session.capture
+    assert source is not None
+    source.pause(False)
+    watcher.until(lambda: watcher.phases().count(Phase.ENDED) == 2)
+    assert Phase.LOST not in watcher.phases()
+
+
+def test_a_network_file_that_is_lost_goes_on_where_it_was(watch: Callable[..., Watcher]) -> None:
+    class Dropped(ScriptedSource):
+        def read(self) -> Frame | None:
+            if self._at == 12:
+                raise SourceLost("the stream stopped")
+            return super().read()
+
+    watcher = watch(Dropped(live=False, count=20), SourceError("not yet there"), ScriptedSource(live=False, count=20))
+    watcher.open(SourceSpec("video", "rtsp://camera/1"))
+    watcher.until(lambda: watcher.phases()[-1] is Phase.ENDED and watcher.shown[-1].result.frame.index == 19)
+    assert watcher.phases().count(Phase.LOST) == 2
+    shown = [s.result.frame.index for s in watcher.shown if not s.result.repeat]
+    assert shown == sorted(shown), "nothing is played twice"
 
 
 def test_a_camera_that_was_never_there_is_an_error_not_a_wait(watch: Callable[..., Watcher]) -> None:
