@@ -29,6 +29,7 @@ def test_wheel_has_one_top_level_package_and_every_released_model(wheel: Path) -
         for name in ("card.json", "weights.safetensors"):
             assert f"segnet_live/_shipped/models/{card.parent.name}/{name}" in names
     assert {f"segnet_live/_shipped/assets/{name}" for name in ("drive.mp4", "drive-labels.mkv")} <= set(names)
+    assert "segnet_live/py.typed" in names
     assert wheel.stat().st_size < 100 * 2**20
 
 

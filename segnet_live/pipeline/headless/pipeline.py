@@ -36,6 +36,7 @@ class Pipeline:
         source, engine: owned from now on; `close` closes them.
         classes: what the engine's ids stand for.
         observe: a governor's, called from the inference thread (see `Inference`).
+        result_type: what sinks get of each frame.
         sinks: called in this order from the writer thread, and closed once, whatever happens.
 
     Attributes:
@@ -52,12 +53,14 @@ class Pipeline:
         classes: ClassSet,
         *,
         observe: Callable[[float, float], object] | None = None,
+        result_type: type[FrameResult] = FrameResult,
     ) -> None:
         self._source = source
         self._engine = engine
         self._sinks = sinks
         self._metrics = metrics
         self._classes = classes
+        self._result_type = result_type
         self._inference = Inference(metrics, observe)
         self._stopping = threading.Event()
         self._latest: LatestSlot[FrameResult] | None = LatestSlot() if source.info.live else None
@@ -133,7 +136,7 @@ class Pipeline:
                     self._source_ended = True
                     return
                 self._metrics.arrived()
-                put(FrameResult.unlabelled(frame, info, self._classes))
+                put(self._result_type.unlabelled(frame, info, self._classes))
         finally:
             self._end_capture()
 

@@ -17,7 +17,7 @@ from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
-from segnet_live.frame import Size
+from segnet_live.frame import FrameResult, Size
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.headless.progress import FrameProgress
@@ -61,8 +61,19 @@ class Job:
         return self.pipeline.written / float(rate) / max(elapsed_s, 1e-9) if rate else math.nan
 
 
-def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
-    """A job that only needs to be started; `say` gets a line each about input and engine.
+def prepare(
+    config: RunConfig,
+    say: Callable[[str], None],
+    *,
+    more_sinks: Callable[[SourceInfo], Sink] | None = None,
+    result_type: type[FrameResult] = FrameResult,
+) -> Job:
+    """Return a job that only needs to be started.
+
+    Args:
+        say: takes a line each about input and engine.
+        more_sinks: makes a further sink for the source, once that is open.
+        result_type: what sinks get of each frame.
 
     Raises:
         SegnetLiveError: anything that cannot be carried out; nothing was written.
@@ -89,8 +100,10 @@ def prepare(config: RunConfig, say: Callable[[str], None]) -> Job:
             sinks.append(Masks(config.masks))
         if config.stats is not None:
             sinks.append(Stats(config.stats, card.classes))
+        if more_sinks is not None:
+            sinks.append(more_sinks(source.info))
         observe = governor.observe if governor else None
-        pipeline = Pipeline(source, engine, sinks, metrics, card.classes, observe=observe)
+        pipeline = Pipeline(source, engine, sinks, metrics, card.classes, observe=observe, result_type=result_type)
         opened.pop_all()
     return Job(pipeline, source, engine, tuple(sinks), metrics, governor)
 

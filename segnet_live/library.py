@@ -1,0 +1,364 @@
+"""segnet-live for scripts: `Segmenter` for arrays, `stream` for videos, cameras and pictures, `annotate` for a file.
+
+The names are offered by the package itself: `import segnet_live`, then `segnet_live.stream(...)`. Frames take the same
+way here as in the window and in the command; errors are the same, too: `segnet_live.errors.SegnetLiveError`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.card import DEFAULT_MODEL, find_card
+from segnet_live.classes import ClassSet
+from segnet_live.config import RunConfig, SourceSpec, View
+from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.open import assemble, open_engine
+from segnet_live.errors import SourceError, UsageError
+from segnet_live.frame import RGB, Frame, FrameResult, LabelMap, Size, SourceInfo
+from segnet_live.metrics import Metrics
+from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
+from segnet_live.pipeline.headless.run import prepare
+from segnet_live.pipeline.inference import Inference
+from segnet_live.render.view import ViewSettings, compose
+from segnet_live.video.location import IMAGE_SUFFIXES, is_url
+
+Source: TypeAlias = str | os.PathLike[str] | int
+"""A video file or URL, a folder of pictures or a pattern such as "photos/*.jpg", or a camera's number."""
+
+WAITING_RESULTS = 2
+"""Results of a file that may wait for the caller: enough to overlap with his work, few enough to hold in memory."""
+_TICK = Fraction(1, 1000)
+
+
+class Segmenter:
+    """A network ready to label pictures. One thread at a time; a call blocks until the labels are there.
+
+    The engine opens with the first picture, whose shape decides the network's size unless `size` does; the first time
+    on a machine that takes some seconds.
+
+        >>> import numpy as np, segnet_live
+        >>> with segnet_live.Segmenter() as segmenter:
+        ...     labels = segmenter(np.zeros((360, 640, 3), np.uint8))
+        >>> labels.shape, labels.dtype
+        ((360, 640), dtype('uint8'))
+        >>> segmenter.names[3], segmenter.palette[3].tolist()
+        ('Road', [128, 64, 128])
+
+    Args:
+        model: an installed model's name (`segnet-live models` lists them) or a model folder.
+        backend: "auto", "openvino", "torch", "inductor" or "tensorrt".
+        precision: "auto", "fp32", "bf16", "fp16" or "int8".
+        size: (height, width) of the network's input; None follows the first picture's shape.
+        smooth: smooth the labels over time, for pictures that follow each other.
+
+    Raises:
+        SegnetLiveError: there is no such model, or it is damaged.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        backend: str = "auto",
+        *,
+        precision: str = "auto",
+        size: Size | None = None,
+        smooth: bool = False,
+    ) -> None:
+        self._card = find_card(os.fspath(model))
+        self._backend, self._precision, self._size, self._smooth = backend, precision, size, smooth
+        self._engine: Engine | None = None
+        self._info: SourceInfo | None = None
+        self._inference = Inference(Metrics())
+        self._count = 0
+        self._closed = False
+
+    def __call__(self, rgb: RGB) -> LabelMap:
+        """Return the (H, W) uint8 class ids of a (H, W, 3) uint8 RGB picture.
+
+        Raises:
+            UsageError: `rgb` is no such array, or the segmenter was closed.
+            EngineError: the backend is missing or cannot run this network.
+        """
+        if self._closed:
+            raise UsageError("this Segmenter was closed", "make another one")
+        if not isinstance(rgb, np.ndarray) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            got = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+            raise UsageError(f"got {got}", "give a (H, W, 3) uint8 array, red first")
+        frame = Frame(rgb, self._count, self._count, _TICK)
+        self._count += 1
+        if self._engine is None or self._info is None:
+            self._engine, self._info = self._open(frame.size)
+        captured = FrameResult.unlabelled(frame, self._info, self.classes)
+        return self._inference.segment(captured, self._engine, self.classes).labels
+
+    def _open(self, picture: Size) -> tuple[Engine, SourceInfo]:
+        def open_at(size: Size | None) -> Engine:
+            return open_engine(
+                self._card, backend=self._backend, size=size, source_size=picture, precision=self._precision
+            )
+
+        engine, _ = assemble(open_at, self._card, picture, size=self._size, target=None, smooth=self._smooth)
+        info = SourceInfo("pictures", picture, None, _TICK, None, None, live=False, seekable=False, audio=False)
+        return engine, info
+
+    @property
+    def classes(self) -> ClassSet:
+        """Names, colours and void id of the labels."""
+        return self._card.classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes' names; a class id is an index into them."""
+        return self.classes.names
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """(256, 3) uint8 RGB colours by class id: `segmenter.palette[labels]` is a picture."""
+        return self.classes.palette
+
+    @property
+    def info(self) -> EngineInfo | None:
+        """What runs the network, and at which size; None before the first picture."""
+        return self._engine.info if self._engine is not None else None
+
+    def close(self) -> None:
+        """Give the engine's memory back. May be called twice."""
+        self._closed = True
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class StreamResult(FrameResult):
+    """One frame of `stream` and what was made of it; see `FrameResult` for everything that is known of it."""
+
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """(K,) float32 share of each class in `labels`, 0..1 (`class_shares`)."""
+        return self.class_shares
+
+    def overlay(self, view: View = "overlay", *, opacity: float = 0.5) -> RGB:
+        """Return a new (H, W, 3) uint8 RGB picture of the frame with its classes' colours over it.
+
+        Args:
+            view: another view: "labels", "original", "side-by-side" (twice as wide) or "wiper".
+            opacity: 0 (picture alone) to 1 (class colours alone).
+        """
+        picture = compose(self.rgb, self.labels, self.classes, ViewSettings(view, opacity))
+        return picture.copy() if picture is self.rgb else picture
+
+
+class _HandOver:
+    """The sink that hands results to the caller: every one of a file, the newest of a live source."""
+
+    def __init__(self, source: SourceInfo) -> None:
+        self._newest: LatestSlot[StreamResult] | None = LatestSlot() if source.live else None
+        self._every: BoundedQueue[StreamResult] = BoundedQueue(WAITING_RESULTS)
+
+    def write(self, result: FrameResult) -> None:
+        assert isinstance(result, StreamResult)
+        (self._newest or self._every).put(result)
+
+    def close(self, *, whole: bool) -> None:
+        (self._newest or self._every).close()
+
+    def abort(self) -> None:
+        """Take no more: whoever waits to hand a result over goes on."""
+        self._every.abort()
+        if self._newest is not None:
+            self._newest.close()
+
+    def __iter__(self) -> Iterator[StreamResult]:
+        while True:
+            try:
+                result = self._newest.take() if self._newest is not None else self._every.get()
+            except Closed:
+                return
+            if result is not None:
+                yield result
+
+
+def stream(
+    source: Source,
+    *,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    backend: str = "auto",
+    precision: str = "auto",
+    size: Size | None = None,
+    smooth: bool | None = None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    target_fps: float | None = None,
+    max_latency_ms: float | None = None,
+) -> Iterator[StreamResult]:
+    """Yield the frames of a source with their labels: every one of a file, the newest of a camera or stream.
+
+    Decoding and inference go on in threads of their own while the caller works on a result. They end, and the source is
+    closed, when the loop is left in any way.
+
+        >>> import segnet_live
+        >>> for result in segnet_live.stream("drive.mp4", duration_s=0.1):
+        ...     print(f"{result.pts_s:.2f} s", result.rgb.shape, result.labels.shape, result.shares.shape)
+        0.00 s (360, 640, 3) (360, 640) (11,)
+        0.04 s (360, 640, 3) (360, 640) (11,)
+        0.08 s (360, 640, 3) (360, 640) (11,)
+        >>> result.overlay(opacity=0.7).shape
+        (360, 640, 3)
+
+    Args:
+        source: a video file or URL, a camera's number, a folder of pictures or a pattern such as "photos/*.jpg".
+        model, backend, precision, size: see `Segmenter`; the source's shape decides the network's size.
+        smooth: smooth the labels over time; None does so for videos and not for pictures.
+        start_s, duration_s: which part of a file, in seconds; how long a live source.
+        target_fps, max_latency_ms: hold this rate or latency by running the network smaller.
+
+    Raises:
+        SegnetLiveError: as the command does: a source that is missing, damaged or was lost, a missing backend, ...
+    """
+    config = RunConfig(
+        source=_spec(source, start_s, duration_s),
+        headless=True,
+        model=os.fspath(model),
+        backend=backend,
+        precision=precision,
+        size=size,
+        smooth=smooth,
+        target_fps=target_fps,
+        max_latency_ms=max_latency_ms,
+    )
+    results: list[_HandOver] = []
+
+    def hand_over(info: SourceInfo) -> _HandOver:
+        results.append(_HandOver(info))
+        return results[0]
+
+    job = prepare(config, _say_nothing, more_sinks=hand_over, result_type=StreamResult)
+    try:
+        job.pipeline.start()
+        yield from results[0]
+    finally:
+        results[0].abort()
+        job.pipeline.close()
+    if job.pipeline.error:
+        raise job.pipeline.error
+    if not job.pipeline.written:
+        raise SourceError(f"{job.source.info.title} gave no frame")
+
+
+def annotate(
+    source: Source,
+    output: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    backend: str = "auto",
+    precision: str = "auto",
+    size: Size | None = None,
+    smooth: bool | None = None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    target_fps: float | None = None,
+    max_latency_ms: float | None = None,
+    view: View = "overlay",
+    opacity: float = 0.5,
+    classes: Sequence[str] | None = None,
+    burn_hud: bool = False,
+    masks: str | os.PathLike[str] | None = None,
+    stats: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Write an annotated copy of a video, with its sound: the job of `segnet-live --video ... --record ... --headless`.
+
+        >>> import segnet_live
+        >>> segnet_live.annotate("drive.mp4", "out.mp4", duration_s=0.2)
+        5
+
+    Args:
+        source, model, ... max_latency_ms: see `stream`.
+        output: the mp4 to write.
+        view: "overlay", "labels", "original", "side-by-side" or "wiper".
+        opacity: of the class colours, 0 to 1.
+        classes: names of the classes to show in colour; None for all.
+        burn_hud: write rates, latency and engine into the picture.
+        masks: a folder for one PNG of class ids a frame.
+        stats: a CSV file for time, latency and class shares of each frame.
+        overwrite: existing outputs may be replaced.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        SegnetLiveError: as the command does; frames that were written before are kept.
+    """
+    config = RunConfig(
+        source=_spec(source, start_s, duration_s),
+        headless=True,
+        record=Path(output),
+        masks=None if masks is None else Path(masks),
+        stats=None if stats is None else Path(stats),
+        model=os.fspath(model),
+        backend=backend,
+        precision=precision,
+        size=size,
+        smooth=smooth,
+        target_fps=target_fps,
+        max_latency_ms=max_latency_ms,
+        view=view,
+        opacity=opacity,
+        classes=None if classes is None else tuple(classes),
+        burn_hud=burn_hud,
+        overwrite=overwrite,
+    )
+    if config.is_folder_job:
+        raise UsageError(f"{source} is a folder of videos", "call annotate for each of them, or use the command")
+    job = prepare(config, _say_nothing)
+    pipeline = job.pipeline
+    try:
+        pipeline.start()
+        while not pipeline.wait(1.0):
+            pass
+    finally:
+        pipeline.close()  # finalises the outputs, also after Ctrl-C
+    if pipeline.error:
+        raise pipeline.error
+    if not pipeline.written:
+        raise SourceError(f"{job.source.info.title} gave no frame; nothing was written")
+    return pipeline.written
+
+
+def _spec(source: Source, start_s: float, duration_s: float | None) -> SourceSpec:
+    """Return what a caller means by `source`.
+
+    Raises:
+        UsageError: a number or a name that cannot be one.
+    """
+    if isinstance(source, int):
+        if source < 0:
+            raise UsageError(f"got camera {source}", "the first camera is 0")
+        return SourceSpec("camera", str(source), start_s, duration_s)
+    value = os.fspath(source)
+    path = Path(value)
+    pattern = any(character in value for character in "*?[") and not path.exists()
+    pictures = not is_url(value) and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or pattern)
+    return SourceSpec("images" if pictures else "video", value, start_s, duration_s)
+
+
+def _say_nothing(line: str) -> None:
+    """Drop what the command would print."""

@@ -1,0 +1,189 @@
+"""segnet-live in scripts: quick to import, the command's policies and errors, and nothing left behind."""
+
+from __future__ import annotations
+
+import doctest
+import gc
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+import segnet_live
+from segnet_live import card as card_module
+from segnet_live import library
+from segnet_live.card import Card
+from segnet_live.errors import SegnetLiveError, SourceError, SourceLost, UsageError
+from segnet_live.paths import assets_dir
+from segnet_live.pipeline.headless import run as headless_run
+from tests.support.clips import shaded_clip
+from tests.support.engines import FakeEngine
+from tests.support.sources import SIZE, FakeSource, fail_at
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while (left := [t for t in set(threading.enumerate()) - before if "segnet-live" in t.name]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.01)
+    assert not left
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch, tiny_card: Card) -> Iterator[list[FakeSource]]:
+    """Sources to be opened, in order; their labels are the first pixel."""
+    sources: list[FakeSource] = []
+    monkeypatch.setattr(headless_run, "open_source", lambda spec: sources.pop(0))
+    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine())
+    monkeypatch.setattr(library, "find_card", lambda model: tiny_card)
+    monkeypatch.setattr(headless_run, "find_card", lambda model: tiny_card)
+    return sources  # type: ignore[return-value]
+
+
+def test_importing_the_package_loads_nothing_heavy_and_is_quick() -> None:
+    code = (
+        "import sys, time; began = time.perf_counter(); import segnet_live; ms = (time.perf_counter() - began) * 1e3\n"
+        "print(ms, *(n for n in ('torch', 'cv2', 'numpy', 'av', 'PyQt6', 'openvino') if n in sys.modules))\n"
+        "assert {'Segmenter', 'stream', 'annotate'} <= set(dir(segnet_live))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    ms, *loaded = done.stdout.split()
+    assert loaded == []
+    assert float(ms) < 50
+
+
+def test_using_the_library_needs_neither_torch_nor_qt_to_be_loaded() -> None:
+    code = (
+        "import sys, segnet_live; segnet_live.stream, segnet_live.Segmenter\n"
+        "print(*(name for name in ('torch', 'PyQt6') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
+
+
+def test_what_the_package_does_not_offer_is_an_attribute_error() -> None:
+    assert not hasattr(segnet_live, "segment_everything")
+    assert segnet_live.stream is library.stream
+
+
+@pytest.mark.timeout(120)
+def test_the_documentations_examples_hold(tiny_card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(tiny_card.folder, tmp_path / "models" / "segnet-fast")
+    monkeypatch.setattr(card_module, "models_dir", lambda: tmp_path / "models")
+    shutil.copy(assets_dir() / "drive.mp4", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    results = doctest.testmod(library)
+    assert results.attempted >= 8
+    assert results.failed == 0
+    with av.open("out.mp4") as video:
+        assert sum(1 for _ in video.decode(video=0)) == 5
+
+
+def test_every_frame_of_a_file_comes_in_order_though_the_caller_is_slow(fakes: list[FakeSource]) -> None:
+    fakes.append(source := FakeSource(20))
+    indices = []
+    for result in segnet_live.stream("drive.mp4"):
+        time.sleep(0.002)
+        indices.append(result.frame.index)
+        assert result.labels.shape == SIZE == result.rgb.shape[:2]
+        assert (result.labels == result.frame.index).all()
+        assert result.overlay().shape == result.rgb.shape
+    assert indices == list(range(20))
+    assert source.closed == 1
+
+
+def test_a_live_source_gives_its_newest_frame(fakes: list[FakeSource]) -> None:
+    fakes.append(FakeSource(200, live=True, before_read=lambda index: time.sleep(0.002)))
+    indices = []
+    for result in segnet_live.stream(0):
+        time.sleep(0.03)
+        indices.append(result.frame.index)
+    assert indices == sorted(set(indices))
+    assert len(indices) < 100
+    assert max(b - a for a, b in pairwise(indices)) > 3
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_leaving_the_loop_stops_threads_and_closes_the_source(fakes: list[FakeSource], live: bool) -> None:
+    fakes.append(source := FakeSource(10**6, live=live, before_read=lambda index: time.sleep(0.001)))
+    for result in segnet_live.stream(0 if live else "drive.mp4"):
+        if result.frame.index >= 3:
+            break
+    gc.collect()
+    assert source.closed == 1
+    assert source.delivered < 1000
+
+
+def test_an_error_of_the_caller_closes_the_source_as_well(fakes: list[FakeSource]) -> None:
+    fakes.append(source := FakeSource(10**6))
+
+    def divide() -> None:
+        for result in segnet_live.stream("drive.mp4"):
+            _ = 1 / result.frame.index
+
+    with pytest.raises(ZeroDivisionError):
+        divide()
+    gc.collect()
+    assert source.closed == 1
+
+
+def test_a_lost_source_is_an_error_after_the_frames_it_gave(fakes: list[FakeSource]) -> None:
+    fakes.append(FakeSource(10, before_read=fail_at(4, SourceLost("the stream died"))))
+    seen = []
+    with pytest.raises(SourceLost, match="died"):
+        seen.extend(segnet_live.stream("rtsp://camera/1"))
+    assert [result.frame.index for result in seen] == [0, 1, 2, 3]
+
+
+def test_errors_are_the_commands(tmp_path: Path, tiny_card: Card) -> None:
+    for bad in (tmp_path / "none.mp4", tmp_path):
+        with pytest.raises(SourceError):
+            next(iter(segnet_live.stream(bad, model=tiny_card.folder)))
+    with pytest.raises(UsageError, match="unknown model"):
+        segnet_live.Segmenter("segnet-9000")
+    with pytest.raises(UsageError, match="the first camera is 0"):
+        next(iter(segnet_live.stream(-1)))
+    (tmp_path / "out.mp4").touch()
+    with pytest.raises(SegnetLiveError, match="exists already"):
+        segnet_live.annotate("drive.mp4", tmp_path / "out.mp4")
+
+
+def test_a_folder_of_pictures_is_a_source(tmp_path: Path, tiny_card: Card) -> None:
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 96, 3), 90, np.uint8))
+    results = list(segnet_live.stream(tmp_path, model=tiny_card.folder, backend="openvino", size=(32, 64)))
+    assert [result.frame.name for result in results] == ["a", "b"]
+    by_pattern = segnet_live.stream(tmp_path / "*", model=tiny_card.folder, backend="openvino", size=(32, 64))
+    assert [result.frame.name for result in by_pattern] == ["a", "b"]
+    (one,) = segnet_live.stream(tmp_path / "a.png", model=tiny_card.folder, backend="openvino", size=(32, 64))
+    assert np.array_equal(one.labels, results[0].labels)
+
+
+def test_segmenter_and_stream_agree_and_a_closed_segmenter_says_so(tmp_path: Path, tiny_card: Card) -> None:
+    shaded_clip(clip := tmp_path / "clip.mp4", 90)
+    with segnet_live.Segmenter(tiny_card.folder, "openvino", size=(32, 64)) as segmenter:
+        assert segmenter.info is None
+        options = {"model": tiny_card.folder, "backend": "openvino", "size": (32, 64), "smooth": False}
+        for result in segnet_live.stream(clip, **options):  # type: ignore[arg-type]
+            assert np.array_equal(segmenter(result.rgb), result.labels)
+        assert segmenter.info is not None
+        assert segmenter.info.input_size == (32, 64)
+        with pytest.raises(UsageError, match=r"float64 \(4, 4\)"):
+            segmenter(np.zeros((4, 4)))  # type: ignore[arg-type]
+    segmenter.close()
+    with pytest.raises(UsageError, match="closed"):
+        segmenter(np.zeros((4, 4, 3), np.uint8))
