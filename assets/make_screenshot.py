@@ -40,7 +40,7 @@ def main() -> int:
             shown = window.view.shown
             if shown is not None and shown.has_labels and shown.segmented.frame.pts_s >= given.at:
                 timer.stop()
-                window.readouts.refresh()
+                window.status.refresh()
                 window.grab().save(str(given.out))
                 window.close()
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from segnet_live import __version__
-from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec
+from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec, parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.exit import leave
 
@@ -180,10 +180,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("network").add_argument
     add("--model", metavar="NAME|DIR", help="installed model (see `segnet-live models`) or a model folder")
-    add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: the fastest there is)")
-    add("--precision", choices=PRECISIONS, default="auto", help="arithmetic (default: the backend's fast one)")
+    add("--backend", choices=BACKENDS, help="what runs the network (default: the fastest there is)")
+    add("--precision", choices=PRECISIONS, help="arithmetic (default: the backend's fast one)")
     add(
-        "--size", type=_size, metavar="HxW", help="network input, height x width (default: follows the source's aspect)"
+        "--size",
+        type=partial(parse_size, option="--size"),
+        metavar="HxW",
+        help="network input, height x width (default: follows the source's aspect)",
     )
 
     add(
@@ -200,21 +203,19 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     add = parser.add_argument_group("picture").add_argument
-    add("--view", choices=VIEWS, default="overlay", help="what is shown and recorded (default: %(default)s)")
-    add("--opacity", type=float, default=0.5, metavar="0..1", help="of the class colours (default: %(default)s)")
+    add("--view", choices=VIEWS, help="what is shown and recorded (default: overlay)")
+    add("--opacity", type=float, metavar="0..1", help="of the class colours (default: 0.5)")
     add("--classes", type=_names, metavar="A,B", help="colour these classes only, e.g. Road,Car")
-    add("--burn-hud", action="store_true", help="write rates, latency and engine into the recorded picture")
+    add(
+        "--burn-hud",
+        action="store_true",
+        default=None,
+        help="write rates, latency and engine into the recorded picture",
+    )
 
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"segnet-live {__version__}")
     return parser
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"got {text!r}, needs HEIGHTxWIDTH such as 360x480")
-    return int(match[1]), int(match[2])
 
 
 def _names(text: str) -> tuple[str, ...]:

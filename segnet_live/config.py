@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from segnet_live.errors import UsageError
 
 SourceKind: TypeAlias = Literal["video", "camera", "images", "synthetic"]
+Backend: TypeAlias = Literal["auto", "openvino", "torch", "inductor", "tensorrt"]
+Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]
 Layer: TypeAlias = Literal["overlay", "labels", "original"]
 """What stands left and right of the wiper, and side by side."""
 
-BACKENDS = ("auto", "openvino", "torch", "inductor", "tensorrt")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 VIEWS: tuple[View, ...] = get_args(View)
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 SMALLEST_SIDE = 32
@@ -83,20 +85,42 @@ class SourceSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """One run of the app, in the window or headless.
+class RunOptions:
+    """How a run segments and shows, with every choice made; the defaults are the app's own.
 
     Attributes:
-        source: None lets the window choose (headless needs one).
-        model: an installed model's name or a model folder; None takes the default.
+        model: an installed model's name or a model folder; None takes the default model.
         size: (height, width) of the network input; None follows the source's aspect ratio.
         opacity: 0 shows the picture alone, 1 the class colours alone.
-        classes: names of the classes to show in colour, None for all; checked against the model when it is known.
-        smooth: steady the label maps over time; None does so for videos that are watched or recorded, and never for
-            label maps or statistics that are kept.
+        smooth: steady the label maps over time.
         target_fps: hold this many frames a second by running the network smaller, at last on fewer frames; None for
             the one size.
         max_latency_ms: hold this latency, capture to display, by running the network smaller.
+        burn_hud: write the figures into the recorded picture.
+    """
+
+    model: str | None = None
+    backend: Backend = "auto"
+    precision: Precision = "auto"
+    size: tuple[int, int] | None = None
+    smooth: bool = True
+    target_fps: float | None = None
+    max_latency_ms: float | None = None
+    view: View = "overlay"
+    opacity: float = 0.5
+    burn_hud: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """One run of the app, in the window or headless, as it was asked for.
+
+    What is None was not given; `options` says what holds instead.
+
+    Attributes:
+        source: None lets the window choose (headless needs one).
+        model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, burn_hud: see RunOptions.
+        classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         overwrite: existing outputs may be replaced.
         debug: errors show their traceback.
 
@@ -110,13 +134,13 @@ class RunConfig:
     stats: Path | None = None
     headless: bool = False
     model: str | None = None
-    backend: str = "auto"
-    precision: str = "auto"
+    backend: Backend | None = None
+    precision: Precision | None = None
     size: tuple[int, int] | None = None
-    view: View = "overlay"
-    opacity: float = 0.5
+    view: View | None = None
+    opacity: float | None = None
     classes: tuple[str, ...] | None = None
-    burn_hud: bool = False
+    burn_hud: bool | None = None
     smooth: bool | None = None
     target_fps: float | None = None
     max_latency_ms: float | None = None
@@ -129,11 +153,11 @@ class RunConfig:
             ("--precision", self.precision, PRECISIONS),
             ("--view", self.view, VIEWS),
         ):
-            if value not in choices:
+            if value is not None and value not in choices:
                 raise UsageError(f"unknown {option} {value!r}; choose from {', '.join(choices)}")
         if self.size is not None and min(self.size) < SMALLEST_SIDE:
-            raise UsageError(f"--size got {self.size[0]}x{self.size[1]}; both sides must be {SMALLEST_SIDE} or more")
-        if not 0 <= self.opacity <= 1:
+            raise UsageError(f"--size got {format_size(self.size)}; both sides must be {SMALLEST_SIDE} or more")
+        if self.opacity is not None and not 0 <= self.opacity <= 1:
             raise UsageError(f"--opacity got {self.opacity:g}; give a number from 0 (picture) to 1 (class colours)")
         if self.classes is not None and not all(name.strip() for name in self.classes or ("",)):
             raise UsageError("--classes got an empty name; give names with commas between them, such as Road,Car")
@@ -155,6 +179,19 @@ class RunConfig:
     def is_folder_job(self) -> bool:
         """`--video` names a folder: each of its videos is a run of its own."""
         return self.source is not None and self.source.kind == "video" and Path(self.source.value).is_dir()
+
+    def options(self, remembered: RunOptions | None = None) -> RunOptions:
+        """Return what holds for this run: what was given, else what is `remembered`, else the default.
+
+        Args:
+            remembered: the window's settings; None (headless) takes the defaults.
+        """
+        given: dict[str, Any] = {
+            field.name: value for field in fields(RunOptions) if (value := getattr(self, field.name)) is not None
+        }
+        if "target_fps" in given or "max_latency_ms" in given:  # one target replaces the other
+            given |= {"target_fps": self.target_fps, "max_latency_ms": self.max_latency_ms}
+        return replace(remembered or RunOptions(smooth=self.smoothing), **given)
 
     @property
     def smoothing(self) -> bool:

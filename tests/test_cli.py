@@ -86,7 +86,7 @@ def test_masks_and_stats_need_no_window_and_say_so(option: list[str], capsys: py
         ("--camera -1", "--camera"),
         ("--camera front", "--camera"),
         ("--video a.mp4 --size 360", "HEIGHTxWIDTH"),
-        ("--video a.mp4 --size 0x64", "32 or more"),
+        ("--video a.mp4 --size 0x64", "32 to 4096"),
         ("--video a.mp4 --size -64x64", "--size"),
         ("--video a.mp4 --opacity 2", "--opacity"),
         ("--video a.mp4 --opacity nan", "--opacity"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segnet_live.config import RunConfig, SourceSpec, format_size, parse_size
+from segnet_live.config import RunConfig, RunOptions, SourceSpec, format_size, parse_size
 from segnet_live.errors import UsageError
 
 CLIP = SourceSpec("video", "drive.mp4")
@@ -77,3 +77,38 @@ def test_sizes_are_height_by_width(text: str) -> None:
 def test_other_texts_are_no_size(text: str) -> None:
     with pytest.raises(UsageError, match="size got"):
         parse_size(text)
+
+
+REMEMBERED = RunOptions(
+    model="segnet",
+    backend="torch",
+    size=(96, 128),
+    smooth=False,
+    target_fps=25.0,
+    view="wiper",
+    opacity=0.9,
+    burn_hud=True,
+)
+
+
+def test_what_is_not_given_is_remembered_and_else_the_default() -> None:
+    assert RunConfig().options(REMEMBERED) == REMEMBERED
+    assert RunConfig().options() == RunOptions()
+
+
+def test_what_is_given_holds_even_where_it_is_the_default() -> None:
+    given = RunConfig(backend="auto", view="overlay", opacity=0.5, smooth=True)
+    options = given.options(REMEMBERED)
+    assert (options.backend, options.view, options.opacity, options.smooth) == ("auto", "overlay", 0.5, True)
+    assert (options.model, options.size) == ("segnet", (96, 128))
+
+
+def test_a_given_target_replaces_the_remembered_one() -> None:
+    options = RunConfig(max_latency_ms=60.0).options(REMEMBERED)
+    assert (options.target_fps, options.max_latency_ms) == (None, 60.0)
+
+
+def test_label_maps_that_are_kept_are_not_smoothed_by_default() -> None:
+    assert RunConfig(source=CLIP, headless=True, record=Path("a.mp4")).options().smooth
+    assert not RunConfig(source=CLIP, headless=True, masks=Path("m")).options().smooth
+    assert RunConfig(source=CLIP, headless=True, masks=Path("m"), smooth=True).options().smooth

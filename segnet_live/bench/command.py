@@ -6,8 +6,9 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import cast
 
-from segnet_live.config import BACKENDS, PRECISIONS
+from segnet_live.config import BACKENDS, PRECISIONS, Backend, Precision
 from segnet_live.errors import CardError, UsageError
 
 EPILOG = """\
@@ -92,8 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
             config = RunConfig(
                 source=SourceSpec("video", video),
                 model=str(card.folder),
-                backend=fastest.backend,
-                precision=fastest.precision,
+                backend=cast(Backend, fastest.backend),
+                precision=cast(Precision, fastest.precision),
                 size=size,
             )
             videos.append(in_own_process(run_video, config))

@@ -1,10 +1,11 @@
-"""The composition root: `create_app` puts session, settings and window together; `run` is the `segnet-live` window."""
+"""Put session, settings and window together (`create_app`), and run the `segnet-live` window (`run`)."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -54,7 +55,7 @@ def create_app(
     settings_file: Path | None = None,
     cards: list[Card] | None = None,
 ) -> App:
-    """The window for `config`; the keywords replace the parts that tests need to be small.
+    """Return the window for `config`; the keywords replace the parts that tests need to be small.
 
     Args:
         settings: None reads `settings_file`, which is also where they are saved when the window closes.
@@ -68,6 +69,7 @@ def create_app(
 
     from segnet_live.engine.open import open_engine as open_real_engine
     from segnet_live.ui.controls import Controls
+    from segnet_live.ui.saving import Saver
     from segnet_live.ui.settings import load_settings, save_settings
     from segnet_live.ui.theme import dress
     from segnet_live.ui.window import MainWindow
@@ -83,36 +85,53 @@ def create_app(
     note = ""
     if settings is None:
         settings, note = load_settings(file)
+    options = config.options(settings.options())
+    cards = cards or choose_cards(config.model)
     controls = Controls(
         settings,
-        cards or choose_cards(config, settings),
+        options,
+        cards,
+        choose_card(cards, options.model),
         open_source or open_real_source,
         open_engine or open_real_engine,
     )
-    window = MainWindow(controls)
+    saver = Saver(settings, controls.session, lambda: controls.model_name, burn_hud=options.burn_hud)
+    controls.recording_ended.connect(saver.recording_ended)
+    window = MainWindow(controls, saver)
     window.closing.connect(lambda: _report(save_settings(settings, file)))
     if note:
         window.banner.problem(note)
-    controls.follow(config)
+    if config.classes is not None:
+        controls.show_classes(config.classes)
+    if config.record is not None:
+        saver.record(config.record, overwrite=config.overwrite)
     return App(app, window)
 
 
-def choose_cards(config: RunConfig, settings: Settings) -> list[Card]:
-    """The installed models, and the one `config` names if it is a folder elsewhere; what the settings name may be gone.
+def choose_cards(model: str | None) -> list[Card]:
+    """Return the installed models, after the one that `model` names if it is a folder elsewhere.
 
     Raises:
-        UsageError: nothing is installed, or `config` names an unknown model.
+        UsageError: nothing is installed, or `model` is unknown.
+        CardError: a card is damaged.
     """
     cards = installed_cards()
-    if config.model is not None:
-        asked = find_card(config.model)
-        cards = [asked, *(card for card in cards if card.folder != asked.folder)]
-        settings.model = asked.name
-    elif not any(card.name == settings.model for card in cards):
-        settings.model = DEFAULT_MODEL
+    if model is not None:
+        asked = find_card(model)
+        if all(card.folder != asked.folder for card in cards):
+            cards.insert(0, asked)
     if not cards:
-        raise UsageError("no model is installed; install segnet-live again, or pass --model FOLDER")
+        raise UsageError("no model is installed", "install segnet-live again, or pass --model FOLDER")
     return cards
+
+
+def choose_card(cards: Sequence[Card], model: str | None) -> Card:
+    """Return the card that `model` names (name or folder), else the default's; what settings name may be gone."""
+    for wanted in (model, DEFAULT_MODEL):
+        for card in cards:
+            if wanted is not None and (wanted == card.name or Path(wanted) == card.folder):
+                return card
+    return cards[0]
 
 
 def _report(problem: str) -> None:

@@ -1,4 +1,4 @@
-"""A command of the window: the shortcuts are made from them, and Help's text."""
+"""Describe a command of the window: the shortcuts are made from these, and Help's text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One wish: what Help calls it ("" leaves it out: a row of keys is named once), its keys, and what it does."""
+    """What a key does.
+
+    Attributes:
+        group, text: where and how Help shows it; no text leaves it out: a row of keys is named once.
+        keys: as QKeySequence reads them; each does the same.
+        repeats: it goes on while the key is held down.
+    """
 
     group: str
     text: str

@@ -16,8 +16,8 @@ from PyQt6.QtWidgets import (
 )
 
 from segnet_live.ui.command import Command
+from segnet_live.ui.parts import quiet_label
 from segnet_live.ui.theme import ACCENT, LINE, RAISED
-from segnet_live.ui.widgets.panel import quiet_label
 
 
 def key_name(command: Command) -> str:

@@ -1,4 +1,4 @@
-"""What people type, and settings keep, as text: input sizes and the governor's targets."""
+"""Convert between values and the text that people type and settings keep: targets of the governor."""
 
 from __future__ import annotations
 
@@ -6,31 +6,24 @@ from segnet_live.engine.governor import Target
 from segnet_live.errors import UsageError
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from "HxW".
-
-    Raises:
-        UsageError: not two numbers from 32 to 4096.
-    """
-    parts = text.lower().replace("×", "x").split("x")
-    try:
-        height, width = (int(part) for part in parts)
-    except ValueError:
-        raise UsageError(f"size got {text!r}; give height x width in pixels, such as 360x480") from None
-    if not (32 <= height <= 4096 and 32 <= width <= 4096):
-        raise UsageError(f"size got {text!r}; both sides must be 32 to 4096 pixels")
-    return height, width
-
-
 def parse_target(text: str) -> Target:
-    """What the governor is to hold, from "25 fps" or "60 ms".
+    """Return what the governor is to hold, from "25 fps", "60 ms", or both with a comma between them.
 
     Raises:
         UsageError: something else.
     """
-    number, _, unit = text.partition(" ")
     try:
-        value = float(number)
-        return Target(fps=value) if unit == "fps" else Target(latency_ms={"ms": value}[unit])
-    except (ValueError, KeyError):
-        raise UsageError(f"target got {text!r}; give a rate such as 25 fps, or a latency such as 60 ms") from None
+        values = {unit: float(number) for number, unit in (part.split() for part in text.split(","))}
+        if not set(values) <= {"fps", "ms"}:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"target got {text!r}", "give a rate such as 25 fps, or a latency such as 60 ms") from None
+    return Target(fps=values.get("fps"), latency_ms=values.get("ms"))
+
+
+def format_target(target: Target | None) -> str:
+    """Return the text that `parse_target` reads; "" for no target."""
+    if target is None:
+        return ""
+    parts = ((target.fps, "fps"), (target.latency_ms, "ms"))
+    return ", ".join(f"{value:g} {unit}" for value, unit in parts if value is not None)

@@ -1,7 +1,8 @@
-"""Keeping what is shown: recordings, snapshots and hard frames, named by the settings' pattern."""
+"""Save what is shown: recordings, snapshots and hard frames, named by the settings' pattern."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,39 +14,59 @@ from segnet_live.files import free_path
 from segnet_live.paths import recordings_dir
 from segnet_live.pipeline.live.session import LiveSession, Picture
 from segnet_live.pipeline.record.snapshots import save_hard_frame, save_snapshot
-from segnet_live.pipeline.record.video import RecordingState
+from segnet_live.pipeline.record.video import LiveRecording, RecordingState
 from segnet_live.ui.naming import file_stem, short_title
 from segnet_live.ui.settings import Settings
 
+log = logging.getLogger(__name__)
 
-class Keeper(QObject):
-    """Writes files off the window's thread. Lives in the window's thread.
+
+class Saver(QObject):
+    """Write files off the window's thread. Lives in the window's thread.
 
     Args:
-        model: names the model that runs now.
+        model: returns the name of the model that runs now.
+        burn_hud: burn the HUD into recordings, until the user chooses otherwise.
 
     Signals:
-        changed: a recording began or ended.
-        problem, told: a line for the user, once; also from the thread that writes.
+        changed: a recording began, was stopped, or is complete.
+        problem, info: a line for the user, once; also from the thread that writes.
     """
 
     changed = pyqtSignal()
     problem = pyqtSignal(str)
-    told = pyqtSignal(str)
+    info = pyqtSignal(str)
 
     def __init__(
-        self,
-        settings: Settings,
-        session: LiveSession,
-        model: Callable[[], str],
+        self, settings: Settings, session: LiveSession, model: Callable[[], str], *, burn_hud: bool = False
     ) -> None:
         super().__init__()
-        self._settings, self._session, self._model = settings, session, model
+        self._settings, self._session, self._model, self._burn_hud = settings, session, model, burn_hud
         self._files = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
 
     @property
     def folder(self) -> Path:
+        """Where files go."""
         return Path(self._settings.folder) if self._settings.folder else recordings_dir()
+
+    @property
+    def recording(self) -> LiveRecording | None:
+        """What is being recorded, None if nothing is."""
+        return self._session.recording
+
+    @property
+    def is_finishing(self) -> bool:
+        """The recording was stopped, and its file is being completed."""
+        return self.recording is not None and self.recording.is_finishing
+
+    @property
+    def burn_hud(self) -> bool:
+        """The HUD is burnt into recordings."""
+        return self._burn_hud
+
+    def set_burn_hud(self, on: bool) -> None:
+        """Burn the HUD into recordings, or leave it out, from now on."""
+        self._burn_hud = self._settings.burn_hud = on
 
     def _stem(self, shown: Picture) -> str:
         title = shown.result.source.title
@@ -55,14 +76,16 @@ class Keeper(QObject):
 
     def record(self, path: Path | None = None, *, overwrite: bool = False) -> None:
         """Start recording what is shown (into `path`, or the folder of the settings), or stop and finalise."""
-        if self._session.recording is not None:
-            self._session.stop_recording()
+        if self.recording is not None:
+            if not self.is_finishing:
+                self._session.stop_recording()
+                self.changed.emit()
             return
         shown = self._session.newest
         try:
             if path is None:
                 if shown is None:
-                    raise UsageError("there is no picture to record yet; open a video or a camera first")
+                    raise UsageError("there is no picture to record yet", "open a video or a camera first")
                 path = free_path(self.folder / f"{self._stem(shown)}.mp4")
             self._session.record(path, label_maps=self._settings.record_labels, overwrite=overwrite)
         except SegnetLiveError as error:
@@ -70,52 +93,55 @@ class Keeper(QObject):
         self.changed.emit()
 
     def recording_ended(self, news: RecordingState) -> None:
+        """Tell the user what was recorded."""
         if news.error:
             self.problem.emit(news.error)
         if news.finished:
             names = ", ".join(str(path) for path in (*news.finished, *news.label_folders))
             lost = f" ({news.dropped} frames dropped)" if news.dropped else ""
-            self.told.emit(f"Recorded {names}{lost}")
+            self.info.emit(f"Recorded {names}{lost}")
         elif not news.error:
-            self.told.emit("Nothing was recorded: no frame was shown meanwhile")
+            self.info.emit("Nothing was recorded: no frame was shown meanwhile")
         self.changed.emit()
 
     def snapshot(self) -> None:
-        """Frame, picture as shown and label map as PNG."""
+        """Save the frame, the picture as shown and the label map as PNG."""
 
         def save(shown: Picture) -> str:
-            stem = self._stem(shown) + f"_{shown.result.pts_s:09.3f}s"
-            paths = save_snapshot(self.folder / stem, shown.result, shown.rgb)
+            stem = self.folder / f"{self._stem(shown)}_{shown.result.pts_s:09.3f}s"
+            paths = save_snapshot(stem, shown.result, shown.rgb)
             return f"Saved {paths[0]} and its -shown and -labels pictures"
 
-        self._save(save)
+        self._save("snapshot", save)
 
     def hard_frame(self) -> None:
-        """Frame and label map as a draft for training."""
+        """Save the frame and its label map as a draft for training."""
 
         def save(shown: Picture) -> str:
             if not shown.result.is_segmented:
-                raise UsageError("this frame has no labels yet; wait for the engine, then press the key again")
+                raise UsageError("this frame has no labels yet", "wait for the engine, then press the key again")
             name = f"{short_title(shown.result.source.title)}_{shown.result.pts_s:09.3f}s".replace(".", "-")
-            classes = shown.result.classes
-            path = save_hard_frame(self.folder / "hard-frames", name, shown.result, classes, self._model())
+            path = save_hard_frame(self.folder / "hard-frames", name, shown.result, self._model())
             return f"Hard frame kept as a draft: {path}. Correct its label map before training."
 
-        self._save(save)
+        self._save("hard frame", save)
 
-    def _save(self, save: Callable[[Picture], str]) -> None:
+    def _save(self, what: str, save: Callable[[Picture], str]) -> None:
         shown = self._session.newest
         if shown is None:
             self.problem.emit("there is no picture to save yet; open a video or a camera first")
             return
-        self._files.submit(self._save_now, save, shown)
+        self._files.submit(self._save_now, what, save, shown)
 
-    def _save_now(self, save: Callable[[Picture], str], shown: Picture) -> None:
+    def _save_now(self, what: str, save: Callable[[Picture], str], shown: Picture) -> None:
         """In the thread for files: encoding a PNG takes too long for the window's."""
         try:
-            self.told.emit(save(shown))
+            self.info.emit(save(shown))
         except SegnetLiveError as error:
             self.problem.emit(str(error))
+        except Exception as error:  # nobody looks at the future: said here, or nowhere
+            log.exception("saving a %s failed", what)
+            self.problem.emit(f"the {what} was not saved: {type(error).__name__}: {error}; see the log (--debug)")
 
     def close(self) -> None:
         """Wait for pictures that are being written."""

@@ -1,19 +1,20 @@
-"""What the window remembers between runs: one versioned JSON file that never stands in the way of starting."""
+"""Remember the window's settings between runs, in one versioned JSON file that never stands in the way of starting."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from segnet_live.config import BACKENDS, LAYERS, VIEWS
-from segnet_live.errors import UsageError
+from segnet_live.config import Backend, Layer, RunOptions, View, format_size, parse_size
+from segnet_live.engine.governor import Target
+from segnet_live.errors import OutputError, UsageError
+from segnet_live.files import write_atomically
+from segnet_live.frame import Size
 from segnet_live.ui.naming import check_pattern
-from segnet_live.ui.parsing import parse_size, parse_target
+from segnet_live.ui.parsing import format_target, parse_target
 
 VERSION = 1
 RECENT_KEPT = 10
@@ -21,10 +22,25 @@ RECENT_KEPT = 10
 
 @dataclass(slots=True)
 class Settings:
-    """Everything remembered; each field's default is the first start's."""
+    """Everything remembered; each field's default is the first start's.
 
-    view: str = "overlay"
-    wiped: tuple[str, ...] = ("original", "overlay")
+    Only what the user chooses in the window is written here; the command line holds for its own run.
+
+    Attributes:
+        wiped: the layers left and right of the wiper and side by side.
+        folded: titles of the panel's folded sections.
+        model: "" for the default.
+        size: (height, width) of the network's input; None follows the source.
+        target: what the governor holds; None for no governor.
+        recent: "kind:value" of the sources opened lately, newest first.
+        camera_size: (height, width) to ask a camera for; None for its own choice.
+        folder: where recordings and snapshots go; "" for the system's folder of videos.
+        pattern: of file names, see `naming.check_pattern`.
+        geometry: the window's place and size as Qt saves them, in base64.
+    """
+
+    view: View = "overlay"
+    wiped: tuple[Layer, Layer] = ("original", "overlay")
     opacity: float = 0.5
     colour_blind: bool = False
     hud: bool = True
@@ -32,12 +48,12 @@ class Settings:
     folded: tuple[str, ...] = ()
     loop: bool = False
     model: str = ""
-    backend: str = "auto"
-    size: str = ""
+    backend: Backend = "auto"
+    size: Size | None = None
     smooth: bool = True
-    target: str = ""
+    target: Target | None = None
     recent: tuple[str, ...] = ()
-    camera_size: str = ""
+    camera_size: Size | None = None
     folder: str = ""
     pattern: str = "{source}_{date}_{time}"
     record_labels: bool = False
@@ -46,37 +62,54 @@ class Settings:
     version: int = field(default=VERSION)
 
     def remember(self, source: str) -> None:
-        """`source` is the newest of the recent ones."""
+        """Make `source` the newest of the recent ones."""
         self.recent = (source, *(known for known in self.recent if known != source))[:RECENT_KEPT]
 
+    def options(self) -> RunOptions:
+        """Return what the next run does where the command line does not say otherwise."""
+        return RunOptions(
+            model=self.model or None,
+            backend=self.backend,
+            size=self.size,
+            smooth=self.smooth,
+            target_fps=self.target.fps if self.target is not None else None,
+            max_latency_ms=self.target.latency_ms if self.target is not None else None,
+            view=self.view,
+            opacity=self.opacity,
+            burn_hud=self.burn_hud,
+        )
 
-_CHOICES = {"view": VIEWS, "backend": BACKENDS}
 
-_CHECKS: dict[str, Callable[[str], object]] = {
-    "size": parse_size,
-    "camera_size": parse_size,
-    "target": parse_target,
-    "pattern": check_pattern,
-}
+def _from_json(kind: Any, value: Any) -> Any:
+    """Return `value`, as JSON has it, as the type `kind`; sizes and targets stand there as text, "" for None.
+
+    Raises:
+        ValueError, UsageError: it is none of that type.
+    """
+    arguments = get_args(kind)
+    if kind in (Size | None, Target | None) and isinstance(value, str):
+        parse = parse_size if kind == Size | None else parse_target
+        return parse(value) if value else None
+    if get_origin(kind) is Literal and isinstance(value, str) and value in arguments:
+        return value
+    if get_origin(kind) is tuple and isinstance(value, list):
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_from_json(item_kind, item) for item_kind, item in zip(kinds, value, strict=True))
+    if kind is float and type(value) in (int, float) and 0 <= value <= 1:
+        return float(value)
+    if type(value) is kind:
+        return value
+    raise ValueError(f"{value!r} is not of type {kind}")
 
 
-def _valid(name: str, value: Any, kind: Any) -> bool:
-    if get_args(kind):  # tuple[str, ...]
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    if type(value) is not kind or (name in _CHOICES and value not in _CHOICES[name]):
-        return False
-    try:
-        if value and name in _CHECKS:
-            _CHECKS[name](value)
-    except UsageError:
-        return False
-    return True
+def _to_json(kind: Any, value: Any) -> Any:
+    if kind == Size | None:
+        return format_size(value) if value is not None else ""
+    return format_target(value) if kind == Target | None else value
 
 
 def load_settings(path: Path) -> tuple[Settings, str]:
-    """The settings in `path`, and a line for the user ("" if all is well). Never raises.
+    """Return the settings in `path`, and a line for the user ("" if all is well). Never raises.
 
     A file that cannot be used is moved aside; single values that make no sense take their defaults.
     """
@@ -100,13 +133,14 @@ def load_settings(path: Path) -> tuple[Settings, str]:
     for name, kind in get_type_hints(Settings).items():
         if name not in raw:
             continue
-        if not _valid(name, raw[name], kind):
+        try:
+            value = _from_json(kind, raw[name])
+            if name == "pattern":
+                check_pattern(value)
+        except (ValueError, UsageError):
             odd.append(name)
-            continue
-        value = raw[name]
-        setattr(settings, name, tuple(value) if isinstance(value, list) else kind(value))
-    if len(settings.wiped) != 2 or not set(settings.wiped) <= set(LAYERS):
-        settings.wiped = Settings().wiped
+        else:
+            setattr(settings, name, value)
     return settings, f"settings {', '.join(odd)} made no sense; their defaults are used" if odd else ""
 
 
@@ -121,12 +155,10 @@ def _set_aside(path: Path, why: str) -> str:
 
 
 def save_settings(settings: Settings, path: Path) -> str:
-    """Write the whole file or leave the old one; the line for the user if it could not be written, else ""."""
-    partial = path.with_suffix(".partial.json")
+    """Write the whole file or leave the old one; return a line for the user if it could not be written, else ""."""
+    raw = {name: _to_json(kind, getattr(settings, name)) for name, kind in get_type_hints(Settings).items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(dataclasses.asdict(settings), indent=1), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        return f"settings cannot be saved to {path} ({error.strerror}); make the folder writable"
+        write_atomically(path, json.dumps(raw, indent=1), advice="make the folder writable")
+    except OutputError as error:
+        return f"settings cannot be saved: {error}"
     return ""

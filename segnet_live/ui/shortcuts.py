@@ -1,26 +1,43 @@
-"""Everything the keyboard can do, in one table: the window makes its shortcuts from it, and Help its text."""
+"""List everything the keyboard can do in one table: the window makes its shortcuts from it, and Help its text."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from PyQt6.QtGui import QAction, QKeySequence
+from PyQt6.QtWidgets import QWidget
 
 from segnet_live.config import VIEWS
 from segnet_live.ui.command import Command
+from segnet_live.ui.controls import Controls
+from segnet_live.ui.saving import Saver
+from segnet_live.ui.sources import Sources
+from segnet_live.ui.widgets.side_panel import SidePanel
 from segnet_live.ui.widgets.view_section import VIEW_NAMES
-
-if TYPE_CHECKING:
-    from segnet_live.ui.window import MainWindow
-
 
 CLASS_KEYS = "1234567890-"
 
 
-def commands(window: MainWindow) -> list[Command]:
-    """All commands, in the order Help shows them."""
-    controls, sources, panel = window.controls, window.sources, window.panel_widgets
+@dataclass(frozen=True, slots=True)
+class WindowActions:
+    """What keys make the window itself do."""
+
+    show_sources: Callable[[], object]
+    toggle_loop: Callable[[], object]
+    toggle_hud: Callable[[], object]
+    toggle_panel: Callable[[], object]
+    toggle_full_screen: Callable[[], object]
+    leave: Callable[[], object]
+    show_help: Callable[[], object]
+    close: Callable[[], object]
+
+
+def commands(
+    controls: Controls, saver: Saver, sources: Sources, panel: SidePanel, window: WindowActions
+) -> list[Command]:
+    """Return all commands, in the order in which Help shows them."""
     views = [
         Command("View", VIEW_NAMES[view], (str(i),), partial(controls.set_view, view))
         for i, view in enumerate(VIEWS, start=1)
@@ -30,7 +47,7 @@ def commands(window: MainWindow) -> list[Command]:
             "Classes",
             "Mute class 1 to 11" if not i else "",
             (f"Alt+{key}",),
-            partial(window.touch_class, i, solo=False),
+            partial(panel.legend.touch, i, solo=False),
         )
         for i, key in enumerate(CLASS_KEYS)
     ]
@@ -39,7 +56,7 @@ def commands(window: MainWindow) -> list[Command]:
             "Classes",
             "Show class 1 to 11 alone" if not i else "",
             (f"Ctrl+Alt+{key}",),
-            partial(window.touch_class, i, solo=True),
+            partial(panel.legend.touch, i, solo=True),
         )
         for i, key in enumerate(CLASS_KEYS)
     ]
@@ -47,7 +64,7 @@ def commands(window: MainWindow) -> list[Command]:
         Command("Source", "Open video", ("Ctrl+O",), sources.ask_video),
         Command("Source", "Open image folder", ("Ctrl+Shift+O",), sources.ask_images),
         Command("Source", "Open network stream", ("Ctrl+U",), sources.ask_url),
-        Command("Source", "Cameras and recent sources", ("Ctrl+K",), window.header.open.showMenu),
+        Command("Source", "Cameras and recent sources", ("Ctrl+K",), window.show_sources),
         Command("Source", "Play the demo drive", ("Ctrl+D",), sources.open_demo),
         Command("Playback", "Play or pause", ("Space", "K"), controls.play_pause),
         Command("Playback", "One frame on", (".",), controls.step, repeats=True),
@@ -58,7 +75,7 @@ def commands(window: MainWindow) -> list[Command]:
         Command("Playback", "Slower", ("[",), partial(controls.change_speed, -1)),
         Command("Playback", "Faster", ("]",), partial(controls.change_speed, 1)),
         Command("Playback", "Normal speed", ("Backspace",), partial(controls.set_speed, 1.0)),
-        Command("Playback", "Loop", ("L",), window.transport.loop.toggle),
+        Command("Playback", "Loop", ("L",), window.toggle_loop),
         *views,
         Command("View", "Next pair for wiper and side by side", ("W",), controls.next_wiped),
         Command("View", "Wiper left", ("Shift+Left",), partial(controls.move_wiper, -0.02), repeats=True),
@@ -72,27 +89,27 @@ def commands(window: MainWindow) -> list[Command]:
         Command("View", "Leave full screen, dismiss messages", ("Esc",), window.leave),
         *mutes,
         *solos,
-        Command("Classes", "Go to the legend (arrows, Space mutes, Enter solos)", ("C",), window.focus_legend),
+        Command("Classes", "Go to the legend (arrows, Space mutes, Enter solos)", ("C",), panel.focus_legend),
         Command("Classes", "Show all classes", ("A",), controls.show_classes),
-        Command("Model", "Choose the model", ("F6",), partial(window.choose, panel.model.model)),
-        Command("Model", "Choose the backend", ("F7",), partial(window.choose, panel.model.backend)),
-        Command("Model", "Choose the input size", ("F8",), partial(window.choose, panel.model.input_size)),
-        Command("Model", "Hold a rate or a latency", ("F9",), partial(window.choose, panel.model.target)),
+        Command("Model", "Choose the model", ("F6",), partial(panel.choose, panel.model.model)),
+        Command("Model", "Choose the backend", ("F7",), partial(panel.choose, panel.model.backend)),
+        Command("Model", "Choose the input size", ("F8",), partial(panel.choose, panel.model.input_size)),
+        Command("Model", "Hold a rate or a latency", ("F9",), partial(panel.choose, panel.model.target)),
         Command("Model", "Steady labels over time", ("T",), panel.model.smooth.toggle),
-        Command("Recording", "Record or stop", ("R",), controls.keeper.record),
-        Command("Recording", "Snapshot (frame, picture, label map)", ("S",), controls.keeper.snapshot),
-        Command("Recording", "Hard frame: draft for training", ("D",), controls.keeper.hard_frame),
+        Command("Recording", "Record or stop", ("R",), saver.record),
+        Command("Recording", "Snapshot (frame, picture, label map)", ("S",), saver.snapshot),
+        Command("Recording", "Hard frame: draft for training", ("D",), saver.hard_frame),
         Command("Recording", "Also label maps", ("Shift+L",), panel.recording.labels.toggle),
         Command("Recording", "Burn in the HUD", ("Shift+H",), panel.recording.burn.toggle),
-        Command("Recording", "File names", ("Ctrl+N",), partial(window.edit, panel.recording.pattern)),
+        Command("Recording", "File names", ("Ctrl+N",), partial(panel.edit, panel.recording.pattern)),
         Command("Recording", "Folder", ("Ctrl+F",), panel.recording.choose_folder),
         Command("Window", "This help", ("F1", "?"), window.show_help),
         Command("Window", "Quit", ("Ctrl+Q",), window.close),
     ]  # fmt: skip
 
 
-def install(window: MainWindow, table: list[Command]) -> None:
-    """Every command of `table` answers to its keys anywhere in `window`."""
+def install(window: QWidget, table: list[Command]) -> None:
+    """Make every command of `table` answer to its keys anywhere in `window`."""
     for command in table:
         action = QAction(command.text, window)
         action.setShortcuts([QKeySequence(key) for key in command.keys])

@@ -120,8 +120,7 @@ class Sources(QObject):
             self._add(menu, title, partial(self._controls.open, spec))
 
     def open_camera(self, spec: SourceSpec) -> None:
-        size = spec.camera_size
-        self._controls.settings.camera_size = f"{size[0]}x{size[1]}" if size else ""
+        self._controls.settings.camera_size = spec.camera_size
         self._controls.open(spec)
 
     @staticmethod

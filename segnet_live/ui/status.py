@@ -1,28 +1,43 @@
-"""Everything in the window that is text or bars: refreshed four times a second, whatever the video does."""
+"""Refresh everything in the window that is text or bars, four times a second, whatever the video does."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PyQt6.QtCore import QObject, QTimer
 
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.pipeline.live.usage import UsageMeter
+from segnet_live.ui.controls import Controls
 from segnet_live.ui.hud import draw_plate, hud_lines, plate_pixels
-
-if TYPE_CHECKING:
-    from segnet_live.ui.window import MainWindow
+from segnet_live.ui.saving import Saver
+from segnet_live.ui.widgets.legend import Legend
+from segnet_live.ui.widgets.seek_bar import SeekBar
+from segnet_live.ui.widgets.video_view import VideoView
 
 REFRESH_MS = 250
 
 
-class Readouts(QObject):
-    """Figures from the session into HUD, legend, seek strip, transport and record buttons."""
+class StatusUpdater(QObject):
+    """Bring figures from the session to the HUD, the legend and the seek bar. Lives in the window's thread.
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
+    Args:
+        others: called at every refresh.
+    """
+
+    def __init__(
+        self,
+        controls: Controls,
+        saver: Saver,
+        view: VideoView,
+        legend: Legend,
+        seek_bar: SeekBar,
+        others: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        super().__init__(view)
+        self._controls, self._saver, self._others = controls, saver, others
+        self._view, self._legend, self._seek_bar = view, legend, seek_bar
         self._usage = UsageMeter()
         self._strip_painted: object = None
         self._timer = QTimer(self)
@@ -30,38 +45,36 @@ class Readouts(QObject):
         self._timer.start(REFRESH_MS)
 
     def refresh(self) -> None:
-        window, shown = self._window, self._window.view.shown
-        window.show_notice()
-        window.transport.show_time()
-        for button in (window.transport.record, window.panel_widgets.recording.button):
-            button.refresh()
+        """Show the newest figures now."""
+        for other in self._others:
+            other()
+        shown = self._view.shown
         if shown is not None:
             shares = shown.result.class_shares
-            window.panel_widgets.legend.show_shares(shares if shown.result.is_segmented else np.zeros_like(shares))
+            self._legend.show_shares(shares if shown.result.is_segmented else np.zeros_like(shares))
         self._refresh_strip()
         self.refresh_hud()
 
     def _refresh_strip(self) -> None:
-        controls = self._window.controls
-        strip, classes = controls.session.timeline, controls.classes
+        strip, classes = self._controls.session.timeline, self._controls.classes
         state = (strip, strip.revision if strip is not None else 0, classes)
         if state != self._strip_painted:
             self._strip_painted = state
-            self._window.transport.seek_bar.show_strip(strip.means() if strip is not None else None, classes)
+            self._seek_bar.show_strip(strip.means() if strip is not None else None, classes)
 
     def refresh_hud(self) -> None:
-        controls, view = self._window.controls, self._window.view
-        recording = controls.session.recording
-        burn = recording is not None and controls.settings.burn_hud
+        """Draw the HUD over the picture, and into the recording, as far as the user wants them there."""
+        controls, view, recording = self._controls, self._view, self._saver.recording
+        burn = recording is not None and self._saver.burn_hud
         if recording is not None and not burn:
             recording.set_plate(None)
         if not controls.settings.hud:
             view.show_plate(None)
         if not (controls.settings.hud or burn):
             return
-        snapshot, phase = controls.session.metrics.snapshot(), controls.phase
+        session, phase = controls.session, controls.phase
+        snapshot = session.metrics.snapshot()
         state = phase.value if phase not in (None, Phase.PLAYING) else ""
-        session = controls.session
         lines = hud_lines(snapshot, session.engine_info, self._usage.latest, state, session.governor_status)
         if controls.settings.hud:
             view.show_plate(draw_plate(lines, snapshot.history, view.devicePixelRatioF()))
@@ -70,5 +83,6 @@ class Readouts(QObject):
             recording.set_plate(plate_pixels(lines, snapshot.history, rows))
 
     def close(self) -> None:
+        """Refresh nothing any more."""
         self._timer.stop()
         self._usage.close()

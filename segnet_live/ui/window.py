@@ -1,49 +1,36 @@
-"""The main window: puts the parts together and passes the user's wishes on."""
+"""The main window: put the parts together, show which state they are in, pass events on."""
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 
-from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QByteArray, QSize, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
-from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.help import HelpDialog
-from segnet_live.ui.shortcuts import commands, install
+from segnet_live.ui.saving import Saver
+from segnet_live.ui.shortcuts import WindowActions, commands, install
 from segnet_live.ui.sources import Sources
-from segnet_live.ui.status import Readouts
+from segnet_live.ui.status import StatusUpdater
 from segnet_live.ui.theme import icon
+from segnet_live.ui.wheel import WheelGuard
 from segnet_live.ui.widgets.banner import Banner
 from segnet_live.ui.widgets.header import Header
-from segnet_live.ui.widgets.legend import Legend
-from segnet_live.ui.widgets.model_section import ModelSection
-from segnet_live.ui.widgets.panel import Panel, Section
-from segnet_live.ui.widgets.recording_section import RecordingSection
+from segnet_live.ui.widgets.side_panel import SidePanel
 from segnet_live.ui.widgets.start_page import StartPage
 from segnet_live.ui.widgets.transport import Transport
 from segnet_live.ui.widgets.video_view import VideoView
-from segnet_live.ui.widgets.view_section import ViewSection
 
 DEFAULT_SIZE = QSize(1280, 760)
 ROOM_FOR_PANEL_PX = 860
 SILENT_AFTER_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class PanelWidgets:
-    """What the panel's sections hold."""
-
-    model: ModelSection
-    view: ViewSection
-    legend: Legend
-    recording: RecordingSection
-
-
 class MainWindow(QMainWindow):
-    """Video in the middle, panel at the right, transport below. Owns the controls, and with them the session.
+    """Video in the middle, panel at the right, transport below. Closing it closes saver, controls and session.
 
     Signals:
         closing: the user wants to close; what is being written has been finalised.
@@ -51,9 +38,9 @@ class MainWindow(QMainWindow):
 
     closing = pyqtSignal()
 
-    def __init__(self, controls: Controls) -> None:
+    def __init__(self, controls: Controls, saver: Saver) -> None:
         super().__init__()
-        self.controls = controls
+        self.controls, self.saver = controls, saver
         self.setWindowTitle("segnet-live")
         self.setWindowIcon(icon("app"))
         self.setAcceptDrops(True)
@@ -66,34 +53,26 @@ class MainWindow(QMainWindow):
         self.header = Header(controls)
         self.view = VideoView(controls.session)
         self.start_page = StartPage(self.sources, controls)
-        self.transport = Transport(controls)
-        self.panel_widgets = PanelWidgets(
-            ModelSection(controls), ViewSection(controls), Legend(), RecordingSection(controls)
-        )
-        self.panel = self._make_panel()
+        self.transport = Transport(controls, saver)
+        self.panel = SidePanel(controls, saver)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.start_page)
         self._stack.addWidget(self.view)
         self._lay_out()
         self.banner = Banner(self._stack)
+        self.status = StatusUpdater(
+            controls,
+            saver,
+            self.view,
+            self.panel.legend,
+            self.transport.seek_bar,
+            (self.show_notice, self.transport.show_time, self.transport.record.refresh, self.panel.recording.refresh),
+        )
         self._connect()
-        self.commands = commands(self)
+        self.commands = commands(controls, saver, self.sources, self.panel, self._actions())
         install(self, self.commands)
         self._restore()
-        self.readouts = Readouts(self)
-
-    def _make_panel(self) -> Panel:
-        widgets = self.panel_widgets
-        sections = [
-            Section("View", widgets.view),
-            Section("Classes", widgets.legend),
-            Section("Model", widgets.model),
-            Section("Recording", widgets.recording),
-        ]
-        for section in sections:
-            section.fold(section.title in self.controls.settings.folded)
-            section.folded.connect(self._remember_folds)
-        return Panel(*sections)
+        self._wheel_guard = WheelGuard(self)
 
     def _lay_out(self) -> None:
         body = QWidget()
@@ -110,7 +89,7 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(body)
 
     def _connect(self) -> None:
-        controls, header, legend = self.controls, self.header, self.panel_widgets.legend
+        controls, saver, header, legend = self.controls, self.saver, self.header, self.panel.legend
         header.menu.aboutToShow.connect(lambda: self.sources.fill(header.menu))
         header.hud.clicked.connect(self.toggle_hud)
         header.panel.clicked.connect(self.toggle_panel)
@@ -121,11 +100,25 @@ class MainWindow(QMainWindow):
         self.view.clicked_twice.connect(self.toggle_full_screen)
         legend.muted.connect(controls.mute)
         legend.soloed.connect(controls.solo)
-        controls.problem.connect(self.banner.problem)
-        controls.told.connect(self.banner.note)
+        self.panel.needed.connect(self._reveal_panel)
+        for teller in (controls, saver):
+            teller.problem.connect(self.banner.problem)
+        saver.info.connect(self.banner.note)
         controls.source_changed.connect(self._show_source)
-        controls.look_changed.connect(self._show_classes)
+        controls.view_changed.connect(self._show_classes)
         controls.engine_changed.connect(self._show_classes)
+
+    def _actions(self) -> WindowActions:
+        return WindowActions(
+            show_sources=self.header.open.showMenu,
+            toggle_loop=self.transport.loop.toggle,
+            toggle_hud=self.toggle_hud,
+            toggle_panel=self.toggle_panel,
+            toggle_full_screen=self.toggle_full_screen,
+            leave=self.leave,
+            show_help=self.show_help,
+            close=self.close,
+        )
 
     def _restore(self) -> None:
         settings = self.controls.settings
@@ -169,15 +162,15 @@ class MainWindow(QMainWindow):
         self.view.show_notice(text)
 
     def _show_classes(self) -> None:
-        self.panel_widgets.legend.show_classes(self.controls.classes, self.controls.look.hidden)
+        self.panel.legend.show_classes(self.controls.classes, self.controls.view_settings.hidden)
 
-    # Wishes that concern the window itself
+    # What the window itself can do
 
     def toggle_hud(self) -> None:
         settings = self.controls.settings
         settings.hud = not settings.hud
         self.header.hud.setChecked(settings.hud)
-        self.readouts.refresh_hud()
+        self.status.refresh_hud()
 
     def toggle_panel(self) -> None:
         settings = self.controls.settings
@@ -186,14 +179,11 @@ class MainWindow(QMainWindow):
         self._show_panel()
 
     def _show_panel(self) -> None:
-        """The panel as wished; a narrow window shows it only when asked for there."""
+        """Show the panel if the settings say so; a narrow window shows it only when asked for there."""
         room = self.width() >= ROOM_FOR_PANEL_PX or self._narrow_panel
         visible = self.controls.settings.panel and room and not self.isFullScreen()
         self.panel.setVisible(visible)
         self.header.panel.setChecked(visible)
-
-    def _remember_folds(self) -> None:
-        self.controls.settings.folded = tuple(s.title for s in self.panel.sections if s.body.isHidden())
 
     def toggle_full_screen(self) -> None:
         full = not self.isFullScreen()
@@ -210,7 +200,7 @@ class MainWindow(QMainWindow):
         self._show_panel()
 
     def leave(self) -> None:
-        """Escape: out of full screen, else messages away, else the focus back to the window."""
+        """Leave full screen, else dismiss messages, else give the focus back to the window."""
         if self.isFullScreen():
             self.toggle_full_screen()
         elif self.banner.text:
@@ -218,32 +208,9 @@ class MainWindow(QMainWindow):
         else:
             self.setFocus()
 
-    def touch_class(self, place: int, *, solo: bool) -> None:
-        """Mute or solo the class at `place` in the legend."""
-        if place < len(self.panel_widgets.legend.rows):
-            (self.controls.solo if solo else self.controls.mute)(place)
-
-    def _open_section(self, widget: QWidget) -> None:
+    def _reveal_panel(self) -> None:
         if self.panel.isHidden() and not self.isFullScreen():
             self.toggle_panel()
-        next(section for section in self.panel.sections if section.body is widget).fold(False)
-        self.panel.ensureWidgetVisible(widget)
-
-    def focus_legend(self) -> None:
-        self._open_section(self.panel_widgets.legend)
-        if self.panel_widgets.legend.rows:
-            self.panel_widgets.legend.rows[0].setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-    def choose(self, box: QComboBox) -> None:
-        """Open a list of the Model section."""
-        self._open_section(self.panel_widgets.model)
-        box.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        box.showPopup()
-
-    def edit(self, line: QLineEdit) -> None:
-        self._open_section(self.panel_widgets.recording)
-        line.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        line.selectAll()
 
     def show_help(self) -> None:
         help_ = HelpDialog(self, self.commands)
@@ -271,10 +238,11 @@ class MainWindow(QMainWindow):
         if self._closed:
             return
         self._closed = True
-        self.readouts.close()
+        self.status.close()
         if not self.isFullScreen():
             self.controls.settings.geometry = base64.b64encode(self.saveGeometry().data()).decode()
         self.view.stop()
         self.hide()  # at once, while the recording is being finished
+        self.saver.close()
         self.controls.close()
         self.closing.emit()

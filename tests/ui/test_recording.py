@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -17,12 +19,14 @@ from segnet_live.classes import CAMVID
 from segnet_live.config import RunConfig
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.live.capture import Phase
+from segnet_live.pipeline.record import snapshots
 from segnet_live.ui.app import App
 from segnet_live.ui.naming import check_pattern, file_stem
 from segnet_live.ui.settings import Settings
+from segnet_live.video.recorder import Recorder
 from tests.support.clips import Clip, grey_clip, make, pitches
 from tests.support.engines import ROAD, SKY, Engines
-from tests.support.window import WAIT_MS, wait_for_labels, wait_for_phase
+from tests.support.window import wait_for_end, wait_for_labels, wait_for_phase, wait_until
 
 Start = Callable[..., App]
 
@@ -58,16 +62,16 @@ def test_a_recording_holds_what_was_shown_without_pauses_and_seeks(
     qtbot.keyClick(window, Qt.Key.Key_R)
     recording = window.controls.session.recording
     assert recording is not None
-    qtbot.waitUntil(lambda: recording.elapsed_s > 0.4, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: recording.elapsed_s > 0.4)
     window.controls.play_pause()
     wait_for_phase(qtbot, window, Phase.PAUSED)
     qtbot.wait(300)
     window.controls.seek(0.0)
     window.controls.play_pause()
-    qtbot.waitUntil(lambda: recording.elapsed_s > 0.9, timeout=WAIT_MS)
-    qtbot.waitUntil(lambda: "MB" in window.transport.record.text())
+    wait_until(qtbot, lambda: recording.elapsed_s > 0.9)
+    wait_until(qtbot, lambda: "MB" in window.transport.record.text())
     qtbot.keyClick(window, Qt.Key.Key_R)
-    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: "Recorded" in window.banner.text)
     (path,) = finished(window, kept)
     times, pictures = frames_of(path)
     steps = np.diff(times)
@@ -81,15 +85,15 @@ def test_a_recording_has_the_sound_of_what_was_shown(qtbot: QtBot, start: Start,
     source = make(tmp_path, Clip(frames=100, audio="aac", audio_hz=(400, 700, 1000, 1300), options={"g": "10"}))
     window = start(Path(source), settings=Settings(folder=str(kept), smooth=False)).window
     wait_for_labels(qtbot, window)
-    window.controls.keeper.record()
+    window.saver.record()
     recording = window.controls.session.recording
     assert recording is not None
-    qtbot.waitUntil(lambda: recording.elapsed_s > 0.3, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: recording.elapsed_s > 0.3)
     window.controls.seek(2.0)
     cut_s = recording.elapsed_s
-    qtbot.waitUntil(lambda: recording.elapsed_s > cut_s + 0.8, timeout=WAIT_MS)
-    window.controls.keeper.record()
-    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: recording.elapsed_s > cut_s + 0.8)
+    window.saver.record()
+    wait_until(qtbot, lambda: "Recorded" in window.banner.text)
     (path,) = finished(window, kept)
     with av.open(str(path)) as video:
         sound, picture = video.streams.audio[0], video.streams.video[0]
@@ -102,10 +106,10 @@ def test_a_recording_has_the_sound_of_what_was_shown(qtbot: QtBot, start: Start,
 def test_closing_the_window_finishes_the_recording(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
     window = start(clip, settings=Settings(folder=str(kept), loop=True, smooth=False)).window
     wait_for_labels(qtbot, window)
-    window.controls.keeper.record()
+    window.saver.record()
     recording = window.controls.session.recording
     assert recording is not None
-    qtbot.waitUntil(lambda: recording.elapsed_s > 0.3, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: recording.elapsed_s > 0.3)
     window.close()
     (path,) = finished(window, kept)
     assert len(frames_of(path)[0]) > 3
@@ -118,13 +122,13 @@ def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, cli
     )
     window = start(grey_clip(kept.parent / "wide.mp4", size=(480, 640)), settings=settings).window
     wait_for_labels(qtbot, window)
-    window.controls.keeper.record()
+    window.saver.record()
     recording = window.controls.session.recording
     assert recording is not None
-    qtbot.waitUntil(lambda: recording.has_plate and recording.elapsed_s > 1.0, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: recording.has_plate and recording.elapsed_s > 1.0)
     qtbot.wait(500)
-    window.controls.keeper.record()
-    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    window.saver.record()
+    wait_until(qtbot, lambda: "Recorded" in window.banner.text)
     (path,) = finished(window, kept)
     pictures = frames_of(path)[1]
     maps = sorted(path.with_name(f"{path.stem}_labels").glob("*.png"))
@@ -138,15 +142,15 @@ def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, cli
 def test_another_size_goes_on_in_a_numbered_file(qtbot: QtBot, start: Start, tmp_path: Path, kept: Path) -> None:
     window = start(grey_clip(tmp_path / "a.mp4"), settings=Settings(folder=str(kept), smooth=False)).window
     wait_for_labels(qtbot, window)
-    window.controls.keeper.record()
+    window.saver.record()
     recording = window.controls.session.recording
     assert recording is not None
-    wait_for_phase(qtbot, window, Phase.ENDED)
+    wait_for_end(qtbot, window)
     window.sources.open_place(str(grey_clip(tmp_path / "b.mp4", size=(96, 64))))
-    wait_for_phase(qtbot, window, Phase.ENDED)
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.rgb.shape[0] == 96)
-    window.controls.keeper.record()
-    qtbot.waitUntil(lambda: "Recorded" in window.banner.text, timeout=WAIT_MS)
+    wait_for_end(qtbot, window)
+    wait_until(qtbot, lambda: window.view.shown is not None and window.view.shown.rgb.shape[0] == 96)
+    window.saver.record()
+    wait_until(qtbot, lambda: "Recorded" in window.banner.text)
     first, second = finished(window, kept)
     assert second.stem == f"{first.stem}-2" or first.stem == f"{second.stem}-2"
     assert {frames_of(path)[1][0].shape for path in (first, second)} == {(64, 96, 3), (96, 64, 3)}
@@ -157,8 +161,8 @@ def test_record_on_the_command_line_begins_with_the_first_labelled_frame(
 ) -> None:
     path = tmp_path / "out.mp4"
     window = start(clip, config=RunConfig(record=path), settings=Settings(opacity=1.0, smooth=False)).window
-    wait_for_phase(qtbot, window, Phase.ENDED)
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.result.frame.index == 19)
+    wait_for_end(qtbot, window)
+    wait_until(qtbot, lambda: window.view.shown is not None and window.view.shown.result.frame.index == 19)
     window.close()
     times, pictures = frames_of(path)
     assert times[0] == 0
@@ -172,8 +176,8 @@ def test_an_unwritable_folder_is_told_and_playback_goes_on(
     (tmp_path / "file").write_text("")
     window = start(clip, settings=Settings(folder=str(tmp_path / "file"), loop=True, smooth=False)).window
     wait_for_labels(qtbot, window)
-    window.controls.keeper.record()
-    qtbot.waitUntil(lambda: "cannot be made" in window.banner.text, timeout=WAIT_MS)
+    window.saver.record()
+    wait_until(qtbot, lambda: "cannot be made" in window.banner.text)
     assert window.controls.session.recording is None
     assert window.controls.phase is Phase.PLAYING
 
@@ -181,10 +185,10 @@ def test_an_unwritable_folder_is_told_and_playback_goes_on(
 def test_a_snapshot_keeps_frame_picture_and_label_map(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
     settings = Settings(folder=str(kept), view="labels", smooth=False)
     window = start(clip, settings=settings).window
-    wait_for_phase(qtbot, window, Phase.ENDED)
-    qtbot.waitUntil(lambda: window.view.shown is not None and window.view.shown.result.frame.index == 19)
+    wait_for_end(qtbot, window)
+    wait_until(qtbot, lambda: window.view.shown is not None and window.view.shown.result.frame.index == 19)
     qtbot.keyClick(window, Qt.Key.Key_S)
-    qtbot.waitUntil(lambda: "Saved" in window.banner.text, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: "Saved" in window.banner.text)
     frame, labels, shown = sorted(kept.glob("*.png"))
     assert (frame.stem[-5:], labels.stem[-6:], shown.stem[-5:]) == ("frame", "labels", "shown")
     assert abs(int(read_png(frame)[0, 0, 0]) - 200) < 6
@@ -197,14 +201,89 @@ def test_a_hard_frame_lies_in_camvids_layout_marked_as_a_draft(
     qtbot: QtBot, start: Start, clip: Path, kept: Path
 ) -> None:
     window = start(clip, settings=Settings(folder=str(kept), smooth=False)).window
-    wait_for_phase(qtbot, window, Phase.ENDED)
+    wait_for_end(qtbot, window)
     qtbot.keyClick(window, Qt.Key.Key_D)
-    qtbot.waitUntil(lambda: "draft" in window.banner.text, timeout=WAIT_MS)
+    wait_until(qtbot, lambda: "draft" in window.banner.text)
     (image,) = (kept / "hard-frames" / "train").glob("*.png")
     labels = read_png(kept / "hard-frames" / "trainannot" / image.name)
     assert labels.shape == read_png(image).shape[:2]
     assert set(np.unique(labels)) == {SKY, ROAD}
     assert "own guess" in (kept / "hard-frames" / "README.txt").read_text(encoding="utf-8")
+
+
+def test_a_corrected_annotation_is_never_replaced(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
+    window = start(clip, settings=Settings(folder=str(kept), smooth=False)).window
+    wait_for_end(qtbot, window)
+    qtbot.keyClick(window, Qt.Key.Key_D)
+    wait_until(qtbot, lambda: "draft" in window.banner.text)
+    (annotation,) = (kept / "hard-frames" / "trainannot").glob("*.png")
+    annotation.write_bytes(b"corrected by hand")
+    qtbot.keyClick(window, Qt.Key.Key_D)
+    wait_until(qtbot, lambda: "may have been corrected" in window.banner.text)
+    assert annotation.read_bytes() == b"corrected by hand"
+    assert len((kept / "hard-frames" / "drafts.txt").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_second_snapshot_stands_beside_the_first(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
+    window = start(clip, settings=Settings(folder=str(kept), pattern="{source}", smooth=False)).window
+    wait_for_end(qtbot, window)
+    for count in (3, 6):
+        qtbot.keyClick(window, Qt.Key.Key_S)
+        wait_until(qtbot, lambda count=count: len(list(kept.glob("*.png"))) == count)  # type: ignore[misc]
+    assert sum("-2-" in path.name for path in kept.glob("*.png")) == 3
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_S, Qt.Key.Key_D])
+def test_pictures_into_a_folder_under_a_file_are_refused_in_words(
+    qtbot: QtBot, start: Start, clip: Path, tmp_path: Path, key: Qt.Key
+) -> None:
+    (tmp_path / "file").write_text("")
+    window = start(clip, settings=Settings(folder=str(tmp_path / "file" / "below"), smooth=False)).window
+    wait_for_end(qtbot, window)
+    qtbot.keyClick(window, key)
+    wait_until(qtbot, lambda: "choose another folder in Recording" in window.banner.text)
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_S, Qt.Key.Key_D])
+def test_a_fault_of_ours_while_saving_is_told(
+    qtbot: QtBot, start: Start, clip: Path, monkeypatch: pytest.MonkeyPatch, key: Qt.Key
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(snapshots, "write_png", fail)
+    window = start(clip).window
+    wait_for_end(qtbot, window)
+    qtbot.keyClick(window, key)
+    wait_until(qtbot, lambda: "was not saved: ZeroDivisionError" in window.banner.text)
+
+
+def test_after_stop_the_button_says_finishing_until_the_file_is_complete(
+    qtbot: QtBot, start: Start, clip: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_finish, close = threading.Event(), Recorder.close
+
+    def slowly(recorder: Recorder, **options: Any) -> None:
+        may_finish.wait(60)
+        close(recorder, **options)
+
+    monkeypatch.setattr(Recorder, "close", slowly)
+    window = start(clip, settings=Settings(folder=str(kept), loop=True, smooth=False)).window
+    wait_for_labels(qtbot, window)
+    buttons = (window.transport.record, window.panel.recording.button)
+    qtbot.keyClick(window, Qt.Key.Key_R)
+    recording = window.saver.recording
+    assert recording is not None
+    wait_until(qtbot, lambda: recording.elapsed_s > 0.2)
+    qtbot.keyClick(window, Qt.Key.Key_R)
+    assert all(button.text() == "Finishing ..." and not button.isEnabled() for button in buttons)
+    window.status.refresh()
+    qtbot.keyClick(window, Qt.Key.Key_R)
+    assert window.saver.recording is recording
+    assert all(button.text() == "Finishing ..." for button in buttons)
+    may_finish.set()
+    wait_until(qtbot, lambda: "Recorded" in window.banner.text)
+    assert all(button.text() == "Record" and button.isEnabled() for button in buttons)
 
 
 def test_pictures_before_there_is_one_are_refused_in_words(qtbot: QtBot, start: Start, engines: Engines) -> None:

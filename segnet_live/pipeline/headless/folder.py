@@ -109,7 +109,7 @@ def run_folder(config: RunConfig) -> int:
     todo, done_before = plan(config)
     if done_before:
         say(f"{done_before} finished before and skipped; --overwrite does them again")
-    groups = core_groups(len(todo), config.backend)
+    groups = core_groups(len(todo), config.options().backend)
     began_s = time.monotonic()
     failed = 0
     waiting, frames, finished = list(todo), 0, 0

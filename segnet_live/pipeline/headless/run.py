@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
-from segnet_live.config import RunConfig
+from segnet_live.config import RunConfig, RunOptions
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
@@ -81,20 +81,21 @@ def prepare(
     if config.source is None:
         raise UsageError("a headless run needs an input: add --video, --camera, --images or --synthetic")
     check_outputs(config)
-    card = find_card(config.model or DEFAULT_MODEL)
+    options = config.options()
+    card = find_card(options.model or DEFAULT_MODEL)
     shown = range(len(card.classes)) if config.classes is None else card.classes.ids(config.classes)
-    settings = ViewSettings(config.view, config.opacity, hidden=frozenset(range(len(card.classes))) - set(shown))
+    settings = ViewSettings(options.view, options.opacity, hidden=frozenset(range(len(card.classes))) - set(shown))
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)
         say(f"input: {_describe_source(source.info)}")
-        engine, governor = _open_engine(config, card, source.info)
+        engine, governor = _open_engine(options, card, source.info)
         opened.callback(engine.close)
         say(f"engine: {_describe_engine(engine.info)}")
         metrics = Metrics()
         sinks: list[Sink] = []
         if config.record is not None:
-            hud = HudText(metrics, engine) if config.burn_hud else None
+            hud = HudText(metrics, engine) if options.burn_hud else None
             sinks.append(Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite))
         if config.masks is not None:
             sinks.append(Masks(config.masks))
@@ -108,15 +109,17 @@ def prepare(
     return Job(pipeline, source, engine, tuple(sinks), metrics, governor)
 
 
-def _open_engine(config: RunConfig, card: Card, source: SourceInfo) -> tuple[Engine, GovernedEngine | None]:
-    """The engine as `config` wants it, steadied and governed; the governor again, if there is one, to report to."""
+def _open_engine(options: RunOptions, card: Card, source: SourceInfo) -> tuple[Engine, GovernedEngine | None]:
+    """Return the engine as `options` want it, smoothed and governed, and the governor, if any."""
 
     def open_at(size: Size | None) -> Engine:
-        return open_engine(card, backend=config.backend, size=size, source_size=source.size, precision=config.precision)
+        return open_engine(
+            card, backend=options.backend, size=size, source_size=source.size, precision=options.precision
+        )
 
-    governed = config.target_fps is not None or config.max_latency_ms is not None
-    target = Target(config.target_fps, config.max_latency_ms) if governed else None
-    return assemble(open_at, card, source.size, size=config.size, target=target, smooth=config.smoothing)
+    governed = options.target_fps is not None or options.max_latency_ms is not None
+    target = Target(options.target_fps, options.max_latency_ms) if governed else None
+    return assemble(open_at, card, source.size, size=options.size, target=target, smooth=options.smooth)
 
 
 def run(config: RunConfig) -> int:

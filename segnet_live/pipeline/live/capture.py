@@ -293,7 +293,6 @@ class Capture:
     def _wait_at_first_frame(self) -> None:
         with self._wake:
             self._wake.wait_for(lambda: self._stopped or not self._wait_for_engine or self._seek_to is not None)
-            self._wait_for_engine = False
 
     def _at_end(self, source: VideoSource, clock: PlaybackClock) -> None:
         """After the last frame has had its time: start over, or stay there."""

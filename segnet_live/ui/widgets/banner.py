@@ -5,7 +5,7 @@ from __future__ import annotations
 from PyQt6.QtCore import QEvent, QObject, QTimer
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
-from segnet_live.ui.widgets.transport import icon_button
+from segnet_live.ui.parts import icon_button
 
 NOTE_MS = 6000
 

@@ -7,8 +7,8 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton
 
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
+from segnet_live.ui.parts import icon_button
 from segnet_live.ui.theme import icon
-from segnet_live.ui.widgets.transport import icon_button
 from segnet_live.video.location import display_name
 
 

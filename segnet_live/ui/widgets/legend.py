@@ -122,6 +122,11 @@ class Legend(QWidget):
             row.colour, row.muted = QColor(*colour), row.class_id in hidden
             row.update()
 
+    def touch(self, place: int, *, solo: bool) -> None:
+        """Mute, or solo, the class at `place`, if there is one."""
+        if place < len(self.rows):
+            (self.soloed if solo else self.muted).emit(place)
+
     def show_shares(self, shares: NDArray[np.float32]) -> None:
         """(K,) shares of the picture, 0..1."""
         if len(shares) == len(self.rows):

@@ -1,4 +1,4 @@
-"""The panel's section on the network: model, backend and input size, and what runs."""
+"""The panel's section on the network: model, backend, input size and target, and what runs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from segnet_live.config import BACKENDS
+from segnet_live.config import BACKENDS, format_size, parse_size
 from segnet_live.engine.resize import network_size
+from segnet_live.errors import UsageError
+from segnet_live.frame import Size
 from segnet_live.ui.controls import Controls
-from segnet_live.ui.widgets.panel import quiet_label, select
+from segnet_live.ui.parsing import format_target, parse_target
+from segnet_live.ui.parts import quiet_label, select
 
 TARGETS = ("15 fps", "25 fps", "30 fps", "60 ms", "100 ms")
 AUTO_SIZE = "Fits the video"
 
 
 class ModelSection(QWidget):
-    """Model, backend and input size; what runs, and what is being opened."""
+    """Model, backend, input size and target; what runs, and what is being opened."""
 
     def __init__(self, controls: Controls) -> None:
         super().__init__()
         self._controls = controls
         self.model, self.backend, self.input_size = QComboBox(), QComboBox(), QComboBox()
         for card in controls.cards:
-            self.model.addItem(card.name, card.name)
+            self.model.addItem(card.name, str(card.folder))
         for backend in BACKENDS:
             self.backend.addItem("Best available" if backend == "auto" else backend, backend)
         self.input_size.setEditable(True)
@@ -39,7 +42,7 @@ class ModelSection(QWidget):
         for target in TARGETS:
             self.target.addItem(target, target)
         self.target.setToolTip("Hold a rate or a latency by running the network smaller when it must")
-        self.target.activated.connect(lambda: controls.set_target(self.target.currentData()))
+        self.target.activated.connect(self._use_target)
         self.smooth = QCheckBox("Steady labels over time")
         self.smooth.toggled.connect(controls.set_smooth)
         self.status = quiet_label()
@@ -47,7 +50,7 @@ class ModelSection(QWidget):
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(1, 1)
         for row, (name, box) in enumerate(
-            (("Model", self.model), ("Backend", self.backend), ("Input", self.input_size))
+            (("Model", self.model), ("Backend", self.backend), ("Input", self.input_size), ("Hold", self.target))
         ):
             label = QLabel(name)
             label.setBuddy(box)
@@ -56,26 +59,36 @@ class ModelSection(QWidget):
         grid.addWidget(self.smooth, 4, 0, 1, 2)
         grid.addWidget(self.status, 5, 0, 1, 2)
         self.model.activated.connect(self._use_model)
-        self.backend.activated.connect(lambda: controls.use(backend=self.backend.currentData()))
-        self.input_size.activated.connect(lambda: controls.use(size=self.input_size.currentData() or ""))
+        self.backend.activated.connect(lambda: controls.use_backend(self.backend.currentData()))
+        self.input_size.activated.connect(lambda: self._use_size(self.input_size.currentData() or ""))
         edit = self.input_size.lineEdit()
         assert edit is not None
         edit.returnPressed.connect(self._use_typed_size)
         controls.engine_changed.connect(self.refresh)
         controls.source_changed.connect(self._offer_sizes)
         controls.engine_changed.connect(self._offer_sizes)
-        self._offered: tuple[tuple[int, int], int] | None = None
+        self._offered: tuple[Size, int] | None = None
         self._offer_sizes()
         self.refresh()
 
     def _use_model(self) -> None:
-        name = self.model.currentData()
-        self._controls.use(card=next(card for card in self._controls.cards if card.name == name))
+        self._controls.use_model(self._controls.cards[self.model.currentIndex()])
+
+    def _use_target(self) -> None:
+        text = self.target.currentData()
+        self._controls.set_target(parse_target(text) if text else None)
+
+    def _use_size(self, text: str) -> None:
+        try:
+            self._controls.use_size(parse_size(text) if text else None)
+        except UsageError as error:
+            self._controls.problem.emit(str(error))
+            self.input_size.setEditText(self.input_size.itemText(self.input_size.currentIndex()))
 
     def _use_typed_size(self) -> None:
         text = self.input_size.currentText().strip()
         if self.input_size.findText(text) < 0:
-            self._controls.use(size=text)
+            self._use_size(text)
 
     def _offer_sizes(self) -> None:
         """Sizes of the source's own aspect ratio: half, once, twice the model's pixels; and the paper's."""
@@ -90,12 +103,12 @@ class ModelSection(QWidget):
             self.input_size.addItem(AUTO_SIZE, "")
             sizes = [network_size(shape, round(pixels * f)) for f in (0.5, 1, 2, 4)]
             for height, width in dict.fromkeys([*sizes, (360, 480), (720, 960)]):
-                self.input_size.addItem(f"{height} × {width}", f"{height}x{width}")
+                self.input_size.addItem(f"{height} × {width}", format_size((height, width)))
         self._show_size()
 
     def _show_size(self) -> None:
         size = self._controls.size
-        text = f"{size[0]}x{size[1]}" if size else ""
+        text = format_size(size) if size else ""
         with QSignalBlocker(self.input_size):
             if self.input_size.findData(text) < 0:
                 self.input_size.addItem(text.replace("x", " × "), text)
@@ -103,9 +116,12 @@ class ModelSection(QWidget):
 
     def refresh(self) -> None:
         controls, state = self._controls, self._controls.engine
-        select(self.model, controls.card.name)
+        select(self.model, str(controls.card.folder))
         select(self.backend, controls.backend)
-        select(self.target, controls.settings.target if controls.target is not None else "")
+        target = format_target(controls.target)
+        if self.target.findData(target) < 0:
+            self.target.addItem(target, target)
+        select(self.target, target)
         with QSignalBlocker(self.smooth):
             self.smooth.setChecked(controls.smooth)
         self._show_size()
@@ -116,9 +132,9 @@ class ModelSection(QWidget):
             if info.reason:
                 lines.append(info.reason)
         if state.opening is not None:
-            wish = state.opening
+            choice = state.opening
             lines.append(
-                f"Opening {wish.card.name} on {wish.backend} ..." + ("\nthe old one keeps running" if lines else "")
+                f"Opening {choice.card.name} on {choice.backend} ..." + ("\nthe old one keeps running" if lines else "")
             )
         elif state.running is None:
             lines.append("No engine is running" if controls.source is not None else "The engine opens with a video")

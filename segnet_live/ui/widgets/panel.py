@@ -1,18 +1,9 @@
-"""The right-hand panel: sections that fold, and what several of them use."""
+"""A panel of sections that fold."""
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QSignalBlocker, QSize, Qt, pyqtSignal
-from PyQt6.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QLabel,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from PyQt6.QtCore import QSize, Qt, pyqtSignal
+from PyQt6.QtWidgets import QFrame, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from segnet_live.ui.theme import icon
 
@@ -70,17 +61,3 @@ class Panel(QScrollArea):
         self.setWidgetResizable(True)
         self.setFixedWidth(PANEL_WIDTH_PX)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-
-def quiet_label(text: str = "") -> QLabel:
-    """Small print that wraps."""
-    label = QLabel(text)
-    label.setObjectName("quiet")
-    label.setWordWrap(True)
-    return label
-
-
-def select(box: QComboBox, value: object) -> None:
-    """Show `value` without telling anybody that it changed."""
-    with QSignalBlocker(box):
-        box.setCurrentIndex(box.findData(value))

@@ -8,9 +8,10 @@ from PyQt6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QLineEd
 from segnet_live.errors import UsageError
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.naming import FIELDS, check_pattern
+from segnet_live.ui.parts import quiet_label
+from segnet_live.ui.saving import Saver
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.theme import icon
-from segnet_live.ui.widgets.panel import quiet_label
 from segnet_live.ui.widgets.seek_bar import clock
 
 
@@ -20,26 +21,33 @@ def file_size(count: int) -> str:
 
 
 class RecordButton(QPushButton):
-    """Record or stop; while recording it says for how long, how much, and what was lost."""
+    """Record or stop; while recording it says for how long, how much, and what was lost.
 
-    def __init__(self, controls: Controls) -> None:
+    After a stop it says so, and takes no click, until the file is complete.
+    """
+
+    def __init__(self, saver: Saver) -> None:
         super().__init__()
         self.setObjectName("record")
         self.setCheckable(True)
-        self._controls = controls
-        self._finishing = False
-        self.clicked.connect(lambda: controls.keeper.record())
-        controls.keeper.changed.connect(self.refresh)
+        self._saver = saver
+        self.clicked.connect(lambda: saver.record())
+        saver.changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Called on changes, and four times a second."""
-        recording = self._controls.session.recording
+        recording = self._saver.recording
+        self.setEnabled(not self._saver.is_finishing)
         self.setChecked(recording is not None)
         self.setIcon(icon("stop" if recording is not None else "record"))
         if recording is None:
             self.setText("Record")
             self.setToolTip("Record what is shown (R)")
+            return
+        if self._saver.is_finishing:
+            self.setText("Finishing ...")
+            self.setToolTip("The file is being completed; a long recording takes a while")
             return
         lost = f"  {recording.dropped} dropped" if recording.dropped else ""
         self.setText(f"{clock(recording.elapsed_s)}  {file_size(recording.written_bytes)}{lost}")
@@ -49,14 +57,14 @@ class RecordButton(QPushButton):
 class RecordingSection(QWidget):
     """Options of recordings, snapshots and hard frames."""
 
-    def __init__(self, controls: Controls) -> None:
+    def __init__(self, controls: Controls, saver: Saver) -> None:
         super().__init__()
-        self._controls = controls
+        self._controls, self._saver = controls, saver
         settings = controls.settings
-        self.button = RecordButton(controls)
+        self.button = RecordButton(saver)
         self.labels, self.burn = QCheckBox("Also label maps (PNG)"), QCheckBox("Burn in the HUD")
         self.labels.toggled.connect(lambda on: setattr(settings, "record_labels", on))
-        self.burn.toggled.connect(lambda on: setattr(settings, "burn_hud", on))
+        self.burn.toggled.connect(saver.set_burn_hud)
         self.pattern = QLineEdit(settings.pattern)
         self.pattern.setToolTip("Name of new files; fields: " + " ".join(f"{{{field}}}" for field in FIELDS))
         self.pattern.editingFinished.connect(self._use_pattern)
@@ -77,7 +85,7 @@ class RecordingSection(QWidget):
         row.addStretch(1)
         layout.addLayout(row)
         layout.addWidget(self._where)
-        controls.keeper.changed.connect(self.refresh)
+        saver.changed.connect(self.refresh)
         self.refresh()
 
     def _use_pattern(self) -> None:
@@ -89,17 +97,14 @@ class RecordingSection(QWidget):
             self.pattern.setText(self._controls.settings.pattern or Settings().pattern)
 
     def choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(
-            self, "Folder for recordings and snapshots", str(self._controls.keeper.folder)
-        )
+        folder = QFileDialog.getExistingDirectory(self, "Folder for recordings and snapshots", str(self._saver.folder))
         if folder:
             self._controls.settings.folder = folder
             self.refresh()
 
     def refresh(self) -> None:
-        recording = self._controls.session.recording
         with QSignalBlocker(self.labels), QSignalBlocker(self.burn):
             self.labels.setChecked(self._controls.settings.record_labels)
-            self.burn.setChecked(self._controls.settings.burn_hud)
-        self.labels.setEnabled(recording is None)
-        self._where.setText(f"Into {self._controls.keeper.folder}")
+            self.burn.setChecked(self._saver.burn_hud)
+        self.labels.setEnabled(self._saver.recording is None)
+        self._where.setText(f"Into {self._saver.folder}")

@@ -19,9 +19,9 @@ from PyQt6.QtWidgets import (
 from segnet_live.config import SourceSpec
 from segnet_live.ui.cameras import list_cameras
 from segnet_live.ui.controls import Controls
+from segnet_live.ui.parts import quiet_label
 from segnet_live.ui.sources import Sources
 from segnet_live.ui.theme import icon
-from segnet_live.ui.widgets.panel import quiet_label
 
 
 class StartPage(QWidget):

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 from PyQt6.QtCore import QSignalBlocker, Qt
 from PyQt6.QtGui import QResizeEvent
-from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import SPEEDS, Controls
-from segnet_live.ui.theme import ICON_SIZE, icon, monospace
+from segnet_live.ui.parts import icon_button
+from segnet_live.ui.saving import Saver
+from segnet_live.ui.theme import icon, monospace
 from segnet_live.ui.widgets.recording_section import RecordButton
 from segnet_live.ui.widgets.seek_bar import SeekBar, clock
 
 NARROW_PX = 620
 
 
-def icon_button(name: str, tip: str, *, checkable: bool = False) -> QToolButton:
-    """A flat button with an icon of `assets/icons`; Tab reaches it, a click leaves the focus where it was."""
-    button = QToolButton()
-    button.setObjectName("bare")
-    button.setIcon(icon(name))
-    button.setIconSize(ICON_SIZE)
-    button.setToolTip(tip)
-    button.setAccessibleName(tip)
-    button.setCheckable(checkable)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    return button
-
-
 class Transport(QWidget):
     """Follows the controls' state; what cannot be done with this source is greyed out."""
 
-    def __init__(self, controls: Controls) -> None:
+    def __init__(self, controls: Controls, saver: Saver) -> None:
         super().__init__()
         self.setObjectName("transport")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -44,7 +33,7 @@ class Transport(QWidget):
         self.loop = icon_button("loop", "Start over at the end (L)", checkable=True)
         self.snapshot = icon_button("camera", "Snapshot: frame, picture and label map as PNG (S)")
         self.hard = icon_button("flag", "Hard frame: keep as a draft for training (D)")
-        self.record = RecordButton(controls)
+        self.record = RecordButton(saver)
         self.record.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.time = QLabel()
         self.time.setFont(monospace(13))
@@ -58,8 +47,8 @@ class Transport(QWidget):
             (self.back, controls.step_back),
             (self.play, controls.play_pause),
             (self.step, controls.step),
-            (self.snapshot, controls.keeper.snapshot),
-            (self.hard, controls.keeper.hard_frame),
+            (self.snapshot, saver.snapshot),
+            (self.hard, saver.hard_frame),
         ):
             button.clicked.connect(act)
         self.loop.toggled.connect(controls.set_loop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 from PyQt6.QtCore import QSignalBlocker, Qt
@@ -20,9 +21,9 @@ from PyQt6.QtWidgets import (
 
 from segnet_live.config import LAYERS, VIEWS, Layer, View
 from segnet_live.ui.controls import Controls
-from segnet_live.ui.widgets.panel import select
+from segnet_live.ui.parts import select
 
-VIEW_NAMES = {
+VIEW_NAMES: dict[View, str] = {
     "overlay": "Overlay", "labels": "Labels", "original": "Original", "side-by-side": "Side by side", "wiper": "Wiper",
 }  # fmt: skip
 
@@ -33,7 +34,7 @@ class ViewSection(QWidget):
     def __init__(self, controls: Controls) -> None:
         super().__init__()
         self._controls = controls
-        self.buttons: dict[str, QPushButton] = {}
+        self.buttons: dict[View, QPushButton] = {}
         group = QButtonGroup(self)
         grid = QGridLayout()
         grid.setSpacing(6)
@@ -41,7 +42,7 @@ class ViewSection(QWidget):
             button = QPushButton(VIEW_NAMES[view])
             button.setCheckable(True)
             button.setToolTip(f"{VIEW_NAMES[view]} ({i + 1})")
-            button.clicked.connect(lambda _, view=view: controls.set_view(cast(View, view)))
+            button.clicked.connect(partial(self._set_view, view))
             group.addButton(button)
             self.buttons[view] = button
             if i < 3:
@@ -78,19 +79,22 @@ class ViewSection(QWidget):
         layout.addWidget(self.pair)
         layout.addLayout(opacity)
         layout.addWidget(self.colour_blind)
-        controls.look_changed.connect(self.refresh)
+        controls.view_changed.connect(self.refresh)
         self.refresh()
+
+    def _set_view(self, view: View) -> None:
+        self._controls.set_view(view)
 
     def _wipe(self) -> None:
         self._controls.set_wiped(cast(Layer, self.left.currentData()), cast(Layer, self.right.currentData()))
 
     def refresh(self) -> None:
-        look = self._controls.look
-        self.buttons[look.view].setChecked(True)
-        self.pair.setVisible(look.view in ("wiper", "side-by-side"))
-        select(self.left, look.layers[0])
-        select(self.right, look.layers[1])
+        settings = self._controls.view_settings
+        self.buttons[settings.view].setChecked(True)
+        self.pair.setVisible(settings.view in ("wiper", "side-by-side"))
+        select(self.left, settings.layers[0])
+        select(self.right, settings.layers[1])
         with QSignalBlocker(self.opacity), QSignalBlocker(self.colour_blind):
-            self.opacity.setValue(round(look.opacity * 100))
-            self.colour_blind.setChecked(look.colours is not None)
-        self._percent.setText(f"{look.opacity * 100:.0f} %")
+            self.opacity.setValue(round(settings.opacity * 100))
+            self.colour_blind.setChecked(settings.colours is not None)
+        self._percent.setText(f"{settings.opacity * 100:.0f} %")

@@ -1,0 +1,35 @@
+"""Make the small widgets that several parts of the window use."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import QSignalBlocker, Qt
+from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton
+
+from segnet_live.ui.theme import ICON_SIZE, icon
+
+
+def icon_button(name: str, tip: str, *, checkable: bool = False) -> QToolButton:
+    """Return a flat button with an icon of `assets/icons`; Tab reaches it, a click leaves the focus where it was."""
+    button = QToolButton()
+    button.setObjectName("bare")
+    button.setIcon(icon(name))
+    button.setIconSize(ICON_SIZE)
+    button.setToolTip(tip)
+    button.setAccessibleName(tip)
+    button.setCheckable(checkable)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return button
+
+
+def quiet_label(text: str = "") -> QLabel:
+    """Return small print that wraps."""
+    label = QLabel(text)
+    label.setObjectName("quiet")
+    label.setWordWrap(True)
+    return label
+
+
+def select(box: QComboBox, value: object) -> None:
+    """Show the entry whose data is `value`, without a signal that it changed."""
+    with QSignalBlocker(box):
+        box.setCurrentIndex(box.findData(value))
