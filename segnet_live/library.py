@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.classes import ClassSet
-from segnet_live.config import RunConfig, SourceSpec, View
+from segnet_live.config import Backend, Precision, RunConfig, SourceSpec, View
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
@@ -67,9 +67,9 @@ class Segmenter:
     def __init__(
         self,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
-        backend: str = "auto",
+        backend: Backend = "auto",
         *,
-        precision: str = "auto",
+        precision: Precision = "auto",
         size: Size | None = None,
         smooth: bool = False,
     ) -> None:
@@ -200,8 +200,8 @@ def stream(
     source: Source,
     *,
     model: str | os.PathLike[str] = DEFAULT_MODEL,
-    backend: str = "auto",
-    precision: str = "auto",
+    backend: Backend = "auto",
+    precision: Precision = "auto",
     size: Size | None = None,
     smooth: bool | None = None,
     start_s: float = 0.0,
@@ -268,8 +268,8 @@ def annotate(
     output: str | os.PathLike[str],
     *,
     model: str | os.PathLike[str] = DEFAULT_MODEL,
-    backend: str = "auto",
-    precision: str = "auto",
+    backend: Backend = "auto",
+    precision: Precision = "auto",
     size: Size | None = None,
     smooth: bool | None = None,
     start_s: float = 0.0,
