@@ -1,1 +1,1 @@
-"""Training of the shipped weights: `python -m train fit|evaluate|package|weights`, run from a clone."""
+"""Training of the shipped weights, run from a clone: see train/README.md, or `python -m train --help`."""

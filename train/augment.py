@@ -3,8 +3,9 @@
 CamVid was filmed with one camera in one town. The changes stand for what users' cameras add: other focal lengths and
 mountings, white balance, exposure, dusk and night, haze, defocus, motion blur, sensor noise and compression.
 
-Chance and pixels are apart: `draw` makes one sample's numbers on the host from its own generator, `change` applies a
-batch of them as tensor operations. So a crop does not depend on the batch it is in or on the number of processes.
+Chance and pixels are apart: `sample_params` makes one sample's numbers on the host from its own generator, `apply` puts
+a batch of them into effect as tensor operations. So a crop does not depend on the batch it is in or on the number of
+processes.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from torch import Tensor
 
 from train.weather import NUMBERS, night, snow
 
-Draw: TypeAlias = Mapping[str, NDArray[np.float32]]
-"""One sample's numbers, see `draw`."""
+Params: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""One sample's numbers, see `sample_params`."""
 
 KERNEL = 9
 """Taps of the blur; a motion of at most 8 pixels."""
@@ -118,29 +119,29 @@ def _lens(rng: np.random.Generator, strength: float) -> dict[str, object]:
     }  # fmt: skip
 
 
-def draw(
+def sample_params(
     rng: np.random.Generator,
     source: tuple[int, int],
     crop: tuple[int, int],
     classes: int,
     *,
     paste: float = 0.0,
-    appearance: float = 1.0,
+    photometric: float = 1.0,
     zoom: float = 1.0,
     focus: tuple[float, float] | None = None,
     night: float = 0.0,
     snow: float = 0.0,
-) -> Draw:
-    """The numbers of one random crop of size `crop` from an image of size `source`, both (height, width).
+) -> Params:
+    """Return the numbers of one random crop of size `crop` from an image of size `source`, both (height, width).
 
     Args:
-        paste: chance that each class is copied over from the batch's next crop, see `change`.
+        paste: chance that each class is copied over from the batch's next crop, see `apply`.
         zoom: mean scale; pictures are shown at 0.55 to 2 times it.
-        appearance: strength of the changes of light and lens; 0 makes none, up to 2.
+        photometric: strength of the changes of light and lens; 0 makes none, up to 2.
         focus: (row, column) of the source that the crop must show.
         night, snow: chances of a painted night and of painted snow, see `train.weather`.
     """
-    numbers = _geometry(rng, source, crop, zoom, focus) | _light(rng, appearance) | _lens(rng, appearance)
+    numbers = _geometry(rng, source, crop, zoom, focus) | _light(rng, photometric) | _lens(rng, photometric)
     numbers["pasted"] = rng.random(classes) < paste
     weather = rng.random()
     numbers["night"], numbers["snow"] = weather < night, night <= weather < night + snow
@@ -149,21 +150,21 @@ def draw(
 
 
 @torch.no_grad()
-def change(
+def apply(
     rgb: Tensor,
     labels: Tensor,
-    draws: Sequence[Draw],
+    params: Sequence[Params],
     crop: tuple[int, int],
     void_id: int,
     seed: int,
     soft: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """A batch of random crops.
+    """Cut and change a batch of random crops.
 
     Args:
         rgb: (N, 3, H, W) uint8 and labels: (N, H, W) uint8, on any device; smaller images padded below and to the
             right, with void.
-        draws: one for each image.
+        params: one for each image.
         seed: of the sensor noise.
         soft: (N, K, H/2, W/2) uint8, the teachers' probabilities times 255.
 
@@ -171,27 +172,27 @@ def change(
         (N, 3, h, w) float32 of values 0..1, and (N, h, w) int64 class ids; what lies outside the picture is void. With
         `soft`, also (N, K, h/2, w/2) float32 probabilities, 0 outside.
     """
-    n = {key: _sent(torch.from_numpy(np.stack([d[key] for d in draws])), rgb.device) for key in draws[0]}
-    x, y, q = _cropped(rgb, labels, n, crop, void_id, [float(d["scale"]) for d in draws], soft)
-    if any(d["pasted"].any() for d in draws):
+    n = {key: _sent(torch.from_numpy(np.stack([d[key] for d in params])), rgb.device) for key in params[0]}
+    x, y, q = _cropped(rgb, labels, n, crop, void_id, [float(d["scale"]) for d in params], soft)
+    if any(d["pasted"].any() for d in params):
         x, y, over = _pasted(x, y, n["pasted"])
         if q is not None:
             q = q * (F.avg_pool2d(over.float()[:, None], 2) == 0)  # teachers saw the picture without it
     x = _relit(x, n)
-    for i, d in enumerate(draws):
+    for i, d in enumerate(params):
         if d["night"] or d["snow"]:
             scene = _scene(y[i], None if q is None else q[i], void_id)
             x[i] = (night if d["night"] else snow)(x[i], scene, n["weather"][i])
-    if any(d["share"] for d in draws):
+    if any(d["share"] for d in params):
         x = _blurred(x, n)
     # which samples: known on the host, so nothing waits for the device
-    if noisy := [i for i, d in enumerate(draws) if d["noise"]]:
+    if noisy := [i for i, d in enumerate(params) if d["noise"]]:
         which = _sent(torch.tensor(noisy), rgb.device)
         generator = torch.Generator(rgb.device).manual_seed(seed)
         grain = torch.randn((len(noisy), *x.shape[1:]), generator=generator, device=x.device)
         x[which] = x[which] + grain * _each(n["noise"][which])
     x = x.clamp(0, 1)
-    if packed := [i for i, d in enumerate(draws) if d["quality"]]:
+    if packed := [i for i, d in enumerate(params) if d["quality"]]:
         which = _sent(torch.tensor(packed), rgb.device)
         x[which] = compressed(x[which], n["quality"][which])
     return x, y, q
@@ -206,7 +207,7 @@ def _scene(labels: Tensor, soft: Tensor | None, void_id: int) -> Tensor:
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """`values` on the device, without waiting for what it still computes: the host draws ahead of it."""
+    """`values` on the device, without waiting for what it still computes: the host params ahead of it."""
     return values.to(device, non_blocking=True)
 
 

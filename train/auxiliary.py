@@ -24,14 +24,14 @@ class AuxiliaryHead(nn.Module):
         channels = [m.num_features for m in deepest.modules() if isinstance(m, nn.BatchNorm2d)][-1]
         self.classifier = nn.Conv2d(channels, classes, 1)
         self.classifier.to(next(network.parameters()).device)
-        deepest.register_forward_hook(self._keep)
+        deepest.register_forward_hook(self._store)
 
-    def _keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def _store(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if torch.is_grad_enabled():
             self._features = output
 
     def forward(self) -> Tensor:
-        """The logits of the last pass; its features are let go."""
+        """Return the logits of the last pass, and let its features go."""
         features, self._features = self._features, None
         assert features is not None  # the network ran before
         logits: Tensor = self.classifier(features)

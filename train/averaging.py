@@ -10,7 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 @torch.no_grad()
-def settle_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Batch-norm statistics become the plain mean over `batches` (normalised images); everything else stays."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -27,7 +27,7 @@ def settle_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 @torch.no_grad()
-def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Weights and batch-norm statistics of `average` go the share 1 - `decay` of the way to the network's."""
     pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
     floats = [(a, b) for a, b in pairs if a.dtype.is_floating_point]

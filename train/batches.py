@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segnet_live.errors import UsageError
-from train.augment import Draw, change, draw
+from train.augment import Params, apply, sample_params
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
 from train.opinions import Opinions, resized
@@ -87,14 +87,14 @@ class _Pool:
             self.soft = torch.from_numpy(shares).to(device)
 
     def crops(
-        self, chosen: NDArray[np.int64], draws: Sequence[Draw], crop: tuple[int, int], void_id: int, seed: int
+        self, chosen: NDArray[np.int64], params: Sequence[Params], crop: tuple[int, int], void_id: int, seed: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         index = torch.from_numpy(chosen).to(self.rgb.device, non_blocking=True)
         soft = None if self.soft is None else self.soft[index]
-        return change(self.rgb[index], self.labels[index], draws, crop, void_id, seed, soft)
+        return apply(self.rgb[index], self.labels[index], params, crop, void_id, seed, soft)
 
 
-class Feed:
+class BatchSampler:
     """Training batches of one process.
 
     Args:
@@ -138,11 +138,11 @@ class Feed:
             )
             self._chances = source_chances(pictures)
 
-    def batch(self, step: int, appearance: float = 1.0) -> Batch:
+    def batch(self, step: int, photometric: float = 1.0) -> Batch:
         """The crops of one step.
 
         Args:
-            appearance: strength of the changes of light and lens.
+            photometric: strength of the changes of light and lens.
         """
         config, void_id = self._config, self._classes.void_id
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -152,13 +152,13 @@ class Feed:
         if config.crop is None:
             index = torch.from_numpy(chosen).to(self._pool.rgb.device, non_blocking=True)
             return Batch(self._pool.rgb[index].float() / 255, self._pool.labels[index].long(), None, len(chosen))
-        draws = []
+        params = []
         for i, image in enumerate(chosen):
             rng = np.random.default_rng((config.seed, epoch, first + i))
             focus = self._focus(int(image), rng)
-            draws.append(self._draw(rng, self._pool.sizes[image], config.zoom, appearance, focus))
+            params.append(self._sample_params(rng, self._pool.sizes[image], config.zoom, photometric, focus))
         noise_seed = (config.seed * 1_000_003 + step) * 1_009 + self._rank
-        x, y, q = self._pool.crops(chosen, draws, config.crop, void_id, noise_seed)
+        x, y, q = self._pool.crops(chosen, params, config.crop, void_id, noise_seed)
         if not self._unlabelled:
             return Batch(x, y, q, len(chosen))
         which, others = [], []
@@ -167,25 +167,25 @@ class Feed:
             which.append(int(rng.choice(len(self._chances), p=self._chances)))
             height, width = size = self._pictures.sizes[which[-1]]
             zoom = config.zoom * float(np.sqrt(USUAL_PIXELS / (height * width)))
-            others.append(self._draw(rng, size, zoom, appearance, None))
+            others.append(self._sample_params(rng, size, zoom, photometric, None))
         more = self._pictures.crops(np.array(which), others, config.crop, void_id, noise_seed + 500)
         assert more[2] is not None  # unlabelled pictures have opinions
         if q is None:
             q = torch.zeros((len(x), *more[2].shape[1:]), device=x.device)
         return Batch(torch.cat((x, more[0])), torch.cat((y, more[1])), torch.cat((q, more[2])), len(chosen))
 
-    def _draw(
+    def _sample_params(
         self,
         rng: np.random.Generator,
         size: tuple[int, int],
         zoom: float,
-        appearance: float,
+        photometric: float,
         focus: tuple[float, float] | None,
-    ) -> Draw:
+    ) -> Params:
         config = self._config
         assert config.crop is not None
-        return draw(
-            rng, size, config.crop, len(self._classes), paste=config.paste, appearance=appearance, zoom=zoom,
+        return sample_params(
+            rng, size, config.crop, len(self._classes), paste=config.paste, photometric=photometric, zoom=zoom,
             focus=focus, night=config.night, snow=config.snow,
         )  # fmt: skip
 

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 from segnet_live.card import read_card
-from segnet_live.errors import DataError, OutputError
+from segnet_live.errors import DataError, OutputError, first_line
+from segnet_live.files import replace_atomically
+from train.config import renamed
+
+_ADVICE = "pass a checkpoint that `python -m train fit` wrote"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +28,9 @@ class Checkpoint:
     Attributes:
         weights: state dict of the averaged network, on the CPU.
         config: the run's settings, as in `config.json`; empty if unknown.
-        run: what else the run wrote down (epoch, step, minutes, command, commit, data).
+        run: what else the run wrote down: epoch, step, minutes, command, commit, `data` (a clause on its images),
+            `seen` (see `train.seen`), `class_frequencies` of its training images, `start` (the same of the run before).
+            Older checkpoints lack some of them.
     """
 
     weights: dict[str, Tensor]
@@ -33,29 +39,24 @@ class Checkpoint:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Put `state` at `path`; whatever was there stays whole until the new file is complete.
+    """Put `state` at `path`; whatever was there stays whole until the new file is complete and on the disk.
 
     Raises:
         OutputError: the folder cannot be written or the disk is full.
     """
-    partial = path.with_suffix(".partial")
+    kept = f"; the one from before is still whole: {path}" if path.is_file() else ""
+    advice = f"free disk space or pass another --out{kept}"
     try:
-        with open(partial, "wb") as file:
+        with replace_atomically(path, advice=advice) as scratch, open(scratch, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
-        partial.unlink(missing_ok=True)
-        kept = f"; the one from before is still whole: {path}" if path.exists() else ""
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
-        raise OutputError(
-            f"{path} could not be written ({reason}); free disk space or pass another --out{kept}"
-        ) from error
+    except RuntimeError as error:  # so torch's zip writer reports a full disk
+        raise OutputError(f"{path} cannot be written ({first_line(error)})", advice) from error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The whole training state at `path`.
+    """Return the whole training state at `path`, settings and counters under the names they have now.
 
     Raises:
         DataError: the file is missing or no checkpoint.
@@ -63,18 +64,20 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror}); pass a checkpoint that `python -m train fit` wrote"
-        ) from error
+        raise DataError(f"{path} cannot be read ({first_line(error)})", _ADVICE) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise DataError(f"{path} is damaged or no checkpoint; pass one that `python -m train fit` wrote") from error
+        raise DataError(f"{path} is damaged or no checkpoint", _ADVICE) from error
     if not isinstance(state, dict) or "average" not in state:
-        raise DataError(f"{path} holds no averaged weights; pass a checkpoint that `python -m train fit` wrote")
+        raise DataError(f"{path} holds no averaged weights", _ADVICE)
+    if state.get("config") is not None:
+        state["config"] = renamed(state["config"])
+    if "thin" in state:
+        state["dilated"] = state.pop("thin")
     return state
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The averaged weights at `path` and what is known of their run; the settings also from `config.json` beside it.
+    """Return the averaged weights at `path` and what is known of their run, settings also from `config.json` beside it.
 
     Raises:
         DataError: the file is missing or no checkpoint.
@@ -82,16 +85,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
     state = load(path)
     config = state.get("config")
     if config is None and (path.parent / "config.json").is_file():
-        config = json.loads((path.parent / "config.json").read_text())
+        config = renamed(json.loads((path.parent / "config.json").read_text(encoding="utf-8")))
     run = {key: state[key] for key in ("epoch", "step") if key in state} | state.get("run", {})
     return Checkpoint(state["average"], config or {}, run)
 
 
-def start_of(path: Path) -> dict[str, Any]:
-    """How the weights at `path` came about, for the card of a run that begins with them.
+def training_of(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint or the card of a model folder says of the training, in a card's terms.
 
     Raises:
-        DataError: the file is missing or no checkpoint.
+        DataError, CardError: it is missing or damaged.
     """
     if path.is_dir():
         return read_card(path).training
@@ -99,8 +102,18 @@ def start_of(path: Path) -> dict[str, Any]:
     return checkpoint.run | {"recipe": checkpoint.config}
 
 
+def start_of(path: Path) -> dict[str, Any]:
+    """Return how the weights at `path` came about, for the card of a run that begins with them.
+
+    Raises:
+        DataError, CardError: it is missing or damaged.
+    """
+    apart = ("seen", "class_frequencies")  # the run's own record has the one joined to it, and the other replaced
+    return {key: value for key, value in training_of(path).items() if key not in apart}
+
+
 def current_commit() -> str:
-    """The clone's commit, "+" appended if files differ from it; "unknown" outside a clone."""
+    """Return the clone's commit, "+" appended if files differ from it; "unknown" outside a clone."""
     root = Path(__file__).resolve().parent.parent
     try:
         git = ["git", "-C", str(root)]

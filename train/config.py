@@ -1,133 +1,159 @@
-"""A run's settings: everything that decides its result, with the two recipes as starting points."""
+"""A run's settings: everything that decides its result, with the two recipes as starting points.
+
+Each field of `FitConfig` says once what it is: its default, its option of `python -m train fit`, the option's help,
+and what values it takes.
+"""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from segnet_live.config import format_size
 from segnet_live.errors import UsageError
 from segnet_live.nets.segnet import NETWORKS
 from train.data import LabelledSet
 from train.sets import IMAGENET_MEAN, IMAGENET_STD, SETS
 
 RECIPES = ("paper", "release")
+SHARE = (0.0, 1.0)
+
+
+def option(default: Any, about: str = "", *, limits: tuple[float, float] | None = None, **settings: Any) -> Any:
+    """Return a dataclass field whose metadata make an option of `fit`.
+
+    Args:
+        about: the option's help; without it the field is no option.
+        limits: the lowest and the highest value.
+        settings: `group` (a heading of --help), `old` (the option's former name, kept for the commands on cards),
+            `file` (a config names it without the folders of the machine it lay on), else what `add_argument` takes.
+    """
+    return field(default=default, metadata={"help": about, "limits": limits} | settings)
 
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
     """Saved beside the checkpoints as `config.json` and inside them.
 
-    Attributes:
-        set: name of the labelled set; arguments: of the network, besides the number of classes.
-        epochs, minutes: how long; with `minutes` the schedule follows the time spent over all calls, else the steps.
-        batch: images a step and process.
-        crop: (height, width) of the random crops; None trains on whole images without any augmentation.
-        warmup: share of the run with a rising learning rate; schedule: "cosine" to zero or "constant".
-        ema_decay: of the averaged weights; 0 evaluates the network itself, with batch-norm statistics recomputed over
-            the training set.
-        weight_power: of median-frequency balancing; 1 is the paper's, 0 none.
-        boundary: extra weight of pixels within 2 px of another class; lovasz: weight of the Lovász-softmax loss.
-        distil: weight of the teacher's soft labels; teacher: its file name or model name.
-        thin: share of the run, from its start, in which 7x7 kernels have every third tap only (`train.dilated_init`).
-        zoom: mean scale of the crops' pictures, and the scale that the network runs at; 0.5 shows four times as much
-            in a crop.
-        appearance: strength of the crops' changes of light, lens and compression; 0 makes none.
-        calm: share of the run, at its end, with 0.3 of that strength.
-        paste: chance that a class of the next crop is pasted over a crop; rendered: frames of the drive to add.
-        unlabelled: share of a batch that is unlabelled pictures, which have the teachers' opinions alone.
-        soft, soft_labelled: weights of the loss against these opinions, on unlabelled pictures and on labelled images.
-        uniform: chance that a crop is aimed at a pixel of a class drawn evenly among the image's.
-        night, snow: chances of a painted night or of painted snow (`train.weather`).
-        auxiliary: weight of a second classifier on the deepest features, which is dropped after training.
-        opinions, pictures, held_out: names of the folders and of the file they were read from.
-        leave_out: train on train + val without this drive, which is evaluated instead.
-        train_on_val: for final weights; nothing is left to choose by, so the last ones count.
-        init: checkpoint the run starts from; vgg16: file whose VGG16-BN its encoder starts from.
-        mean, std: what images are normalised with, of the set, or ImageNet's with `vgg16`.
-        select: measure that chooses `best.pt`, "mIoU" or "G"; evaluations: how many over the run.
-        precision: "bf16" or "fp32" (autocast).
+    Raises:
+        UsageError: a value out of its limits, or settings that contradict each other.
     """
 
     model: str
     recipe: str
     set: str = "camvid"
-    arguments: dict[str, Any] = field(default_factory=dict)
-    epochs: int = 200
-    minutes: float = 0.0
-    batch: int = 8
-    crop: tuple[int, int] | None = (256, 320)
-    optimiser: str = "adamw"
-    lr: float = 2e-3
-    weight_decay: float = 0.02
-    schedule: str = "cosine"
-    warmup: float = 0.02
-    ema_decay: float = 0.998
-    weight_power: float = 0.5
-    boundary: float = 0.0
-    lovasz: float = 0.0
-    distil: float = 0.0
-    teacher: str = ""
-    thin: float = 0.0
-    zoom: float = 1.0
-    appearance: float = 1.0
-    calm: float = 0.0
-    paste: float = 0.0
-    rendered: int = 0
-    unlabelled: float = 0.5
-    soft: float = 1.0
-    soft_labelled: float = 0.3
-    uniform: float = 0.0
-    night: float = 0.0
-    snow: float = 0.0
-    auxiliary: float = 0.0
-    opinions: tuple[str, ...] = ()
-    pictures: str = ""
-    held_out: str = ""
-    leave_out: str = ""
-    train_on_val: bool = False
-    select: str = "mIoU"
-    evaluations: int = 20
-    precision: str = "bf16"
-    init: str = ""
-    vgg16: str = ""
-    mean: tuple[float, float, float] = LabelledSet.mean
-    std: tuple[float, float, float] = LabelledSet.std
-    seed: int = 0
+    arguments: dict[str, Any] = field(default_factory=dict)  # of the network, besides the number of classes
+
+    epochs: int = option(200, "length of the run", group="length")
+    minutes: float = option(
+        0.0, "length of the run in minutes over all calls, which the schedule follows then", group="length"
+    )
+    evaluations: int = option(20, "evaluations over the run", group="length")
+    train_on_val: bool = option(
+        False, "train on train + val, for final weights: nothing is left to choose by", group="images"
+    )
+    leave_out: str = option("", "drive to leave out of train + val and to evaluate on", metavar="DRIVE", group="images")
+    rendered: int = option(0, "rendered frames with exact labels to add to the training images", group="images")
+    opinions: tuple[str, ...] = option(
+        (), "folders of soft labels, of images and of pictures", nargs="+", metavar="DIR", file=True, group="images"
+    )
+    pictures: str = option(
+        "", "folder of unlabelled pictures to learn from, by --opinions", metavar="DIR", file=True, group="images"
+    )
+    held_out: str = option(
+        "", "names of unlabelled pictures to leave out, one a line", metavar="FILE", file=True, group="images"
+    )
+    unlabelled: float = option(0.5, "share of a batch that is unlabelled pictures", limits=SHARE, group="images")
+
+    batch: int = option(8, "images a step and process", group="crops")
+    crop: tuple[int, int] | None = (256, 320)  # (height, width); None trains on whole images without any augmentation
+    zoom: float = option(
+        1.0, "mean scale of the pictures; the network later runs at it, too", limits=(0.25, 4), group="crops"
+    )
+    photometric: float = option(
+        1.0, "strength of the changes of light, lens and compression, 0 for none, up to 2",
+        limits=(0, 2), old="--appearance", group="crops",
+    )  # fmt: skip
+    augment_decay: float = option(
+        0.0, "share of the run, at its end, in which these changes have 0.3 of their strength",
+        limits=SHARE, old="--calm", group="crops",
+    )  # fmt: skip
+    paste: float = option(0.0, "chance that a class is pasted over from the batch's next crop", group="crops")
+    uniform: float = option(
+        0.0, "chance that a crop is aimed at a class drawn evenly among the image's", limits=SHARE, group="crops"
+    )
+    night: float = option(0.0, "chance of a painted night", limits=SHARE, group="crops")
+    snow: float = option(0.0, "chance of painted snow", limits=SHARE, group="crops")
+
+    weight_power: float = option(0.5, "of median-frequency balancing: 1 as in the paper, 0 none", group="loss")
+    boundary: float = option(0.0, "extra weight of pixels within 2 px of another class", group="loss")
+    lovasz: float = option(0.0, "weight of the Lovász-softmax loss", group="loss")
+    distil: float = option(0.0, "weight of the teacher's soft labels", group="loss")
+    teacher: str = option(
+        "", "checkpoint, model folder or installed model to learn from", metavar="MODEL", file=True, group="loss"
+    )
+    soft: float = option(1.0, "weight of the soft labels on unlabelled pictures", group="loss")
+    soft_labelled: float = option(0.3, "weight of the soft labels on labelled images", group="loss")
+    auxiliary: float = option(
+        0.0, "weight of a second classifier on the deepest features, dropped after training", group="loss"
+    )
+
+    optimiser: str = "adamw"  # or "sgd"
+    lr: float = option(2e-3, "highest learning rate", group="optimiser")
+    weight_decay: float = option(0.02, "of convolution kernels", group="optimiser")
+    schedule: str = option("cosine", "of the learning rate", choices=("cosine", "constant"), group="optimiser")
+    warmup: float = 0.02  # share of the run with a rising learning rate
+    ema_decay: float = option(
+        0.998, "of the averaged weights; 0 for none, and batch-norm statistics recomputed over the training set",
+        group="optimiser",
+    )  # fmt: skip
+    dilated_init: float = option(
+        0.0, "share of the run, from its start, with every third tap of 7x7 kernels only (segnet-basic)",
+        limits=SHARE, old="--thin", group="optimiser",
+    )  # fmt: skip
+    select: str = "mIoU"  # the measure that chooses `best.pt`: or "G"
+    precision: str = option("bf16", "of the network's pass (autocast)", choices=("bf16", "fp32"), group="optimiser")
+
+    init: str = option("", "checkpoint or model folder to start from", metavar="FILE", file=True, group="start")
+    vgg16: str = option(
+        "", "torchvision's vgg16_bn weights on your disk, for segnet's encoder", metavar="FILE", file=True,
+        group="start",
+    )  # fmt: skip
+    seed: int = option(0, "of everything random", group="start")
+    mean: tuple[float, float, float] = LabelledSet.mean  # what images are normalised with: the set's,
+    std: tuple[float, float, float] = LabelledSet.std  # or ImageNet's with `vgg16`
 
     def __post_init__(self) -> None:
         if self.model not in NETWORKS:
-            raise UsageError(f"unknown model {self.model!r}; choose from {', '.join(NETWORKS)}")
+            raise UsageError(f"unknown model {self.model!r}", f"choose from {', '.join(NETWORKS)}")
         drives = SETS[self.set].drives
         if self.leave_out and self.leave_out not in drives:
-            raise UsageError(f"{self.set} has no drive {self.leave_out!r}; it has {', '.join(drives) or 'none'}")
+            raise UsageError(f"{self.set} has no drive {self.leave_out!r}", f"it has {', '.join(drives) or 'none'}")
         if self.leave_out and self.train_on_val:
-            raise UsageError("--leave-out and --train-on-val contradict each other; drop one")
+            raise UsageError("--leave-out and --train-on-val contradict each other", "drop one")
         if bool(self.distil) != bool(self.teacher):
-            raise UsageError("--distil needs a --teacher and a teacher needs a weight; pass both or none")
+            raise UsageError("--distil needs a --teacher and a teacher needs a weight", "pass both or none")
         if self.crop is not None and (self.crop[0] % 32 or self.crop[1] % 32):
-            raise UsageError(f"crop {self.crop[0]}x{self.crop[1]} is no multiple of 32; for example --crop 256x320")
+            raise UsageError(f"crop {format_size(self.crop)} is no multiple of 32", "for example --crop 256x320")
         if self.arguments.get("dropout") and self.model == "segnet-fast":
-            raise UsageError("segnet-fast has no dropout; drop --dropout")
+            raise UsageError("segnet-fast has no dropout", "drop --dropout")
         if self.vgg16 and self.model != "segnet":
-            raise UsageError(f"only segnet has VGG16's encoder, {self.model} has not; drop --vgg16")
-        if self.thin and self.model != "segnet-basic":
-            raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not; drop --thin")
+            raise UsageError(f"only segnet has VGG16's encoder, {self.model} has not", "drop --vgg16")
+        if self.dilated_init and self.model != "segnet-basic":
+            raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not", "drop --dilated-init")
         if self.pictures and not self.opinions:
-            raise UsageError("unlabelled pictures teach nothing without soft labels; pass their folder as --opinions")
-        for name in ("thin", "calm", "unlabelled", "uniform", "night", "snow"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
-        if not 0.25 <= self.zoom <= 4:
-            raise UsageError(f"zoom is {self.zoom}; it must be from 0.25 to 4")
-        if not 0 <= self.appearance <= 2:
-            raise UsageError(f"appearance is {self.appearance}; it must be from 0 to 2")
+            raise UsageError("unlabelled pictures teach nothing without soft labels", "pass their folder as --opinions")
         if self.rendered and self.set != "camvid":
-            raise UsageError(f"rendered frames have CamVid's classes, not {self.set}'s; drop --rendered")
+            raise UsageError(f"rendered frames have CamVid's classes, not {self.set}'s", "drop --rendered")
+        for setting in fields(self):
+            value, limits = getattr(self, setting.name), setting.metadata.get("limits")
+            if limits is not None and not limits[0] <= value <= limits[1]:
+                raise UsageError(f"{_flag(setting)} is {value:g}", f"it must be from {limits[0]:g} to {limits[1]:g}")
         for name in ("batch", "epochs", "evaluations", "lr"):
             if getattr(self, name) <= 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+                raise UsageError(f"{name} is {getattr(self, name)}", "it must be above 0")
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -135,10 +161,17 @@ class FitConfig:
 
 PACE = ("epochs", "minutes", "evaluations")
 """Settings that a resumed run may change."""
+RENAMED = {"appearance": "photometric", "calm": "augment_decay", "thin": "dilated_init"}
+"""Settings' names in older checkpoints -> names now."""
+
+
+def renamed(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a checkpoint of any age under the names they have now."""
+    return {RENAMED.get(name, name): value for name, value in stored.items()}
 
 
 def recipe(name: str, model: str) -> FitConfig:
-    """The settings of a recipe for a network.
+    """Return the settings of a recipe for a network.
 
     "paper" is sections 3.1 and 3.2: SGD, median-frequency balancing, no augmentation, local contrast normalisation for
     SegNet-Basic. "release" is what the shipped weights were made with.
@@ -161,79 +194,55 @@ def recipe(name: str, model: str) -> FitConfig:
             select="G",
         )
     return FitConfig(
-        model, name, lr=2e-3 if model == "segnet-fast" else 1e-3, weight_power=0.35, boundary=1.0, calm=0.2
+        model, name, lr=2e-3 if model == "segnet-fast" else 1e-3, weight_power=0.35, boundary=1.0, augment_decay=0.2
     )
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """The options of `fit` that change a recipe; each defaults to the recipe's own value."""
-    own = argparse.SUPPRESS
+    """Add the options of `fit` that change a recipe; each defaults to the recipe's own value."""
     command.add_argument("--model", choices=NETWORKS, default="segnet-fast")
-    command.add_argument("--recipe", choices=RECIPES, default="release")
-    options: list[tuple[str, Any, str]] = [
-        ("--epochs", int, "length of the run"),
-        ("--minutes", float, "length of the run in minutes, over all calls, instead of epochs"),
-        ("--batch", int, "images a step and process"),
-        ("--lr", float, "highest learning rate"),
-        ("--weight-decay", float, "of convolution kernels"),
-        ("--ema-decay", float, "of the averaged weights, 0 for none"),
-        ("--weight-power", float, "of median-frequency balancing: 1 as in the paper, 0 none"),
-        ("--boundary", float, "extra weight of pixels near another class"),
-        ("--lovasz", float, "weight of the Lovász-softmax loss"),
-        ("--distil", float, "weight of the teacher's soft labels"),
-        ("--teacher", str, "checkpoint, model folder or installed model to learn from"),
-        ("--thin", float, "share of the run with every third tap of 7x7 kernels only (segnet-basic)"),
-        ("--zoom", float, "scale of the pictures that the network learns from and runs at"),
-        ("--appearance", float, "strength of the crops' changes of light, lens and compression, 0 for none, up to 2"),
-        ("--calm", float, "share of the run, at its end, in which those changes are weaker"),
-        ("--paste", float, "chance that a class is pasted over from another crop"),
-        ("--rendered", int, "rendered frames with exact labels to add to the training images"),
-        ("--unlabelled", float, "share of a batch that is unlabelled pictures"),
-        ("--soft", float, "weight of the teachers' opinions on unlabelled pictures"),
-        ("--soft-labelled", float, "weight of the teachers' opinions on labelled images"),
-        ("--uniform", float, "chance that a crop is aimed at a class drawn evenly"),
-        ("--night", float, "chance of a painted night"),
-        ("--snow", float, "chance of painted snow"),
-        ("--auxiliary", float, "weight of a second classifier on the deepest features, dropped after training"),
-        ("--pictures", str, "folder of unlabelled pictures to learn from, by --opinions"),
-        ("--held-out", str, "file of names of unlabelled pictures to leave out, one a line"),
-        ("--leave-out", str, "drive to leave out of train + val and to evaluate on"),
-        ("--evaluations", int, "evaluations over the run"),
-        ("--init", str, "checkpoint to start from"),
-        ("--vgg16", str, "torchvision's vgg16_bn weights on your disk, for segnet's encoder"),
-        ("--seed", int, "of everything random"),
-    ]
-    for flag, kind, text in options:
-        command.add_argument(flag, type=kind, default=own, help=text)
-    command.add_argument(
-        "--opinions", nargs="+", default=own, metavar="DIR", help="folders of soft labels, of images and of pictures"
-    )
-    command.add_argument("--schedule", choices=("cosine", "constant"), default=own, help="of the learning rate")
-    command.add_argument("--precision", choices=("bf16", "fp32"), default=own)
-    command.add_argument("--train-on-val", action="store_true", default=own, help="train on train + val: final weights")
-    command.add_argument("--dropout", type=float, default=0.0, help="in the deeper layers (segnet, segnet-basic)")
+    command.add_argument("--recipe", choices=RECIPES, default="release", help="where the settings below start from")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for setting in fields(FitConfig):
+        about = dict(setting.metadata)
+        if not about.get("help"):
+            continue
+        group, names = about.pop("group"), [_flag(setting), *filter(None, [about.pop("old", "")])]
+        for unused in ("limits", "file"):
+            about.pop(unused, None)
+        if group not in groups:
+            groups[group] = command.add_argument_group(group)
+        if setting.default is False:
+            about["action"] = "store_true"
+        else:
+            kind = str if setting.default == () else type(setting.default)
+            about["type"] = kind
+            if kind is not str:
+                about["metavar"] = "N" if kind is int else "X"
+        groups[group].add_argument(*names, dest=setting.name, default=argparse.SUPPRESS, **about)
+    groups["optimiser"].add_argument("--dropout", type=float, default=0.0, help="in the deeper layers, not segnet-fast")
+
+
+def _flag(setting: Field[Any]) -> str:
+    return "--" + setting.name.replace("_", "-")
 
 
 def from_options(args: argparse.Namespace, crop: tuple[int, int] | None) -> FitConfig:
-    """The recipe that the options name, with their changes.
+    """Return the recipe that the options name, with their changes.
 
     Raises:
         UsageError: the options contradict each other.
     """
     base = recipe(args.recipe, args.model)
-    names = {f.name for f in fields(FitConfig)} - {"model", "recipe", "crop", "arguments"}
-    changes: dict[str, Any] = {name: value for name, value in vars(args).items() if name in names}
-    changes["opinions"] = tuple(Path(folder).name for folder in changes.get("opinions", ()))
-    for name in (
-        "init",
-        "teacher",
-        "vgg16",
-        "pictures",
-        "held_out",
-    ):  # a config names files without the folders of the machine they lay on
-        if changes.get(name):
-            changes[name] = Path(changes[name]).name
+    changes: dict[str, Any] = {}
+    for setting in fields(FitConfig):
+        if setting.metadata.get("help") and hasattr(args, setting.name):
+            value = getattr(args, setting.name)
+            if setting.metadata.get("file") and value:
+                value = tuple(Path(v).name for v in value) if isinstance(value, list) else Path(value).name
+            changes[setting.name] = value
     labelled = SETS[args.set]
+    changes["set"] = labelled.name
     changes["mean"] = IMAGENET_MEAN if changes.get("vgg16") else labelled.mean
     changes["std"] = IMAGENET_STD if changes.get("vgg16") else labelled.std
     if crop is not None:
@@ -244,16 +253,18 @@ def from_options(args: argparse.Namespace, crop: tuple[int, int] | None) -> FitC
 
 
 def require_same(stored: dict[str, Any] | None, wanted: FitConfig, path: Path) -> None:
-    """Nothing happens if a run with settings `stored` can go on as `wanted`.
+    """Check that a run with settings `stored` can go on as `wanted`.
 
     Raises:
         UsageError: it cannot; names the first setting that differs.
     """
     if stored is None:
-        raise UsageError(f"{path} does not say how it was trained; pass another --out, and this one as --init")
+        raise UsageError(f"{path} does not say how it was trained", "pass another --out, and this one as --init")
     for name, value in wanted.as_json().items():
         before = stored.get(name)
         if name not in PACE and before != (
             list(value) if isinstance(value, tuple) and isinstance(before, list) else value
         ):
-            raise UsageError(f"{path} was trained with {name} = {before}, not {value}; pass the same, or another --out")
+            raise UsageError(
+                f"{path} was trained with {name} = {before}, not {value}", "pass the same, or another --out"
+            )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 STEP = 3
 
 
-class ThinConv2d(nn.Conv2d):
-    """A "same" convolution with an odd kernel, of which only every third tap counts while `thin` is set.
+class DilatedConv2d(nn.Conv2d):
+    """A "same" convolution with an odd kernel, of which only every third tap counts while `dilated` is set.
 
     Args:
         conv: gives the settings and the weight, which is shared; its other taps become zero.
@@ -26,29 +26,29 @@ class ThinConv2d(nn.Conv2d):
             conv.in_channels, conv.out_channels, side, padding=side // 2, bias=conv.bias is not None, device="meta"
         )
         self.weight, self.bias = conv.weight, conv.bias
-        self.thin = True
+        self.dilated = True
         with torch.no_grad():
             kept = self.weight[..., ::STEP, ::STEP].clone()
             self.weight.zero_()
             # He initialisation counts the taps: fewer of them start larger
             self.weight[..., ::STEP, ::STEP] = kept * (side / kept.shape[-1])
 
-    def fits(self) -> bool:
+    def has_dilated_weights(self) -> bool:
         """Whether the taps that do not count while thin are zero."""
         return int(self.weight.count_nonzero()) == int(self.weight[..., ::STEP, ::STEP].count_nonzero())
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.thin:
+        if not self.dilated:
             return super().forward(x)
         return F.conv2d(x, self.weight[..., ::STEP, ::STEP], self.bias, padding=self.padding, dilation=STEP)
 
 
-def thin(network: nn.Module) -> list[ThinConv2d]:
+def dilate(network: nn.Module) -> list[DilatedConv2d]:
     """Every 7x7 convolution behind the first one of `network`, replaced in place; weights keep their names."""
     replaced = []
     for block in list(network.modules()):
         for name, conv in list(block.named_children()):
             if isinstance(conv, nn.Conv2d) and conv.kernel_size == (7, 7) and conv.in_channels > 3:
-                replaced.append(ThinConv2d(conv))
+                replaced.append(DilatedConv2d(conv))
                 setattr(block, name, replaced[-1])
     return replaced

@@ -20,21 +20,28 @@ class Processes:
     world: int
     device: torch.device
 
-    def shared(self, numbers: Tensor) -> Tensor:
-        """The sums over all processes; blocks until each has come here."""
+    def all_reduce_sum(self, numbers: Tensor) -> Tensor:
+        """Replace `numbers` by their sums over all processes, and return them; blocks until each has come here."""
         if self.world > 1:
             dist.all_reduce(numbers)
         return numbers
 
-    def agreed(self, seconds: float, up: bool, asked: bool) -> tuple[float, bool, bool]:
-        """Rank 0's clock, and whether any process's time is up or stop was asked for: the same everywhere."""
+    def sync_clock(self, seconds: float, up: bool, asked: bool) -> tuple[float, bool, bool]:
+        """Return rank 0's clock, and whether any process's time is up or stop was asked for: the same everywhere."""
         if self.world == 1:
             return seconds, up, asked
-        flags = self.shared(torch.tensor([seconds * (self.rank == 0), up, asked], device=self.device)).tolist()
+        flags = self.all_reduce_sum(torch.tensor([seconds * (self.rank == 0), up, asked], device=self.device)).tolist()
         return flags[0], bool(flags[1]), bool(flags[2])
 
+    def average_gradients(self, module: nn.Module) -> None:
+        """Bring the gradients of a module outside `wrapped` to their mean over all processes."""
+        if self.world > 1:
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    self.all_reduce_sum(parameter.grad).div_(self.world)
+
     def wrapped(self, network: nn.Module) -> nn.Module:
-        """`network` with gradients averaged over all processes, and on GPUs batch statistics over the whole batch.
+        """Return `network` with gradients averaged over all processes, and on GPUs whole batches' statistics.
 
         On CPUs each process keeps the statistics of its own share: PyTorch synchronises batch norm on GPUs only.
         """
@@ -46,7 +53,7 @@ class Processes:
         return nn.parallel.DistributedDataParallel(network)
 
     def device_busy(self) -> float | None:
-        """Share 0..1 of the last moments in which the GPU computed, as its driver counts; None where it cannot say."""
+        """Return the share 0..1 of the last moments in which the GPU computed; None where its driver cannot say."""
         if self.device.type != "cuda":
             return None
         import pynvml
@@ -58,8 +65,8 @@ class Processes:
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
-    """This process with all others that torchrun started, or alone."""
+def init_distributed() -> Iterator[Processes]:
+    """Join this process with all others that torchrun started, if it did, and yield what they share."""
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")

@@ -19,7 +19,7 @@ from rich.table import Table
 from segnet_live.classes import ClassSet
 from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine
-from segnet_live.errors import OutputError
+from segnet_live.files import write_atomically
 from segnet_live.frame import LabelMap
 from segnet_live.labels import labels_at
 from segnet_live.quality import Confusion, Flicker, boundary_f1
@@ -48,7 +48,7 @@ class Evaluation:
     flicker: float
 
     def as_json(self) -> dict[str, Any]:
-        """Figures rounded to 4 digits, nan as null."""
+        """Return the figures rounded to 4 digits, nan as null."""
 
         def rounded(value: float) -> float | None:
             return None if math.isnan(value) else round(value, 4)
@@ -65,14 +65,14 @@ class Evaluation:
 
 
 def through(engine: Engine) -> Segment:
-    """The engine's label maps at the image's own size, by the host step that all outputs of the app share."""
+    """Return the engine as a function to label maps at the image's own size, by the app's one host step."""
     return lambda rgb: labels_at(engine.segment(rgb), (rgb.shape[0], rgb.shape[1]))
 
 
 def evaluate(
     segment: Segment, samples: Sequence[Sample], classes: ClassSet, *, pictures: Path | None = None, bf: bool = True
 ) -> Evaluation:
-    """All measures over `samples`; with `pictures`, also a comparison per image in that folder.
+    """Return all measures over `samples`; with `pictures`, also write a comparison per image there.
 
     Args:
         bf: False leaves out BF, which takes longer than the rest together.
@@ -107,7 +107,7 @@ def evaluate(
 
 
 def clip_flicker(segment: Segment, clip: Path, classes: ClassSet) -> tuple[float, int]:
-    """Flicker over a video without truth, and the number of frame pairs it was measured on.
+    """Return the flicker over a video without truth, and the number of frame pairs it was measured on.
 
     Raises:
         SourceError: the file cannot be opened or read.
@@ -123,7 +123,7 @@ def clip_flicker(segment: Segment, clip: Path, classes: ClassSet) -> tuple[float
 
 
 def comparison(sample: Sample, labels: LabelMap, classes: ClassSet) -> NDArray[np.uint8]:
-    """(H, 3 W, 3) uint8 RGB: the image, the labels over it, and where they are wrong (white; black is void)."""
+    """Return (H, 3 W, 3) uint8 RGB: the image, the labels over it, and where they are wrong (white; black is void)."""
     coloured = classes.palette[labels]
     mixed = cv2.addWeighted(sample.rgb, 0.45, coloured, 0.55, 0).astype(np.uint8, copy=False)
     known = sample.labels < len(classes)
@@ -132,21 +132,16 @@ def comparison(sample: Sample, labels: LabelMap, classes: ClassSet) -> NDArray[n
 
 
 def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
-    """A PNG at `path`, its folder made if missing.
+    """Write a PNG at `path`, its folder made if missing.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        packed = cv2.imencode(".png", rgb[..., ::-1])[1]
-        path.write_bytes(packed.tobytes())
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); pass another folder") from error
+    write_atomically(path, cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
 
 
 def print_evaluation(result: Evaluation, title: str) -> None:
-    """A table on the terminal."""
+    """Print the measures as a table."""
     console = Console()
     console.print(title, highlight=False)
     table = Table()
@@ -161,17 +156,10 @@ def print_evaluation(result: Evaluation, title: str) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """`content` at `path`, whole or not at all.
+    """Write `content` at `path`, lists of numbers on one line.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        # lists of numbers stay on one line
-        text = re.sub(r"\[[^][{}]*]", lambda match: " ".join(match[0].split()), json.dumps(content, indent=1))
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written ({error.strerror}); pass another path") from error
+    text = re.sub(r"\[[^][{}\"]*]", lambda match: " ".join(match[0].split()), json.dumps(content, indent=1))
+    write_atomically(path, text + "\n")

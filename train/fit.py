@@ -18,18 +18,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from torch import Tensor, nn
 
 from segnet_live.engine.resize import fit_input
-from segnet_live.errors import OutputError, SegnetLiveError
+from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import LabelMap
 from segnet_live.labels import labels_at
 from segnet_live.nets.pooling import EXACT
 from segnet_live.nets.segnet import Network
 from train.auxiliary import AuxiliaryHead
-from train.averaging import move_average, settle_statistics
-from train.batches import Batch, Feed
+from train.averaging import recompute_batch_norm, update_ema
+from train.batches import Batch, BatchSampler
 from train.checkpoint import load, save
 from train.config import FitConfig, require_same
 from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
-from train.dilated_init import ThinConv2d
+from train.dilated_init import DilatedConv2d
 from train.distributed import Processes
 from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from train.interrupt import StopRequest
@@ -37,14 +37,14 @@ from train.losses import balanced_cross_entropy, distillation, lovasz_softmax, s
 from train.memory import keep_freed_memory
 from train.opinions import Opinions
 from train.pictures import Picture
-from train.plots import Row, write_curves
-from train.schedule import appearance, learning_rate, make_optimiser
+from train.plots import HINT, Row, can_plot, write_curves
+from train.schedule import learning_rate, make_optimiser, photometric_strength
 
-LOOK_EVERY = 20
-"""Steps between looks at the loss: each look waits for the device."""
+CHECK_EVERY = 20
+"""Steps between checks of the loss: each check waits for the device."""
 LINE_EVERY_S = 30
 """Where the output is no terminal, seconds between lines; evaluations always have theirs."""
-COUNTERS = ("step", "seconds", "evaluations", "best", "loss_steps", "thin")
+COUNTERS = ("step", "seconds", "evaluations", "best", "loss_steps", "dilated")
 
 
 class DivergedError(SegnetLiveError):
@@ -71,7 +71,7 @@ class Session:
 
 
 class Run:
-    """One training run, on this process's device; `go` takes it to its end or to a stop."""
+    """One training run, on this process's device; `run` takes it to its end or to a stop."""
 
     def __init__(
         self,
@@ -96,27 +96,32 @@ class Run:
         self.network = self._placed(network)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.teacher = None if teacher is None else self._placed(teacher).eval().requires_grad_(False)
-        self.trained = processes.wrapped(self.network)
         self.auxiliary = AuxiliaryHead(self.network, len(labelled.classes)) if config.auxiliary else None
+        self.trained = processes.wrapped(self.network)
         learning = [self.network] if self.auxiliary is None else [self.network, self.auxiliary]
         self.optimiser = make_optimiser(nn.ModuleList(learning), config)
-        self.feed = Feed(train, labelled, config, device, processes.rank, processes.world, pictures, opinions)
-        weights = median_frequency_weights(class_frequencies(train, labelled.classes), config.weight_power)
+        self.sampler = BatchSampler(
+            train, labelled, config, device, processes.rank, processes.world, pictures, opinions
+        )
+        self.frequencies = class_frequencies(train, labelled.classes)
+        weights = median_frequency_weights(self.frequencies, config.weight_power)
         self.class_weight = torch.tensor(weights, dtype=torch.float32, device=device)
         self.mean = torch.tensor(config.mean, device=device).view(1, 3, 1, 1)
         self.deviation = torch.tensor(config.std, device=device).view(1, 3, 1, 1)
         self.step, self.seconds, self.evaluations, self.best = 0, 0.0, 0, 0.0
-        self.thin = bool(config.thin)  # whether thin kernels still are
+        self.dilated = bool(config.dilated_init)  # whether 7x7 kernels still are
         self.history: list[Row] = []
         self.loss_sum, self.loss_steps = torch.zeros((), device=device), 0
         self.console = Console(quiet=processes.rank > 0)
+        if not can_plot():
+            self.console.print(HINT, highlight=False, markup=False)
         self._resume()
         self._compiles = session.compiled  # in the next step
         if session.compiled:
             self.trained = torch.compile(self.trained)  # type: ignore[assignment]
 
     def _placed(self, network: Network) -> Network:
-        """On the device, channels last; on CUDA with the equal pooling that keeps it (max_unpool2d does not)."""
+        """Move it to the device, channels last; on CUDA with equal pooling that keeps it so (max_unpool2d does not)."""
         if self.processes.device.type == "cuda" and network.pooling is EXACT["torch"]:
             network.pooling = EXACT["resize"]
         network.to(self.processes.device)
@@ -124,13 +129,13 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """0..1 of the whole run, by time if the settings say minutes, else by steps."""
+        """Share 0..1 of the whole run that is done, by time if the settings say minutes, else by steps."""
         if self.config.minutes:
             return min(self.seconds / (60 * self.config.minutes), 1.0)
-        return min(self.step / (self.config.epochs * self.feed.steps_per_epoch), 1.0)
+        return min(self.step / (self.config.epochs * self.sampler.steps_per_epoch), 1.0)
 
-    def go(self) -> bool:
-        """True once the run is complete; False if this call's time was up first.
+    def run(self) -> bool:
+        """Train; return True once the run is complete, False if this call's time was up first.
 
         Raises:
             DivergedError: the loss or a weight is NaN or infinite; `last.pt` is from before.
@@ -151,9 +156,9 @@ class Run:
             while self.progress < 1:
                 elapsed = time.monotonic() - began
                 up = bool(self.session.stop_after_s) and elapsed > self.session.stop_after_s
-                self.seconds, up, asked = self.processes.agreed(before + elapsed - compiling_s, up, stop.asked)
+                self.seconds, up, asked = self.processes.sync_clock(before + elapsed - compiling_s, up, stop.asked)
                 if asked or up:
-                    self._keep()
+                    self._checkpoint()
                     if asked:
                         raise KeyboardInterrupt
                     return False
@@ -162,28 +167,28 @@ class Run:
                 if self._compiles:  # which is no part of the schedule
                     self._compiles = False
                     compiling_s += time.monotonic() - step_began
-                if self.step % LOOK_EVERY == 0:
-                    self._look()
+                if self.step % CHECK_EVERY == 0:
+                    self._check_loss()
                     bar.update(task, completed=self.progress)
-                if self.step % self.feed.steps_per_epoch == 0 or self.progress >= 1:
+                if self.step % self.sampler.steps_per_epoch == 0 or self.progress >= 1:
                     self._end_epoch(earlier_steps)
                     earlier_steps = 0
                     bar.update(task, completed=self.progress, description=self._line(self.history[-1]))
                 if time.monotonic() - self._saved > self.session.checkpoint_s:
-                    self._keep()
+                    self._checkpoint()
         return True
 
     def _one_step(self) -> None:
         config, device = self.config, self.processes.device
-        if self.thin and self.progress >= config.thin:
-            self.thin = False
-            self._widen()
+        if self.dilated and self.progress >= config.dilated_init:
+            self.dilated = False
+            self._use_all_taps()
             self.optimiser.state.clear()  # the other taps have no moments yet
         progress = self.progress if config.minutes else self._progress_after(self.step + 1)
         rate = learning_rate(config, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        batch = self.feed.batch(self.step, appearance(config, progress))
+        batch = self.sampler.batch(self.step, photometric_strength(config, progress))
         labels, x = batch.labels, self._normalised(batch.rgb)
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout, the same after a resumption
         self.network.train()
@@ -201,60 +206,63 @@ class Run:
             loss = loss + config.distil * distillation(logits, taught)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.auxiliary is not None:  # which DistributedDataParallel does not know
+            self.processes.average_gradients(self.auxiliary)
         self.optimiser.step()
         self.step += 1
-        move_average(self.average, self.network, min(config.ema_decay, (1 + self.step) / (10 + self.step)))
+        update_ema(self.average, self.network, min(config.ema_decay, (1 + self.step) / (10 + self.step)))
         self.loss_sum += loss.detach()
         self.loss_steps += 1
 
     def _label_loss(self, logits: Tensor, batch: Batch, boundary: float) -> Tensor:
-        """What labels and teachers' opinions say of `logits`."""
+        """Return the loss of `logits` against the labels and the teachers' opinions."""
         config, world = self.config, self.processes.world
         count, void_id = batch.labelled, self.labelled.classes.void_id
         total, weight = balanced_cross_entropy(
             logits[:count], batch.labels[:count], self.class_weight, void_id, boundary
         )
         # every process divides by the same mean weight, so that their averaged gradients are the whole batch's
-        loss = total * world / self.processes.shared(weight.detach().clone()).clamp(min=1e-6)
+        loss = total * world / self.processes.all_reduce_sum(weight.detach().clone()).clamp(min=1e-6)
         if batch.soft is not None:
             for part, strength in ((slice(count), config.soft_labelled), (slice(count, None), config.soft)):
                 if strength and len(logits[part]):
                     loss = loss + strength * soft_cross_entropy(logits[part], batch.soft[part], self.class_weight)
         return loss
 
-    def _widen(self) -> None:
-        """From here on thin kernels learn with all their taps."""
+    def _use_all_taps(self) -> None:
+        """Let dilated kernels learn with all their taps from here on."""
         for conv in (*self.network.modules(), *self.average.modules()):
-            if isinstance(conv, ThinConv2d):
-                conv.thin = False
+            if isinstance(conv, DilatedConv2d):
+                conv.dilated = False
         self._compiles = self.session.compiled
 
     def _progress_after(self, steps: int) -> float:
-        return min(steps / (self.config.epochs * self.feed.steps_per_epoch), 1.0)
+        return min(steps / (self.config.epochs * self.sampler.steps_per_epoch), 1.0)
 
     def _normalised(self, rgb: Tensor) -> Tensor:
         return ((rgb - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
 
-    def _look(self) -> float:
-        """The mean loss of the epoch so far; waits for the device.
+    def _check_loss(self) -> float:
+        """Return the mean loss of the epoch so far; waits for the device.
 
         Raises:
             DivergedError: it is not finite.
         """
         loss = float(self.loss_sum) / max(self.loss_steps, 1)
         if not math.isfinite(loss):
-            epoch = self.step / self.feed.steps_per_epoch
+            epoch = self.step / self.sampler.steps_per_epoch
             raise DivergedError(
-                f"the loss is {loss} at epoch {epoch:.1f}, step {self.step}; the last good state is in "
-                f"{self.session.out / 'last.pt'}: lower --lr, with that file as --init and another --out"
+                f"the loss is {loss} at epoch {epoch:.1f}, step {self.step}",
+                f"the last good state is in {self.session.out / 'last.pt'}: lower --lr, with that file as --init and "
+                "another --out",
             )
         return loss
 
     def _end_epoch(self, earlier_steps: int) -> None:
-        loss = self._look()
+        loss = self._check_loss()
         images = (self.loss_steps - earlier_steps) * self.config.batch * self.processes.world
         row: Row = {
-            "epoch": self.step / self.feed.steps_per_epoch,
+            "epoch": self.step / self.sampler.steps_per_epoch,
             "step": self.step,
             "minutes": self.seconds / 60,
             "loss": loss,
@@ -272,7 +280,7 @@ class Run:
             self.evaluations = due
             if self.processes.rank == 0:
                 better = self._evaluate(row)
-                self._keep()
+                self._checkpoint()
                 if better:
                     self._save("best.pt", self._portable())
         now = time.monotonic()
@@ -282,9 +290,9 @@ class Run:
         self._epoch_began = now
 
     def _evaluate(self, row: Row) -> bool:
-        """Adds G, C and mIoU of the averaged network to `row`; True if it is the best so far."""
+        """Add G, C and mIoU of the averaged network to `row`; return True if it is the best so far."""
         if not self.config.ema_decay:
-            settle_statistics(self.average, map(self._normalised, self.feed.whole()))
+            recompute_batch_norm(self.average, map(self._normalised, self.sampler.whole()))
         result: Evaluation = evaluate(self.segment, self.val, self.labelled.classes, bf=False)
         row |= {"G": result.global_accuracy, "C": result.class_accuracy, "mIoU": result.miou}
         shown = self.val[:: max(1, len(self.val) // 4)][:4]
@@ -298,7 +306,7 @@ class Run:
 
     @torch.no_grad()
     def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
-        """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids by the averaged network, run at the recipe's zoom."""
+        """Return (H, W) uint8 class ids of (H, W, 3) uint8 RGB, by the averaged network at the recipe's zoom."""
         device = self.processes.device
         source = (rgb.shape[0], rgb.shape[1])
         fitted = torch.from_numpy(fit_input(rgb, size_at(source, self.config.zoom))).to(device)
@@ -312,17 +320,17 @@ class Run:
         return f"epoch {row['epoch']:g}  loss {row['loss']:.4f}  {row['images_per_s']:.1f} images/s{measured}"
 
     def _portable(self) -> dict[str, Any]:
-        """What `package`, `--init` and `--teacher` read: the averaged weights and what is known of them."""
+        """Return what `package`, `--init` and `--teacher` read: the averaged weights and what is known of them."""
         return {
             "average": self.average.state_dict(),
             "config": self.config.as_json(),
-            "run": self.session.about | {"minutes": self.seconds / 60},
-            "epoch": self.step / self.feed.steps_per_epoch,
+            "run": self.session.about | {"minutes": self.seconds / 60, "class_frequencies": self.frequencies.tolist()},
+            "epoch": self.step / self.sampler.steps_per_epoch,
             "step": self.step,
         }
 
-    def _keep(self) -> None:
-        """`last.pt` with the whole state, and the curves."""
+    def _checkpoint(self) -> None:
+        """Write `last.pt` with the whole state, and the curves."""
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -337,7 +345,7 @@ class Run:
         self._saved = time.monotonic()
 
     def _save(self, name: str, state: dict[str, Any]) -> None:
-        """`state` to `out/name`, on rank 0.
+        """Write `state` to `out/name`, on rank 0.
 
         Raises:
             DivergedError: a weight is not finite; nothing is written.
@@ -345,10 +353,10 @@ class Run:
         """
         if self.processes.rank:
             return
-        self._look()
+        self._check_loss()
         if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
             raise DivergedError(
-                f"a weight is NaN or infinite at step {self.step}; lower --lr and start again from last.pt"
+                f"a weight is NaN or infinite at step {self.step}", "lower --lr and start again from last.pt"
             )
         save(self.session.out / name, state)
 
@@ -372,12 +380,12 @@ class Run:
             self.loss_sum = state["loss_sum"]
             for key in COUNTERS:
                 setattr(self, key, state[key])
-            if not self.thin:
-                self._widen()
+            if not self.dilated:
+                self._use_all_taps()
             self.console.print(f"going on from epoch {state['epoch']:g} of {path}", highlight=False)
         if self.processes.rank == 0:
             try:
                 out.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise OutputError(f"{out} cannot be made ({error.strerror}); pass another --out") from error
+                raise OutputError(f"{out} cannot be made ({first_line(error)})", "pass another --out") from error
             write_json(out / "config.json", self.config.as_json())

@@ -1,9 +1,10 @@
-"""What a run starts from: its images, its network, its teacher."""
+"""What a run starts from: its images, its network, its teacher, and what all of these have seen."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,46 +13,92 @@ from segnet_live.card import find_card, read_card
 from segnet_live.errors import DataError, UsageError
 from segnet_live.nets.load import load_network
 from segnet_live.nets.segnet import NETWORKS, Network, SegNet
-from train.checkpoint import read_checkpoint
+from train.checkpoint import read_checkpoint, training_of
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
-from train.dilated_init import ThinConv2d, thin
+from train.dilated_init import DilatedConv2d, dilate
 from train.opinions import Opinions
 from train.pictures import Picture, load_pictures
 from train.rendered import rendered_samples
+from train.seen import Seen, SplitSeen, ancestor, seen_by
 
 
-def split_samples(
-    config: FitConfig, labelled: LabelledSet, root: Path, out: Path
-) -> tuple[list[Sample], list[Sample], str]:
-    """Training images, evaluation images, and one clause for the card on what the network was trained on.
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What a run learns from and is evaluated on.
 
-    Rendered frames are kept in `out` for later calls.
+    Attributes:
+        about: one clause for the card on what the network was trained on, for people; `seen` says it as data.
+    """
+
+    train: list[Sample]
+    val: list[Sample]
+    about: str
+    seen: Seen
+
+
+def labelled_images(labelled: LabelledSet, root: Path, *, leave_out: str = "", train_on_val: bool = False) -> Images:
+    """Return the labelled images of a run with these settings (see `FitConfig`).
 
     Raises:
         DataError: see `LabelledSet.load`.
     """
-    train, val = labelled.load(root, "train"), labelled.load(root, "val")
-    about = f"{labelled.name} train"
-    if config.leave_out:
-        everything = train + val
-        train = [s for s in everything if not s.name.startswith(config.leave_out)]
-        val = [s for s in everything if s.name.startswith(config.leave_out)]
-        about = f"{labelled.name} train and val without drive {config.leave_out}"
-    elif config.train_on_val:
-        train = train + val
-        about = f"{labelled.name} train and val"
-    about += f" ({len(train)} images)"
-    if config.rendered:
-        train = train + rendered_samples(config.rendered, config.seed, out / "rendered.npz")
-        about += f" and {config.rendered} rendered frames"
-    return train, val, about
+    splits = {split: labelled.load(root, split) for split in ("train", "val")}
+    train, val, about = splits["train"], splits["val"], f"{labelled.name} train"
+    used = {"train": train}
+    if leave_out:
+        used = {split: [s for s in every if not s.name.startswith(leave_out)] for split, every in splits.items()}
+        train = [s for every in used.values() for s in every]
+        val = [s for every in splits.values() for s in every if s.name.startswith(leave_out)]
+        about = f"{labelled.name} train and val without drive {leave_out}"
+    elif train_on_val:
+        used, train, about = splits, train + val, f"{labelled.name} train and val"
+    seen = {
+        split: SplitSeen(len(every), frozenset(s.name for s in used.get(split, ()))) for split, every in splits.items()
+    }
+    return Images(train, val, f"{about} ({len(train)} images)", Seen({labelled.name: seen}))
+
+
+def split_samples(config: FitConfig, labelled: LabelledSet, root: Path, out: Path) -> Images:
+    """Return the images of a run, rendered frames among them; those are kept in `out` for later calls.
+
+    Raises:
+        DataError: see `LabelledSet.load`.
+    """
+    images = labelled_images(labelled, root, leave_out=config.leave_out, train_on_val=config.train_on_val)
+    if not config.rendered:
+        return images
+    return Images(
+        images.train + rendered_samples(config.rendered, config.seed, out / "rendered.npz"),
+        images.val,
+        f"{images.about} and {config.rendered} rendered frames",
+        images.seen.joined(Seen(rendered=config.rendered)),
+    )
+
+
+def seen_by_run(config: FitConfig, images: Images, init: str, teacher: str, pictures: Sequence[Picture]) -> Seen:
+    """Return what a run's weights have seen at its end, also through what it starts and learns from.
+
+    Args:
+        init, teacher: as the options name them; "" for none.
+
+    Raises:
+        DataError, CardError, UsageError: `init` or `teacher` cannot be read.
+    """
+    seen = images.seen
+    if init:
+        seen = seen.joined(ancestor(training_of(Path(init))))
+    if teacher:
+        path = Path(teacher)
+        seen = seen.joined(seen_by(training_of(path) if path.is_file() else find_card(teacher).training))
+    teachers = tuple(filter(None, [config.teacher, *config.opinions]))
+    return Seen(unlabelled={config.pictures: len(pictures)} if pictures else {}, teachers=teachers).joined(seen)
 
 
 def unlabelled_pictures(
     config: FitConfig, labelled: LabelledSet, folders: Sequence[str], pictures: str, held_out: str
 ) -> tuple[list[Picture], Opinions | None]:
-    """What a run learns beside the labels: pictures with opinions on them, and the opinions on labelled images.
+    """Return what a run learns beside the labels: pictures with opinions on them, the opinions on labelled images.
 
     Raises:
         DataError, UsageError: see `Opinions` and `load_pictures`; or the file of held-out names cannot be read.
@@ -69,15 +116,15 @@ def unlabelled_pictures(
 
 
 def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16: str) -> Network:
-    """He-initialised from the seed, or with the weights of a checkpoint, or with VGG16's encoder.
+    """Return a network He-initialised from the seed, or with the weights of a checkpoint, or with VGG16's encoder.
 
     Raises:
         DataError: a file is missing or no checkpoint. UsageError: its weights do not fit.
     """
     torch.manual_seed(config.seed)
     network = NETWORKS[config.model](len(labelled.classes), **config.arguments)
-    if config.thin:
-        thin(network)
+    if config.dilated_init:
+        dilate(network)
     if init:
         _fill(network, Path(init), config)
     if vgg16:
@@ -105,8 +152,8 @@ def _fill(network: Network, path: Path, config: FitConfig) -> None:
         raise UsageError(
             f"{path} does not fit {config.model} with these classes; pass a checkpoint of the same"
         ) from error
-    if any(isinstance(m, ThinConv2d) and not m.fits() for m in network.modules()):
-        raise UsageError(f"{path} has whole 7x7 kernels, of which thin ones would be a part; drop --thin")
+    if any(isinstance(m, DilatedConv2d) and not m.has_dilated_weights() for m in network.modules()):
+        raise UsageError(f"{path} has whole 7x7 kernels, of which dilated ones would be a part; drop --dilated-init")
     mean = checkpoint.config.get("mean")
     if mean is not None and tuple(mean) != tuple(config.mean):
         raise UsageError(
@@ -115,7 +162,7 @@ def _fill(network: Network, path: Path, config: FitConfig) -> None:
 
 
 def load_teacher(teacher: str, config: FitConfig, labelled: LabelledSet) -> Network:
-    """The network of a checkpoint, a model folder or an installed model, to learn from.
+    """Return the network of a checkpoint, a model folder or an installed model, to learn from.
 
     Raises:
         UsageError: unknown, or it has other classes or another normalisation. DataError, CardError: it is damaged.

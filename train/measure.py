@@ -1,4 +1,4 @@
-"""The figures of a packaged model as users get it: through an engine of the app, steadied or not."""
+"""The figures of a packaged model as users get it: through an engine of the app, smoothed or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet_live.card import Card
-from segnet_live.config import SourceSpec
+from segnet_live.config import SourceSpec, format_size
 from segnet_live.engine.base import Engine
 from segnet_live.engine.open import open_engine, runs_on_gpu
 from segnet_live.engine.smoothing import SmoothedEngine
@@ -25,7 +25,7 @@ class Through:
 
     Attributes:
         size: the network's (height, width); None for what the app takes for such images.
-        smooth: labels steadied over time.
+        smooth: labels smoothed over time.
     """
 
     backend: str = "auto"
@@ -34,7 +34,7 @@ class Through:
     smooth: bool = False
 
     def opened(self, card: Card, source: Size) -> Engine:
-        """The engine, for frames of `source` (height, width)."""
+        """Open the engine, for frames of `source` (height, width)."""
         # `auto` changes engines in mid-run on a GPU, and a figure is of one engine
         backend = "torch" if self.backend == "auto" and runs_on_gpu("auto") else self.backend
         engine = open_engine(card, backend=backend, precision=self.precision, size=self.size, source_size=source)
@@ -42,20 +42,29 @@ class Through:
 
 
 def measured(card: Card, samples: Sequence[Sample], via: Through, pictures: Path | None = None) -> dict[str, Any]:
-    """The figures of `card` on images of one size, printed and returned; with `pictures`, see `evaluate`."""
+    """Print and return the figures of `card` on images of one size; with `pictures`, see `evaluate`.
+
+    `measured_with` tells the engine: backend, precision, network_size and image_size (height, width), smooth.
+    """
     source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
     with closing(via.opened(card, source)) as engine:
         result = evaluate(through(engine), samples, card.classes, pictures=pictures)
         info = engine.info
-    height, width = info.input_size
-    steadied = ", steadied over time" if via.smooth else ""
-    at = f"{info.backend} {info.precision}{steadied}, network at {height}x{width}, images {source[0]}x{source[1]}"
-    print_evaluation(result, f"{card.name}: {at}")
-    return result.as_json() | {"measured_with": at}
+    smooth = ", smoothed over time" if via.smooth else ""
+    sizes = f"network at {format_size(info.input_size)}, images {format_size(source)}"
+    print_evaluation(result, f"{card.name}: {info.backend} {info.precision}{smooth}, {sizes}")
+    measured_with = {
+        "backend": info.backend,
+        "precision": info.precision,
+        "network_size": list(info.input_size),
+        "image_size": list(source),
+        "smooth": via.smooth,
+    }
+    return result.as_json() | {"measured_with": measured_with}
 
 
 def measured_on_clip(card: Card, clip: Path, via: Through) -> dict[str, Any]:
-    """The flicker of `card` on a video without labels, printed and returned."""
+    """Print and return the flicker of `card` on a video without labels."""
     with closing(open_source(SourceSpec("video", str(clip)))) as source:
         size = source.info.size
     with closing(via.opened(card, size)) as engine:

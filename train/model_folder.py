@@ -16,22 +16,27 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from segnet_live.card import Card, read_card
-from segnet_live.errors import OutputError
+from segnet_live.errors import OutputError, first_line
+from segnet_live.files import write_atomically
 from segnet_live.nets.load import load_network
 from train.checkpoint import Checkpoint, current_commit
 from train.data import LabelledSet, size_at
 from train.evaluate import write_json
+from train.seen import seen_by
 
 INPUT_SIZE = (360, 480)
 
 
 def shown_command(arguments: Sequence[str]) -> str:
-    """`python -m train ...` as anyone could type it: of absolute paths only the last name stays."""
+    """Return `python -m train ...` as anyone could type it: of absolute paths only the last name stays."""
     return shlex.join(["python", "-m", "train", *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
 
 
 def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels in float16; the few numbers per channel (batch norm, biases) in float32; the counters dropped."""
+    """Return the weights as a card's file has them.
+
+    Kernels are in float16, the few numbers per channel (batch norm, biases) in float32; counters are dropped.
+    """
     return {
         name: tensor.to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
         for name, tensor in weights.items()
@@ -40,7 +45,7 @@ def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str) -> dict[str, Any]:
-    """Everything on the card except the weights' sha256 and the metrics."""
+    """Return everything on the card except the weights' sha256 and the metrics."""
     classes, config, run = labelled.classes, checkpoint.config, checkpoint.run
     recipe = {key: value for key, value in config.items() if key not in ("model", "arguments", "mean", "std")}
     return {
@@ -54,6 +59,7 @@ def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name:
         "licence": f"{labelled.licence} (as the data the weights were trained on)",
         "training": {
             "data": run.get("data", f"{labelled.name} train"),
+            "seen": seen_by(run | {"recipe": config}).as_json(names=False),
             "data_licence": labelled.licence,
             "recipe": recipe,
             "epochs": run.get("epoch"),
@@ -69,13 +75,13 @@ def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name:
 
 
 def read_fields(card: Card) -> dict[str, Any]:
-    """The card's JSON as written, to be completed and written again."""
+    """Return the card's JSON as written, to be completed and written again."""
     fields: dict[str, Any] = json.loads((card.folder / "card.json").read_text(encoding="utf-8"))
     return fields
 
 
 def write_model(folder: Path, weights: dict[str, Tensor], card: dict[str, Any]) -> Card:
-    """`card.json` and `weights.safetensors` in `folder`, made if missing, and checked by loading them.
+    """Write `card.json` and `weights.safetensors` in `folder`, made if missing, and check them by loading them.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -83,11 +89,7 @@ def write_model(folder: Path, weights: dict[str, Tensor], card: dict[str, Any]) 
     """
     data = safetensors_bytes(stored(weights))
     card = card | {"sha256": hashlib.sha256(data).hexdigest()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "weights.safetensors").write_bytes(data)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written ({error.strerror}); pass another --out") from error
+    write_atomically(folder / "weights.safetensors", data, advice="free disk space or pass another --out")
     write_json(folder / "card.json", card)
     written = read_card(folder)
     load_network(written)
@@ -105,11 +107,11 @@ def install(finished: Path, target: Path) -> None:
         for name in ("weights.safetensors", "card.json"):
             os.replace(finished / name, target / name)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written ({error.strerror}); pass another --out") from error
+        raise OutputError(f"{target} cannot be written ({first_line(error)})", "pass another --out") from error
 
 
 def scratch_folder(beside: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder on the same disk as `beside`, gone when its context ends.
+    """Make a folder on the same disk as `beside`, gone when its context ends.
 
     Raises:
         OutputError: it cannot be made.
@@ -118,4 +120,4 @@ def scratch_folder(beside: Path) -> tempfile.TemporaryDirectory[str]:
         beside.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(dir=beside, prefix=".package-")
     except OSError as error:
-        raise OutputError(f"{beside} cannot be written ({error.strerror}); pass another --out") from error
+        raise OutputError(f"{beside} cannot be written ({first_line(error)})", "pass another --out") from error

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segnet_live.card import Card, read_card
+from segnet_live.config import format_size
 from segnet_live.errors import UsageError
 from segnet_live.nets.segnet import NETWORKS
 from train.checkpoint import Checkpoint, read_checkpoint
-from train.data import LabelledSet
+from train.data import LabelledSet, class_frequencies
 from train.evaluate import write_json
+from train.initialise import labelled_images
 from train.int8_ranges import input_maxima
-from train.logit_adjustment import take_back
+from train.logit_adjustment import remove_prior
 from train.measure import Through, measured
 from train.model_folder import card_fields, install, read_fields, scratch_folder, shown_command, write_model
+from train.seen import seen_by
 from train.sets import SETS
 
 
@@ -39,7 +44,7 @@ class Figures:
 
 
 def as_model(checkpoint: Checkpoint, labelled: LabelledSet, folder: Path, model: str = "", name: str = "") -> Card:
-    """A checkpoint's averaged weights as they are, as a model in `folder`.
+    """Write a checkpoint's averaged weights as they are, as a model in `folder`.
 
     Args:
         model: its network, if the checkpoint does not say.
@@ -51,7 +56,7 @@ def as_model(checkpoint: Checkpoint, labelled: LabelledSet, folder: Path, model:
     model = model or checkpoint.config.get("model", "")
     if model not in NETWORKS:
         known = ", ".join(NETWORKS)
-        raise UsageError(f"the checkpoint is for {model or 'an unnamed network'}; name one of {known}")
+        raise UsageError(f"the checkpoint is for {model or 'an unnamed network'}", f"name one of {known}")
     return write_model(folder, checkpoint.weights, card_fields(checkpoint, labelled, model, name or model))
 
 
@@ -78,8 +83,8 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
                 before = as_model(earlier, labelled, Path(scratch) / "held-out", model, name)
                 if before.architecture != card.architecture:
                     raise UsageError(
-                        f"{figures.held_out} is a {before.architecture}, {path} a {card.architecture}; "
-                        "--held-out takes an earlier checkpoint of the same training"
+                        f"{figures.held_out} is a {before.architecture}, {path} a {card.architecture}",
+                        "--held-out takes an earlier checkpoint of the same training",
                     )
                 before = _finished(before, earlier, labelled, figures)
                 metrics |= _held_out(_metrics(before, labelled, figures), before, figures.held_out)
@@ -89,41 +94,55 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
 
 
 def _finished(card: Card, checkpoint: Checkpoint, labelled: LabelledSet, figures: Figures) -> Card:
-    """`card` with balancing taken back and with ranges for int8, both from training images."""
-    samples, config = labelled.load(figures.data, "train"), checkpoint.config
+    """Remove balancing from `card` and give it ranges for int8, as the run's own training images want both."""
+    config = checkpoint.config
+    images = labelled_images(
+        labelled,
+        figures.data,
+        leave_out=config.get("leave_out", ""),
+        train_on_val=config.get("train_on_val", False),
+    )
     if config.get("recipe") == "release" and config.get("weight_power"):
-        card = take_back(card, labelled, samples, config["weight_power"], figures.balancing)
-    int8 = {"maxima": input_maxima(card, samples), "data": f"{labelled.name} train"}
+        stored = checkpoint.run.get("class_frequencies")  # older checkpoints lack them: without rendered frames, then
+        frequencies = class_frequencies(images.train, labelled.classes) if stored is None else np.array(stored)
+        card = remove_prior(card, frequencies, config["weight_power"], figures.balancing)
+    int8 = {"maxima": input_maxima(card, images.train), "data": images.about}
     write_json(card.folder / "card.json", read_fields(card) | {"int8": int8})
     return read_card(card.folder)
 
 
 def _metrics(card: Card, labelled: LabelledSet, figures: Figures) -> dict[str, Any]:
-    """The figures on each split, with the command that measures them again."""
-    metrics = {}
+    """Return the figures on each split, with the command that measures them again."""
+    metrics, seen = {}, seen_by(card.training)
     for split in figures.splits:
-        found = measured(card, labelled.load(figures.data, split), figures.via)
-        if split in card.training["data"].split():
-            found["caution"] = "the weights were trained on these images"
+        samples = labelled.load(figures.data, split)
+        found = measured(card, samples, figures.via)
+        count = seen.among(labelled.name, split, (s.name for s in samples))
+        if count:
+            which = "these images" if count == len(samples) else f"{count} of these images"
+            found["caution"] = f"the weights were trained on {which}"
         found["command"] = _command_of(found["measured_with"], card.name, labelled.name, split, figures)
         metrics[f"{labelled.name} {split}"] = found
     return metrics
 
 
 def _held_out(metrics: dict[str, Any], card: Card, path: Path) -> dict[str, Any]:
-    """`metrics` of an earlier checkpoint under names of their own, without the command: it measures other weights."""
+    """Return `metrics` of an earlier checkpoint under names of their own, without commands: they measure other weights.
+
+    Raises:
+        UsageError: it has seen some of the images.
+    """
     for where, found in metrics.items():
         if "caution" in found:
-            raise UsageError(f"{path} was trained on {where} too; pass one from before as --held-out")
+            raise UsageError(f"{path} was trained on {where} too", "pass one from before as --held-out")
         del found["command"]
         found["weights_of"] = card.training["command"]
     return {f"{where}, held out": found for where, found in metrics.items()}
 
 
-def _command_of(measured_with: str, model: str, set_name: str, split: str, figures: Figures) -> str:
-    backend, precision = measured_with.split(",")[0].split()
-    subject = f"evaluate --model {model} --set {set_name}".split()
-    parts = [*subject, "--data", str(figures.data), "--split", split, "--backend", backend, "--precision", precision]
+def _command_of(measured_with: dict[str, Any], model: str, set_name: str, split: str, figures: Figures) -> str:
+    engine = ["--backend", measured_with["backend"], "--precision", measured_with["precision"]]
+    parts = ["evaluate", "--model", model, "--set", set_name, "--data", str(figures.data), "--split", split, *engine]
     if figures.via.size is not None:
-        parts += ["--size", f"{figures.via.size[0]}x{figures.via.size[1]}"]
+        parts += ["--size", format_size(figures.via.size)]
     return shown_command(parts)

@@ -1,26 +1,31 @@
-"""What a run looked like: curves as CSV and as a PNG plot."""
+"""Curves of a run, as CSV and, with matplotlib, as a PNG plot."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from segnet_live.errors import OutputError
-from train.evaluate import write_picture
+from segnet_live.files import replace_atomically, write_atomically
 
 FIELDS = ("epoch", "step", "minutes", "loss", "lr", "images_per_s", "device_busy", "G", "C", "mIoU")
+HINT = "curves.png is left out: matplotlib is missing; pip install 'segnet-live[train]'"
+_ADVICE = "free disk space or pass another --out"
 
 Row = dict[str, float]
 
 
+def can_plot() -> bool:
+    """Return whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
 def write_curves(folder: Path, rows: Sequence[Row]) -> None:
-    """`curves.csv` and `curves.png` from all epochs so far; a row lacks what was not measured.
+    """Write `curves.csv` and, with matplotlib, `curves.png` from all epochs so far.
+
+    A row lacks what was not measured.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -30,58 +35,30 @@ def write_curves(folder: Path, rows: Sequence[Row]) -> None:
     writer.writeheader()
     for row in rows:
         writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
-    path = folder / "curves.csv"
-    partial = folder / "curves.csv.partial"
-    try:
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}); free disk space or pass another --out"
-        ) from error
-    write_picture(folder / "curves.png", plotted(rows))
+    write_atomically(folder / "curves.csv", text.getvalue(), advice=_ADVICE)
+    if can_plot():
+        plot(folder / "curves.png", rows)
 
 
-def plotted(rows: Sequence[Row], size: tuple[int, int] = (720, 960)) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB: the loss above, G, C and mIoU below, over the epochs."""
-    height, width = size
-    picture = np.full((height, width, 3), 255, np.uint8)
-    upper, lower = picture[: height // 2], picture[height // 2 :]
-    losses = [row["loss"] for row in rows]
-    _panel(upper, rows, {"loss": (31, 119, 180)}, (0.0, max([*losses, 1e-6]) * 1.05))
-    _panel(lower, rows, {"G": (44, 160, 44), "C": (255, 127, 14), "mIoU": (214, 39, 40)}, (0.0, 1.0))
-    return picture
+def plot(path: Path, rows: Sequence[Row]) -> None:
+    """Draw the loss above, and G, C and mIoU below, over the epochs.
 
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure  # pyplot would keep every figure, and look for a display
 
-def _panel(
-    panel: NDArray[np.uint8],
-    rows: Sequence[Row],
-    colours: dict[str, tuple[int, int, int]],
-    limits: tuple[float, float],
-) -> None:
-    """One diagram with its frame, five grid lines with figures, and a line and its last value for every measure."""
-    height, width = panel.shape[:2]
-    left, right, top, bottom = 70, width - 130, 20, height - 40
-    last_epoch = max([row["epoch"] for row in rows], default=1.0)
-
-    def text(words: str, x: int, y: int, colour: tuple[int, int, int] = (60, 60, 60)) -> None:
-        cv2.putText(panel, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
-
-    def place(epoch: float, value: float) -> tuple[int, int]:
-        across, up = epoch / last_epoch, (value - limits[0]) / (limits[1] - limits[0])
-        return round(left + across * (right - left)), round(bottom - up * (bottom - top))
-
-    for i in range(5):
-        value = limits[0] + (limits[1] - limits[0]) * i / 4
-        y = place(0, value)[1]
-        cv2.line(panel, (left, y), (right, y), (225, 225, 225))
-        text(f"{value:.2f}", 20, y + 5)
-        text(f"{last_epoch * i / 4:.0f}", place(last_epoch * i / 4, limits[0])[0] - 8, bottom + 18)
-    cv2.rectangle(panel, (left, top), (right, bottom), (120, 120, 120))
-    for i, (name, colour) in enumerate(colours.items()):
-        points = [place(row["epoch"], row[name]) for row in rows if name in row]
-        if points:
-            cv2.polylines(panel, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
-            value = next(row[name] for row in reversed(rows) if name in row)
-            text(f"{name} {value:.4f}", right + 10, top + 20 + 22 * i, colour)
+    figure = Figure((8, 6), layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
+    for axes, names in ((above, ("loss",)), (below, ("G", "C", "mIoU"))):
+        for name in names:
+            points = [(row["epoch"], row[name]) for row in rows if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else "", label=name)
+        if axes.lines:
+            axes.legend()
+        axes.grid(alpha=0.3)
+    above.set_ylim(bottom=0)
+    below.set(ylim=(0, 1), xlabel="epoch")
+    with replace_atomically(path, advice=_ADVICE) as scratch:
+        figure.savefig(scratch, format="png")

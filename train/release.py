@@ -11,8 +11,8 @@ RENDERED = "96"
 GPU_MINUTES = {"segnet": 12.0, "segnet-basic": 6.0, "segnet-fast": 8.0}
 CPU_MINUTES = {"segnet": 2880.0, "segnet-basic": 120.0, "segnet-fast": 180.0}
 BASIC_ON_CPU = (
-    (0.45, "--thin 1 --zoom 0.5 --crop 96x128 --batch 8 --lr 3e-3"),
-    (0.55, "--thin 0.5 --zoom 0.67 --crop 160x192 --batch 6 --lr 2e-3 --weight-power 0.7"),
+    (0.45, "--dilated-init 1 --zoom 0.5 --crop 96x128 --batch 8 --lr 3e-3"),
+    (0.55, "--dilated-init 0.5 --zoom 0.67 --crop 160x192 --batch 6 --lr 2e-3 --weight-power 0.7"),
 )
 """SegNet-Basic's stages where its 7x7 kernels are slow, each with its share of the time: see train/README.md."""
 BASIC_BALANCING = "0.5"

@@ -9,7 +9,7 @@ from torch import nn
 
 from train.config import FitConfig
 
-CALM = 0.3
+DECAYED = 0.3
 """Strength of the changes of light and lens in the calm end of a run, as a share of what it was before."""
 
 
@@ -22,14 +22,14 @@ def learning_rate(config: FitConfig, progress: float) -> float:
         return config.lr * max(progress / config.warmup, 1e-3)
     if config.schedule == "constant":
         return config.lr
-    since = progress - config.thin
-    rise = max(since / config.warmup, 1e-3) if config.thin and 0 <= since < config.warmup else 1.0
+    since = progress - config.dilated_init
+    rise = max(since / config.warmup, 1e-3) if config.dilated_init and 0 <= since < config.warmup else 1.0
     return rise * config.lr * 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
 
 
-def appearance(config: FitConfig, progress: float) -> float:
+def photometric_strength(config: FitConfig, progress: float) -> float:
     """Strength of the crops' changes of light and lens at `progress` 0..1: calmer at the end of the run."""
-    return config.appearance * (CALM if progress > 1 - config.calm else 1.0)
+    return config.photometric * (DECAYED if progress > 1 - config.augment_decay else 1.0)
 
 
 def make_optimiser(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:

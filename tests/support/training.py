@@ -42,6 +42,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 
 def run(config: FitConfig, camvid: Path, out: Path, **session: Any) -> Run:
     labelled = LabelledSet()
-    train, val, data = split_samples(config, labelled, camvid, out)
+    images = split_samples(config, labelled, camvid, out)
     network = starting_network(config, labelled, "", "")
-    return Run(config, labelled, train, val, network, ALONE, Session(out, {"data": data}, **session))
+    about = {"data": images.about, "seen": images.seen.as_json(names=True)}
+    return Run(config, labelled, images.train, images.val, network, ALONE, Session(out, about, **session))

@@ -12,8 +12,8 @@ import torch
 from segnet_live.card import load_weights, read_card
 from segnet_live.nets.segnet import SegNet
 from tests.support.training import interrupt_at
-from train.__main__ import main
 from train.checkpoint import load
+from train.cli import main
 from train.model_folder import shown_command
 from train.release import fit_commands
 
@@ -86,7 +86,8 @@ def test_a_checkpoint_evaluates_without_being_installed(camvid: Path, checkpoint
     assert plain["images"] == 5
     assert main([*evaluate, *options, *ENGINE, "--smooth"]) == 0
     steadied = json.loads(figures.read_text())
-    assert "steadied" in steadied["measured_with"]
+    assert steadied["measured_with"]["smooth"]
+    assert not plain["measured_with"]["smooth"]
     assert steadied["flicker"] < plain["flicker"]
 
 
@@ -182,7 +183,7 @@ def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
     def quick_ones(*args: Any, **options: Any) -> list[list[str]]:
         return [[*command, *quick] for command in fit_commands(*args, **options)]
 
-    monkeypatch.setattr("train.__main__.fit_commands", quick_ones)
+    monkeypatch.setattr("train.cli.fit_commands", quick_ones)
     runs, models = tmp_path / "runs", tmp_path / "models"
     command = ["release", "--data", str(camvid), "--runs", str(runs), "--out", str(models), "--minutes", "0.02"]
     command += ["--model", "segnet-basic", "segnet-fast"]

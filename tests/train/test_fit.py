@@ -14,25 +14,15 @@ import pytest
 import torch
 
 from segnet_live.errors import OutputError, UsageError
-from tests.support.training import interrupt_at
-from train.averaging import settle_statistics
-from train.batches import Feed
+from tests.support.training import interrupt_at, run
+from train.averaging import recompute_batch_norm
+from train.batches import BatchSampler
 from train.checkpoint import load
 from train.config import FitConfig, recipe
 from train.data import LabelledSet
-from train.distributed import Processes
-from train.fit import DivergedError, Run, Session
-from train.initialise import split_samples, starting_network
+from train.fit import DivergedError
+from train.initialise import split_samples
 from train.schedule import learning_rate
-
-ALONE = Processes(0, 1, torch.device("cpu"))
-
-
-def run(config: FitConfig, camvid: Path, out: Path, **session: Any) -> Run:
-    labelled = LabelledSet()
-    train, val, data = split_samples(config, labelled, camvid, out)
-    network = starting_network(config, labelled, "", "")
-    return Run(config, labelled, train, val, network, ALONE, Session(out, {"data": data}, **session))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -45,13 +35,13 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
     camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropout: bool
 ) -> None:
     config = replace(quick, model="segnet-basic", arguments={"dropout": 0.5}, epochs=1) if dropout else quick
-    assert run(config, camvid, tmp_path / "unbroken").go()
+    assert run(config, camvid, tmp_path / "unbroken").run()
     with monkeypatch.context() as patch:
         interrupt_at(2 if dropout else 4, patch)
         with pytest.raises(KeyboardInterrupt):
-            run(config, camvid, tmp_path / "broken").go()
+            run(config, camvid, tmp_path / "broken").run()
     assert load(tmp_path / "broken" / "last.pt")["step"] == (2 if dropout else 4)
-    assert run(config, camvid, tmp_path / "broken").go()
+    assert run(config, camvid, tmp_path / "broken").run()
     unbroken, resumed = (weights(tmp_path / name / "last.pt") for name in ("unbroken", "broken"))
     assert all(torch.equal(value, resumed[name]) for name, value in unbroken.items())
     curves = [(tmp_path / name / "curves.csv").read_text() for name in ("unbroken", "broken")]
@@ -61,7 +51,7 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
 
 def test_a_run_leaves_curves_pictures_and_its_settings(camvid: Path, quick: FitConfig, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert run(quick, camvid, out).go()
+    assert run(quick, camvid, out).run()
     rows = list(csv.DictReader((out / "curves.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(0 <= float(row["mIoU"]) <= 1 for row in rows)
@@ -71,25 +61,35 @@ def test_a_run_leaves_curves_pictures_and_its_settings(camvid: Path, quick: FitC
     assert not list(out.rglob("*.partial"))
 
 
+def test_without_matplotlib_a_run_says_once_that_it_leaves_the_plot_out(
+    camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("train.plots.find_spec", lambda name: None)
+    assert run(quick, camvid, tmp_path / "run").run()
+    assert (tmp_path / "run" / "curves.csv").is_file()
+    assert not (tmp_path / "run" / "curves.png").exists()
+    assert " ".join(capsys.readouterr().out.split()).count("segnet-live[train]") == 1
+
+
 def test_a_call_that_is_up_ends_early_and_the_next_goes_on(camvid: Path, quick: FitConfig, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert not run(quick, camvid, out, stop_after_s=1e-9).go()
+    assert not run(quick, camvid, out, stop_after_s=1e-9).run()
     assert load(out / "last.pt")["step"] < 6
-    assert run(quick, camvid, out).go()
+    assert run(quick, camvid, out).run()
 
 
-def test_crops_change_less_in_the_calm_end(
+def test_crops_change_less_at_the_end(
     camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    batch = Feed.batch
+    batch = BatchSampler.batch
 
-    def watched(self: Feed, step: int, appearance: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
-        seen.append(appearance)
-        return batch(self, step, appearance)
+    def watched(self: BatchSampler, step: int, photometric: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(photometric)
+        return batch(self, step, photometric)
 
-    monkeypatch.setattr(Feed, "batch", watched)
-    assert run(replace(quick, appearance=0.5, calm=0.4), camvid, tmp_path).go()
+    monkeypatch.setattr(BatchSampler, "batch", watched)
+    assert run(replace(quick, photometric=0.5, augment_decay=0.4), camvid, tmp_path).run()
     assert seen == pytest.approx([0.5] * 3 + [0.15] * 3)
 
 
@@ -109,23 +109,23 @@ def test_compiling_takes_no_part_of_the_minutes(
     monkeypatch.setattr(torch, "compile", Compiled)
     trained = run(replace(quick, epochs=1, evaluations=1), camvid, tmp_path, compiled=True)
     began = time.monotonic()
-    assert trained.go()
+    assert trained.run()
     assert trained.seconds < time.monotonic() - began - 1
 
 
 def test_minutes_end_a_run_by_the_clock_over_all_calls(camvid: Path, quick: FitConfig, tmp_path: Path) -> None:
     config = replace(quick, minutes=1e-3, epochs=1)
-    assert run(config, camvid, tmp_path / "run").go()
+    assert run(config, camvid, tmp_path / "run").run()
     state = load(tmp_path / "run" / "last.pt")
     assert state["seconds"] >= 0.06
     again = run(config, camvid, tmp_path / "run")
     assert again.progress == 1
-    assert again.go()
+    assert again.run()
     assert again.step == state["step"]
 
 
 def test_other_settings_do_not_take_up_a_run(camvid: Path, quick: FitConfig, tmp_path: Path) -> None:
-    run(quick, camvid, tmp_path / "run", stop_after_s=1e-9).go()
+    run(quick, camvid, tmp_path / "run", stop_after_s=1e-9).run()
     with pytest.raises(UsageError, match=r"lr = 0\.002, not 0\.5"):
         run(replace(quick, lr=0.5), camvid, tmp_path / "run")
     longer = run(replace(quick, epochs=9), camvid, tmp_path / "run")
@@ -136,13 +136,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(
     camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    run(quick, camvid, out, stop_after_s=1e-9).go()
+    run(quick, camvid, out, stop_after_s=1e-9).run()
     before = (out / "last.pt").read_bytes()
     broken = run(quick, camvid, out)
     with torch.no_grad():
         broken.network.classifier.weight.fill_(float("nan"))  # type: ignore[operator, union-attr]
     with pytest.raises(DivergedError, match="lower --lr"):
-        broken.go()
+        broken.run()
     assert (out / "last.pt").read_bytes() == before
 
 
@@ -150,7 +150,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    run(quick, camvid, out, stop_after_s=1e-9).go()
+    run(quick, camvid, out, stop_after_s=1e-9).run()
     before = (out / "last.pt").read_bytes()
 
     def full(state: object, file: Any) -> None:
@@ -159,7 +159,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OutputError, match=r"No space left.*still whole"):
-        run(quick, camvid, out).go()
+        run(quick, camvid, out).run()
     assert (out / "last.pt").read_bytes() == before
     assert not list(out.rglob("*.partial"))
 
@@ -168,11 +168,11 @@ def test_the_paper_recipe_trains_on_whole_images_and_settles_its_statistics(camv
     config = replace(recipe("paper", "segnet-basic"), batch=3, epochs=1, evaluations=1, precision="fp32")
     assert (config.optimiser, config.lr, config.weight_power, config.select) == ("sgd", 0.1, 1.0, "G")
     trained = run(config, camvid, tmp_path / "run")
-    assert trained.go()
+    assert trained.run()
     conv_out: list[torch.Tensor] = []
     first = trained.average.encoders[0]  # type: ignore[index]
     handle = first[0].register_forward_hook(lambda module, args, out: conv_out.append(out))
-    settle_statistics(trained.average, [trained._normalised(batch) for batch in trained.feed.whole()])
+    recompute_batch_norm(trained.average, [trained._normalised(batch) for batch in trained.sampler.whole()])
     handle.remove()
     torch.testing.assert_close(first[1].running_mean, torch.cat(conv_out).mean((0, 2, 3)), atol=1e-4, rtol=1e-3)
     assert first[1].momentum == 0.1
@@ -181,8 +181,8 @@ def test_the_paper_recipe_trains_on_whole_images_and_settles_its_statistics(camv
 def test_two_processes_share_the_batch_of_one(camvid: Path, quick: FitConfig) -> None:
     samples = LabelledSet().load(camvid, "train")
     device = torch.device("cpu")
-    whole = Feed(samples, LabelledSet(), replace(quick, batch=4), device)
-    halves = [Feed(samples, LabelledSet(), quick, device, rank, 2) for rank in (0, 1)]
+    whole = BatchSampler(samples, LabelledSet(), replace(quick, batch=4), device)
+    halves = [BatchSampler(samples, LabelledSet(), quick, device, rank, 2) for rank in (0, 1)]
     for step in (0, 3):
         labels = torch.cat([half.batch(step).labels for half in halves])
         assert torch.equal(labels, whole.batch(step).labels)
@@ -190,27 +190,27 @@ def test_two_processes_share_the_batch_of_one(camvid: Path, quick: FitConfig) ->
 
 def test_an_epoch_shows_every_image_once(camvid: Path, quick: FitConfig) -> None:
     samples = LabelledSet().load(camvid, "train")
-    feed = Feed(samples, LabelledSet(), replace(quick, crop=None), torch.device("cpu"))
-    seen = torch.cat([feed.batch(step).labels for step in range(feed.steps_per_epoch)])
+    sampler = BatchSampler(samples, LabelledSet(), replace(quick, crop=None), torch.device("cpu"))
+    seen = torch.cat([sampler.batch(step).labels for step in range(sampler.steps_per_epoch)])
     stored = torch.stack([torch.from_numpy(s.labels).long() for s in samples])
     assert sorted(v.sum().item() for v in seen) == sorted(v.sum().item() for v in stored)
 
 
 def test_a_batch_larger_than_the_set_is_refused(camvid: Path, quick: FitConfig) -> None:
     with pytest.raises(UsageError, match="lower --batch"):
-        Feed(LabelledSet().load(camvid, "train"), LabelledSet(), replace(quick, batch=7), torch.device("cpu"))
+        BatchSampler(LabelledSet().load(camvid, "train"), LabelledSet(), replace(quick, batch=7), torch.device("cpu"))
 
 
 def test_leaving_a_drive_out_trains_on_the_others_and_evaluates_it(
     camvid: Path, quick: FitConfig, tmp_path: Path
 ) -> None:
-    train, val, about = split_samples(replace(quick, leave_out="0016E5"), LabelledSet(), camvid, tmp_path)
-    assert {s.name[:6] for s in train} == {"0001TP", "0006R0"}
-    assert len(val) == 5
-    assert "without drive 0016E5" in about
-    train, _, about = split_samples(replace(quick, train_on_val=True), LabelledSet(), camvid, tmp_path)
-    assert len(train) == 9
-    assert "train and val" in about
+    images = split_samples(replace(quick, leave_out="0016E5"), LabelledSet(), camvid, tmp_path)
+    assert {s.name[:6] for s in images.train} == {"0001TP", "0006R0"}
+    assert len(images.val) == 5
+    assert "without drive 0016E5" in images.about
+    images = split_samples(replace(quick, train_on_val=True), LabelledSet(), camvid, tmp_path)
+    assert len(images.train) == 9
+    assert "train and val" in images.about
 
 
 def test_the_rate_rises_then_falls_to_zero(quick: FitConfig) -> None:

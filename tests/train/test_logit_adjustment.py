@@ -10,7 +10,7 @@ import torch
 
 from segnet_live.card import Card, read_card
 from segnet_live.nets.load import load_network
-from train.__main__ import main
+from train.cli import main
 from train.data import class_frequencies, median_frequency_weights
 from train.logit_adjustment import rebalanced
 from train.sets import SETS

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 
 from segnet_live.classes import CAMVID
 from segnet_live.errors import DataError, UsageError
-from train.__main__ import main
-from train.batches import Feed
+from train.batches import BatchSampler
+from train.cli import main
 from train.config import FitConfig
 from train.data import LabelledSet
 from train.losses import soft_cross_entropy
@@ -133,10 +133,10 @@ def test_half_a_batch_is_pictures_whose_opinions_lie_on_their_pixels(
 ) -> None:
     opinions = Opinions([roads / "soft"], CAMVID)
     pictures = load_pictures(roads / "images", opinions)
-    config = replace(quick, batch=4, crop=(64, 96), appearance=0.0)
+    config = replace(quick, batch=4, crop=(64, 96), photometric=0.0)
     samples = LabelledSet().load(camvid, "train")
-    feed = Feed(samples, LabelledSet(), config, torch.device("cpu"), pictures=pictures, opinions=opinions)
-    batch = feed.batch(0)
+    sampler = BatchSampler(samples, LabelledSet(), config, torch.device("cpu"), pictures=pictures, opinions=opinions)
+    batch = sampler.batch(0)
     assert batch.labelled == 2
     assert batch.soft is not None
     assert not batch.soft[:2].any()  # nobody has an opinion on these labelled images
@@ -146,7 +146,7 @@ def test_half_a_batch_is_pictures_whose_opinions_lie_on_their_pixels(
     assert said.float().mean() > 0.3
     sky = batch.soft[2:, ID["Sky"]] > 0.9
     assert ((light > 0.57) == sky)[said].float().mean() > 0.97
-    assert torch.equal(batch.rgb, feed.batch(0).rgb)  # a step is the same whenever it is made
+    assert torch.equal(batch.rgb, sampler.batch(0).rgb)  # a step is the same whenever it is made
 
 
 def test_fit_learns_from_pictures_and_goes_on_after_a_stop_as_if_there_had_been_none(

@@ -12,7 +12,7 @@ import pytest
 from segnet_live.card import find_card
 from segnet_live.classes import CAMVID
 from segnet_live.errors import DataError
-from train.__main__ import main
+from train.cli import main
 from train.evaluate import through
 from train.measure import Through
 from train.points import HERE, read_points

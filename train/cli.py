@@ -1,0 +1,301 @@
+"""The parser of `python -m train`, and what each command calls; nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segnet_live.card import Card, find_card
+from segnet_live.config import parse_size
+from segnet_live.errors import SegnetLiveError, UsageError
+from train.checkpoint import current_commit, read_checkpoint, start_of
+from train.config import add_options, from_options
+from train.data import LabelledSet, write_compact
+from train.logit_adjustment import KEPT_POWER
+from train.model_folder import shown_command
+from train.release import MODELS, fit_commands, package_command
+from train.sets import SETS
+
+if TYPE_CHECKING:
+    from train.measure import Through
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, 2 after an error a person can mend, 130 after Ctrl-C."""
+    try:
+        args = _parser().parse_args(arguments)
+        args.command_line = sys.argv[1:] if arguments is None else arguments
+        args.run(args)
+    except SegnetLiveError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train", description="Train, measure and package the networks.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the labelled set")
+    data.add_argument("--set", choices=SETS, default="camvid", help="layout and classes of --data (default camvid)")
+
+    engine = argparse.ArgumentParser(add_help=False)
+    engine.add_argument("--backend", default="auto", help="auto, openvino, torch, inductor, tensorrt")
+    engine.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16, int8")
+    engine.add_argument(
+        "--size",
+        type=partial(parse_size, option="--size"),
+        metavar="HxW",
+        help="network size; default as in the app, from the images",
+    )
+
+    command = commands.add_parser("fit", help="train a network", parents=[data])
+    _fit_options(command)
+
+    command = commands.add_parser("evaluate", help="G, C, mIoU, BF, IoU and flicker", parents=[engine])
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled set")
+    what.add_argument("--clip", type=Path, metavar="VIDEO", help="a video without labels: its flicker alone")
+    command.add_argument("--set", choices=SETS, default="camvid", help="layout and classes of --data (default camvid)")
+    subject = command.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--model", help="installed model or model folder")
+    subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
+    command.add_argument("--architecture", default="", help="network of a checkpoint that does not say")
+    command.add_argument("--split", nargs="+", default=["val"])
+    command.add_argument("--drives", nargs="+", metavar="PREFIX", help="only images whose names begin so")
+    command.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="write image, labels and errors of every image here"
+    )
+    command.add_argument("--smooth", action="store_true", help="smooth the labels over time, as the app shows videos")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("points", help="share of hand-labelled points on other roads", parents=[engine])
+    subject = command.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--model", help="installed model or model folder")
+    subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
+    command.add_argument("--points", type=Path, help="CSV of picture, x, y, class (default: train/roads-points.csv)")
+    command.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="folder of the pictures")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    command.set_defaults(run=_points, smooth=False, set="camvid", architecture="")
+
+    command = commands.add_parser("package", help="checkpoint -> model folder with card", parents=[engine])
+    command.add_argument("--checkpoint", type=Path, required=True)
+    command.add_argument("--model", default="", help="architecture, if the checkpoint does not say")
+    command.add_argument("--name", default="", help="name of the model; default its architecture")
+    command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="measure on this set and write the figures on the card"
+    )
+    command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")
+    command.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="measure this one too, from before the splits joined the training: its figures are the honest ones",
+    )
+    command.add_argument(
+        "--balancing",
+        type=float,
+        default=KEPT_POWER,
+        metavar="POWER",
+        help="power of the class balancing that stays, of what the release recipe trained with (default %(default)s)",
+    )
+    command.set_defaults(run=_package, smooth=False)
+
+    command = commands.add_parser("release", help="fit and package every network on CamVid, in one go")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="CamVid's folder")
+    command.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS), help="these only")
+    command.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default runs)"
+    )
+    command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
+    command.add_argument("--minutes", type=float, help="of each run (default: by network and device)")
+    command.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this call; the same command goes on")
+    command.add_argument("--hold-out-val", action="store_true", help="do not train on val; package the best on it")
+    command.set_defaults(run=_release)
+
+    command = commands.add_parser("compact", help="a copy of CamVid with JPEG images, to carry to another machine")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument("--split", nargs="+", default=["train", "val"])
+    command.set_defaults(run=_compact)
+
+    command = commands.add_parser("weights", help="class frequencies and balancing weights", parents=[data])
+    command.add_argument("--split", default="train")
+    command.set_defaults(run=_weights)
+    return parser
+
+
+def _fit_options(command: argparse.ArgumentParser) -> None:
+    add_options(command)
+    command.add_argument(
+        "--crop",
+        type=partial(parse_size, option="--crop"),
+        metavar="HxW",
+        help="size of the random crops, in multiples of 32",
+    )
+    command.add_argument("--out", type=Path, help="folder of this run (default runs/MODEL); a run in it goes on")
+    command.add_argument("--compile", action="store_true", help="torch.compile the network")
+    command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
+    command.add_argument("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
+    command.set_defaults(run=_fit)
+
+
+def _fit(args: argparse.Namespace) -> bool:
+    """Train; True if the run is complete."""
+    from train.distributed import init_distributed
+    from train.fit import Run, Session
+    from train.initialise import load_teacher, seen_by_run, split_samples, starting_network, unlabelled_pictures
+
+    config = from_options(args, args.crop)
+    labelled = SETS[args.set]
+    out = args.out or Path("runs") / config.model
+    # the config has the names alone, the arguments the whole paths
+    init, vgg16, teacher_path, folder, held_out = (
+        str(getattr(args, name, "")) for name in ("init", "vgg16", "teacher", "pictures", "held_out")
+    )
+    images = split_samples(config, labelled, args.data, out)
+    network = starting_network(config, labelled, init, vgg16)
+    teacher = load_teacher(teacher_path, config, labelled) if teacher_path else None
+    pictures, opinions = unlabelled_pictures(config, labelled, getattr(args, "opinions", ()), folder, held_out)
+    about: dict[str, Any] = {
+        "command": shown_command(args.command_line),
+        "commit": current_commit(),
+        "data": images.about,
+        "seen": seen_by_run(config, images, init, teacher_path, pictures).as_json(names=True),
+    }
+    if init:
+        about["start"] = start_of(Path(init))
+    session = Session(out, about, args.compile, args.checkpoint_every, args.stop_after * 60)
+    with init_distributed() as processes:
+        run = Run(config, labelled, images.train, images.val, network, processes, session, teacher, pictures, opinions)
+        complete = run.run()
+        if processes.rank == 0:
+            print(f"{out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
+    return complete
+
+
+def _release(args: argparse.Namespace) -> None:
+    import torch
+
+    ends_s = time.monotonic() + 60 * args.stop_after if args.stop_after else math.inf
+
+    def step(command: list[str]) -> argparse.Namespace:
+        print("python -m train", *command, flush=True)
+        parsed = _parser().parse_args(command)
+        parsed.command_line = command
+        return parsed
+
+    for model in (name for name in MODELS if name in args.model):
+        for fit in fit_commands(
+            model,
+            args.data,
+            args.runs,
+            gpu=torch.cuda.is_available(),
+            minutes=args.minutes,
+            hold_out_val=args.hold_out_val,
+        ):
+            left = ["--stop-after", f"{max(0.01, (ends_s - time.monotonic()) / 60):.2f}"] if ends_s < math.inf else []
+            if not _fit(step([*fit, *left])):
+                return
+        _package(step(package_command(model, args.data, args.runs, args.out, hold_out_val=args.hold_out_val)))
+
+
+def _via(args: argparse.Namespace) -> Through:
+    from train.measure import Through
+
+    return Through(args.backend, args.precision, args.size, args.smooth)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from train.evaluate import write_json
+    from train.measure import measured, measured_on_clip
+
+    labelled = SETS[args.set]
+    samples = (
+        [] if args.data is None else [s for split in args.split for s in labelled.load(args.data, split, args.drives)]
+    )
+    with _subject(args) as card:
+        if args.clip is not None:
+            figures = measured_on_clip(card, args.clip, _via(args))
+        elif len(card.classes) != len(labelled.classes):
+            raise UsageError(
+                f"{card.name} has {len(card.classes)} classes, set {args.set} has {len(labelled.classes)}",
+                "pass the --set it was trained on",
+            )
+        else:
+            figures = measured(card, samples, _via(args), args.pictures)
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+@contextmanager
+def _subject(args: argparse.Namespace) -> Iterator[Card]:
+    """Yield the model that `--model` or `--checkpoint` names, the latter packaged on the fly."""
+    from train.package import as_model
+
+    if args.checkpoint is None:
+        yield find_card(args.model)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / args.checkpoint.stem
+        yield as_model(read_checkpoint(args.checkpoint), SETS[args.set], folder, args.architecture)
+
+
+def _points(args: argparse.Namespace) -> None:
+    from train.evaluate import write_json
+    from train.points import HERE, score_points
+
+    with _subject(args) as card:
+        figures = score_points(card, args.points or HERE, args.pictures, _via(args))
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _package(args: argparse.Namespace) -> None:
+    from train.package import Figures, package
+
+    if args.held_out is not None and args.data is None:
+        raise UsageError("--held-out is measured on --data", "pass both")
+    figures = None if args.data is None else Figures(args.data, args.split, _via(args), args.balancing, args.held_out)
+    folder = package(args.checkpoint, args.out, figures, args.model, args.name)
+    print(f"{folder}: card.json and weights.safetensors")
+
+
+def _compact(args: argparse.Namespace) -> None:
+    if args.out.resolve() == args.data.resolve():
+        raise UsageError("--out is the folder of --data", "pass another")
+    for split in args.split:
+        write_compact(LabelledSet().load(args.data, split), args.out, split)
+
+
+def _weights(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from train.data import class_frequencies, median_frequency_weights
+
+    labelled = SETS[args.set]
+    frequencies = class_frequencies(labelled.load(args.data, args.split), labelled.classes)
+    weights = median_frequency_weights(frequencies)
+    table = Table(
+        title=f"{labelled.name} {args.split}: frequency where present, median-frequency weight", title_justify="left"
+    )
+    for heading in ("class", "frequency", "weight"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, frequency, weight in zip(labelled.classes.names, frequencies, weights, strict=True):
+        table.add_row(name, f"{frequency:.5f}", f"{weight:.4f}")
+    Console().print(table)
