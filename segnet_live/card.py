@@ -34,7 +34,8 @@ class Card:
             to about as many pixels.
         mean, std: per RGB channel, of values 0..1: the network sees (rgb / 255 - mean) / std.
         sha256: of `weights.safetensors`, hexadecimal.
-        training: data, licence of the data, recipe, command.
+        training: data, what was seen of it (numbers of images by set and split, see `train.seen`), licence of the data,
+            recipe, command.
         metrics: measured figures, each with the command that made them.
         int8_maxima: the largest input of each convolution in execution order, None for one that stays in floating
             point; empty where the weights were not calibrated for int8.
@@ -65,7 +66,7 @@ class Card:
 
 
 def read_card(folder: Path) -> Card:
-    """The card in `folder`; the weights themselves are not touched.
+    """Read the card in `folder`; the weights themselves are not touched.
 
     Raises:
         CardError: `card.json` is missing, no JSON, or lacks or contradicts a field.
@@ -117,7 +118,7 @@ def _triple(values: list[float]) -> tuple[float, float, float]:
 
 
 def installed_cards() -> list[Card]:
-    """Cards of all models that ship with this installation, by name.
+    """Read the cards of all models that ship with this installation, by name.
 
     Raises:
         CardError: a shipped card is damaged.
@@ -126,7 +127,7 @@ def installed_cards() -> list[Card]:
 
 
 def find_card(model: str) -> Card:
-    """The card of an installed model's name, or of a model folder's path.
+    """Return the card of an installed model's name, or of a model folder's path.
 
     Raises:
         UsageError: neither an installed name nor a folder.
@@ -147,7 +148,7 @@ def find_card(model: str) -> Card:
 
 
 def read_weights(card: Card) -> bytes:
-    """The content of the card's weights file, its sha256 checked.
+    """Return the content of the card's weights file, its sha256 checked.
 
     Raises:
         CardError: the file is missing, or its sha256 is not the card's.
@@ -168,7 +169,7 @@ def read_weights(card: Card) -> bytes:
 
 
 def load_weights(card: Card) -> dict[str, NDArray[Any]]:
-    """The card's tensors by name, as stored (float16 or float32), checked.
+    """Return the card's tensors by name, as stored (float16 or float32), checked.
 
     Raises:
         CardError: as `read_weights`, and where it is no safetensors file, or a value is NaN or infinite.

@@ -45,20 +45,21 @@ class _Parser(argparse.ArgumentParser):
 
 
 def entry() -> NoReturn:
-    """The command `segnet-live`."""
+    """Run the command `segnet-live`, and end the process."""
     leave(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0, 2 for what cannot be carried out, 130 for Ctrl-C, 1 for a bug."""
+    """Run the command and return its exit code: 0, 2 for what cannot be carried out, 130 for Ctrl-C, 1 for a bug."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
+    debug, is_command = "--debug" in arguments, bool(arguments) and arguments[0] in COMMANDS
     try:
         return _dispatch(arguments)
     except SegnetLiveError as error:
         return _complain(str(error), 2, debug)
     except KeyboardInterrupt:
-        return _complain("interrupted before the first frame; nothing was written", 130, debug)
+        before = "interrupted before the first frame; nothing was written"
+        return _complain("interrupted; what was finished is kept" if is_command else before, 130, debug)
     except BrokenPipeError:
         # Whoever read our output is gone; without this, Python complains once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,7 +96,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
-    """What the arguments of a run (no subcommand) ask for.
+    """Return what the arguments of a run (no subcommand) ask for.
 
     Raises:
         UsageError: they are not understood or contradict each other.
@@ -223,7 +224,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _require_display() -> None:
-    """A window can be opened, as far as the environment tells; asked before Qt, which aborts the process if not.
+    """Check that a window can be opened, as far as the environment tells; before Qt, which aborts the process if not.
 
     Raises:
         UsageError: Linux or BSD without X11, Wayland or a Qt platform that needs neither.

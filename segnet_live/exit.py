@@ -1,4 +1,4 @@
-"""How a command ends while a compiler or a camera driver is still at work in one of its threads."""
+"""Exit without waiting for daemon threads, in which a compiler or a camera driver may still be at work."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,20 +30,45 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> Non
     assert done.stdout.splitlines()[-1] == "loaded []"
 
 
-def test_help_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+OPTIONS = {
+    "": "--video --camera --images --synthetic --start --duration --record --masks --stats --headless --overwrite "
+    "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --classes "
+    "--burn-hud --debug --version",
+    "models": "--dir --debug",
+    "doctor": "--no-engines --debug",
+    "compile": "--model --backend --precision --size --debug",
+    "cache": "list clear --debug",
+    "bench": "--model --backend --precision --size --video --seconds --n --against --no-memory --paper-table --json "
+    "--markdown --debug",
+}
+
+
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+def test_help_names_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main(["--help"])
+        main([*command.split(), "--help"])
     assert left.value.code == 0
     text = capsys.readouterr().out
-    for name in ("--video", "--record", "--masks", "--stats", "--headless", "--overwrite", "segnet-live models"):
-        assert name in text
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text.partition("examples:")[0])) - {"--help"}
+    assert named == {word for word in OPTIONS[command].split() if word.startswith("--")}
+    assert all(word in text for word in OPTIONS[command].split())
+    if not command:
+        assert all(f"segnet-live {name}" in text for name in cli.COMMANDS)
 
 
-def test_every_command_has_its_module() -> None:
-    for name in cli.COMMANDS:
-        with pytest.raises(SystemExit) as left:
-            main([name, "--help"])
-        assert left.value.code == 0
+@pytest.mark.parametrize("command", ["", "compile", "bench", "doctor"])
+def test_ctrl_c_is_one_line_that_says_what_is_kept(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupted)
+    assert main([command] if command else ["--synthetic"]) == 130
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert ("is kept" in error) == bool(command)
+    assert ("nothing was written" in error) == (not command)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +112,7 @@ def test_masks_and_stats_need_no_window_and_say_so(option: list[str], capsys: py
         ("--camera -1", "--camera"),
         ("--camera front", "--camera"),
         ("--video a.mp4 --size 360", "HEIGHTxWIDTH"),
-        ("--video a.mp4 --size 0x64", "32 to 4096"),
+        ("--video a.mp4 --size 0x64", "must be 32 to 4096 pixels"),
         ("--video a.mp4 --size -64x64", "--size"),
         ("--video a.mp4 --opacity 2", "--opacity"),
         ("--video a.mp4 --opacity nan", "--opacity"),

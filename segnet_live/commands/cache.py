@@ -1,4 +1,4 @@
-"""`segnet-live cache`: what compiled engines are kept on this machine, and room made by deleting them."""
+"""`segnet-live cache`: list the compiled engines that are kept on this machine, or delete them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from segnet_live.config import format_size
 from segnet_live.paths import cache_dir
 
 MIB = 1 << 20
@@ -53,7 +54,7 @@ def _tensorrt() -> list[tuple[str, ...]]:
             (
                 "tensorrt",
                 str(facts.get("model", "damaged")),
-                f"{size[0]}x{size[1]}" if size else "",
+                format_size(size) if size else "",
                 str(facts.get("precision", "")),
                 f"{facts['name']}, TensorRT {facts['tensorrt']}" if "tensorrt" in facts else "",
                 f"{entry.size_bytes / MIB:.1f}",
@@ -65,7 +66,7 @@ def _tensorrt() -> list[tuple[str, ...]]:
 
 
 def _openvino() -> list[tuple[str, ...]]:
-    """Converted models; OpenVINO's own compiled forms of them lie in one folder and are counted together."""
+    """List converted models; OpenVINO's own compiled forms of them lie in one folder and are counted together."""
     from segnet_live.engine.artifacts import age
 
     folder = cache_dir("openvino")
@@ -74,7 +75,7 @@ def _openvino() -> list[tuple[str, ...]]:
         try:
             written = json.loads(manifest.read_bytes())
             name, (height, width) = str(written["card"]), written["size"]
-            size = f"{height}x{width}"
+            size = format_size((height, width))
         except (OSError, ValueError, KeyError, TypeError):
             name, size = "damaged", ""
         used = _used(folder.glob(f"{manifest.stem}.*"))

@@ -1,4 +1,4 @@
-"""`segnet-live compile`: makes engines ahead of their use, and says how far they agree with fp32 eager."""
+"""`segnet-live compile`: make engines ahead of their use, and tell how far they agree with fp32 eager."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
-from segnet_live.config import PRECISIONS
-from segnet_live.errors import UsageError
+from segnet_live.config import PRECISIONS, format_size, parse_size
 
 BACKENDS = ("auto", "openvino", "inductor", "tensorrt")
 
@@ -33,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.engine.parity import measure, remember
     from segnet_live.engine.resize import network_size
 
-    asked = [_size(text) for text in arguments.size or []]
+    asked = [parse_size(text, "--size") for text in arguments.size or []]
     cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL]]
     backend = fastest() if arguments.backend == "auto" else arguments.backend
     console = Console(highlight=False)
@@ -42,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_column(column)
     for card in cards:
         for size in asked or [network_size(shape, card.pixels) for shape in ((3, 4), (9, 16))]:
-            console.print(f"compiling {card.name} for {backend} at {size[0]}x{size[1]} ...")
+            console.print(f"compiling {card.name} for {backend} at {format_size(size)} ...")
             start = time.perf_counter()
             engine = open_engine(card, backend=backend, size=size, precision=arguments.precision)
             took_s = time.perf_counter() - start
@@ -59,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def fastest() -> str:
-    """The fastest backend that this machine can compile for."""
+    """Return the fastest backend that this machine can compile for."""
     from segnet_live.engine.nvidia.inductor import inductor_problem
     from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
 
@@ -69,11 +68,4 @@ def fastest() -> str:
 
 
 def _row(card: Card, backend: str, precision: str, size: tuple[int, int], took_s: float) -> tuple[str, ...]:
-    return card.name, backend, precision, f"{size[0]}x{size[1]}", f"{took_s:.1f}"
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdecimal() and width.isdecimal() and int(height) >= 32 and int(width) >= 32):
-        raise UsageError(f"--size got {text!r}; give HEIGHTxWIDTH such as 360x480, 32 or more each")
-    return int(height), int(width)
+    return card.name, backend, precision, format_size(size), f"{took_s:.1f}"

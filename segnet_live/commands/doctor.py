@@ -1,4 +1,4 @@
-"""`segnet-live doctor`: what this machine has, whether every engine works on it, and what to do if not."""
+"""`segnet-live doctor`: tell what this machine has, whether every engine works on it, and what to do if not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from segnet_live import __version__
-from segnet_live.commands.finding import Finding
+from segnet_live.commands.finding import Finding, failure
 
 COLOURS = {"ok": "green", "absent": "yellow", "failed": "red"}
 QT_PROBE = "from PyQt6.QtGui import QGuiApplication as A; a = A([]); print(a.platformName())"
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the report; 0 if nothing failed, 1 otherwise."""
+    """Print the report; return 0 if nothing failed, 1 otherwise."""
     console = Console(highlight=False)
     findings = _report(console, f"segnet-live {__version__} on this machine", list(machine()))
     if not arguments.no_engines:
@@ -56,7 +56,7 @@ def _report(console: Console, title: str, findings: list[Finding]) -> list[Findi
 
 
 def machine() -> Iterator[Finding]:
-    """Findings about hardware, drivers, libraries, display, cameras and folders; no check ends the report."""
+    """Yield findings about hardware, drivers, libraries, display, cameras and folders; no check ends the report."""
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
         ("system", _system),
         ("GPU", _gpu),
@@ -75,8 +75,7 @@ def machine() -> Iterator[Finding]:
         try:
             yield check()
         except Exception as error:  # a broken library must not hide the findings about the others
-            text = str(error).strip().splitlines()
-            yield Finding(what, "failed", f"{type(error).__name__}: {text[0] if text else ''}", "reinstall it")
+            yield failure(what, error, "reinstall it")
 
 
 def _system() -> Finding:
@@ -172,7 +171,9 @@ def _pyav() -> Finding:
 
 
 def _qt() -> Finding:
-    """In a process of its own, because Qt aborts the process where it finds no display."""
+    """Start Qt in a process of its own, because it aborts the process where it finds no display."""
+    from segnet_live.qt_libraries import missing_libraries
+
     versions = f"PyQt6 {importlib.metadata.version('PyQt6')}"
     try:
         probe = subprocess.run(
@@ -184,8 +185,11 @@ def _qt() -> Finding:
         return Finding("Qt", "ok", f"{versions} on {probe.stdout.strip()}")
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return Finding("Qt", "absent", f"{versions}, no display", "run with --headless, or where there is a display")
+    missing = missing_libraries() if sys.platform.startswith("linux") else None
+    if missing is not None:
+        return Finding("Qt", "failed", f"{versions}: {missing.problem}", missing.advice)
     said = [line for line in probe.stderr.splitlines() if line.strip()] or ["no reason given"]
-    return Finding("Qt", "failed", f"{versions}: {said[0]}", "on Debian or Ubuntu: apt install libxcb-cursor0 libegl1")
+    return Finding("Qt", "failed", f"{versions}: {said[0]}", "report this line, or use --headless")
 
 
 def _cameras() -> Finding:

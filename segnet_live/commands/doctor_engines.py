@@ -1,4 +1,4 @@
-"""Trials of every engine on a small SegNet: does it run here, and does it do what PyTorch eager does?
+"""Try every engine on a small SegNet: does it run here, and does it do what PyTorch eager does?
 
 In fp32, because random weights decide many pixels by a hair: fp16 would differ without being wrong. How well an
 installed model fares in its engine's own precision is what `segnet-live compile` measures.
@@ -36,7 +36,7 @@ CLASSES = (("Sky", (128, 128, 128)), ("Road", (128, 64, 128)), ("Car", (64, 0, 1
 
 
 def trials() -> Iterator[Finding]:
-    """A finding for every engine; none of them ends the others."""
+    """Yield a finding for every engine; none of them ends the others."""
     with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
         card = small_card(Path(folder) / "small")
         eager = EagerEngine(card, SIZE, device="cpu")
@@ -65,7 +65,7 @@ def trials() -> Iterator[Finding]:
 
 
 def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], str], Callable[[], Engine]]]:
-    """(name, why it cannot run, how to open it) of every engine but eager on the CPU."""
+    """Yield (name, why it cannot run, how to open it) of every engine but eager on the CPU."""
 
     def no_openvino() -> str:
         try:
@@ -81,7 +81,7 @@ def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], str],
 
 
 def _built(card: Card, folder: Path) -> Engine:
-    """A TensorRT engine that is really built, in a cache of its own."""
+    """Build a TensorRT engine in a cache of its own, and open it."""
     from segnet_live.engine.artifacts import EngineCache
     from segnet_live.engine.nvidia.build_process import build_in_child
 
@@ -92,13 +92,13 @@ def _built(card: Card, folder: Path) -> Engine:
 
 
 def picture() -> NDArray[np.uint8]:
-    """A smooth random picture, (96, 128, 3) uint8, the same every time."""
+    """Return a smooth random picture, (96, 128, 3) uint8, the same every time."""
     noise = np.random.default_rng(0).integers(0, 255, (9, 12, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(noise, SIZE[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def small_card(folder: Path) -> Card:
-    """A model folder with random weights of SegNet-Basic, the smallest network with the paper's pooling indices."""
+    """Write a model folder with random weights of SegNet-Basic, the smallest network with pooling indices."""
     torch.manual_seed(0)
     state = NETWORKS["segnet-basic"](len(CLASSES)).state_dict()
     data = save({k: np.ascontiguousarray(v.numpy()) for k, v in state.items() if not k.endswith("num_batches_tracked")})

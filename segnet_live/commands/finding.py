@@ -27,10 +27,13 @@ class Finding:
     advice: str = ""
 
 
-def failure(what: str, error: Exception) -> Finding:
-    """An engine that did not run, or did something else, as a finding."""
+def failure(what: str, error: Exception, advice: str = "report this line") -> Finding:
+    """Return a thing that did not work as a finding.
+
+    Args:
+        advice: what to do about an error that brings no advice of its own.
+    """
     if isinstance(error, SegnetLiveError):
-        found, _, advice = str(error).partition("; ")
-        return Finding(what, "failed", found, advice)
-    text = str(error).strip().splitlines()
-    return Finding(what, "failed", f"{type(error).__name__}: {text[0] if text else ''}", "report this line")
+        return Finding(what, "failed", error.problem, error.advice or advice)
+    lines = str(error).strip().splitlines()
+    return Finding(what, "failed", f"{type(error).__name__}: {lines[0] if lines else ''}", advice)

@@ -1,4 +1,4 @@
-"""`segnet-live models`: what is installed, read from cards and file headers; no weights are loaded."""
+"""`segnet-live models`: list what is installed, from cards and file headers; no weights are loaded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segnet_live.card import Card, read_card
+from segnet_live.config import format_size
 from segnet_live.errors import CardError
 from segnet_live.paths import models_dir
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """A table of all models; a damaged one is left out and named in the error.
+    """Print a table of all models; a damaged one is left out and named in the error.
 
     Raises:
         CardError: no model is there, or one is damaged.
@@ -61,13 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _row(card: Card) -> tuple[str, ...]:
-    height, width = card.input_size
     return (
         card.name,
         card.architecture,
         f"{parameters(card):,}",
         f"{card.weights_path.stat().st_size / 2**20:.1f}",
-        f"{height}x{width}",
+        format_size(card.input_size),
         str(len(card.classes)),
         _metrics(card) or "none on the card",
         card.licence,
@@ -75,7 +75,7 @@ def _row(card: Card) -> tuple[str, ...]:
 
 
 def _parity(cards: list[Card]) -> Table | str:
-    """How far each engine agrees with fp32 eager, as far as that was measured on this machine."""
+    """Return how far each engine agrees with fp32 eager, as far as that was measured on this machine."""
     from segnet_live.engine.parity import recorded
 
     table = Table(title="pixels labelled as fp32 eager labels them", title_justify="left", box=box.SIMPLE)
@@ -83,13 +83,13 @@ def _parity(cards: list[Card]) -> Table | str:
         table.add_column(column)
     for card in cards:
         for info, parity in recorded(card):
-            size = f"{info.input_size[0]}x{info.input_size[1]}"
+            size = format_size(info.input_size)
             table.add_row(card.name, info.backend, info.precision, size, *parity.words(card), info.device)
     return table if table.row_count else "`segnet-live compile` measures how far each engine agrees with fp32 eager"
 
 
 def _metrics(card: Card) -> str:
-    """One line for each data set the card has figures of; figures on images that were trained on say so."""
+    """Return one line for each data set the card has figures of; figures on images that were trained on say so."""
     lines = []
     for where, figures in card.metrics.items():
         found = figures if isinstance(figures, dict) else {}
@@ -103,7 +103,7 @@ def _metrics(card: Card) -> str:
 
 
 def parameters(card: Card) -> int:
-    """Trained numbers in the card's weights, from the file's header alone.
+    """Return how many trained numbers the card's weights have, from the file's header alone.
 
     Raises:
         CardError: the file is missing or no safetensors file.
