@@ -170,12 +170,13 @@ def _fit(args: argparse.Namespace) -> bool:
     images = split_samples(config, labelled, args.data, out)
     network = starting_network(config, labelled, init, vgg16)
     teacher = load_teacher(teacher_path, config, labelled) if teacher_path else None
-    pictures, opinions = unlabelled_pictures(config, labelled, getattr(args, "opinions", ()), folder, held_out)
+    folders = getattr(args, "opinions", ())
+    pictures, opinions = unlabelled_pictures(config, labelled, folders, folder, held_out)
     about: dict[str, Any] = {
         "command": shown_command(args.command_line),
         "commit": current_commit(),
         "data": images.about,
-        "seen": seen_by_run(config, images, init, teacher_path, pictures).as_json(names=True),
+        "seen": seen_by_run(config, images, init, teacher_path, pictures, folders).as_json(names=True),
     }
     if init:
         about["start"] = start_of(Path(init))

@@ -17,7 +17,7 @@ from train.checkpoint import read_checkpoint, training_of
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
 from train.dilated_init import DilatedConv2d, dilate
-from train.opinions import Opinions
+from train.opinions import Opinions, seen_by_teachers
 from train.pictures import Picture, load_pictures
 from train.rendered import rendered_samples
 from train.seen import Seen, SplitSeen, ancestor, seen_by
@@ -76,11 +76,13 @@ def split_samples(config: FitConfig, labelled: LabelledSet, root: Path, out: Pat
     )
 
 
-def seen_by_run(config: FitConfig, images: Images, init: str, teacher: str, pictures: Sequence[Picture]) -> Seen:
+def seen_by_run(
+    config: FitConfig, images: Images, init: str, teacher: str, pictures: Sequence[Picture], opinions: Sequence[str]
+) -> Seen:
     """Return what a run's weights have seen at its end, also through what it starts and learns from.
 
     Args:
-        init, teacher: as the options name them; "" for none.
+        init, teacher, opinions: as the options name them; "" for none.
 
     Raises:
         DataError, CardError, UsageError: `init` or `teacher` cannot be read.
@@ -91,6 +93,8 @@ def seen_by_run(config: FitConfig, images: Images, init: str, teacher: str, pict
     if teacher:
         path = Path(teacher)
         seen = seen.joined(seen_by(training_of(path) if path.is_file() else find_card(teacher).training))
+    for folder in opinions:
+        seen = seen.joined(seen_by_teachers(Path(folder)))
     teachers = tuple(filter(None, [config.teacher, *config.opinions]))
     return Seen(unlabelled={config.pictures: len(pictures)} if pictures else {}, teachers=teachers).joined(seen)
 

@@ -2,7 +2,7 @@
 
 A folder of opinions holds one RGB PNG per picture, named as the picture: R is the likeliest class, G the second, B the
 probability of the first times 255; the second one's is taken as the rest. The ids are Cityscapes' 19 train ids, or
-those of the labelled set where the folder has a file `classes.json` that says so.
+those of the labelled set where the folder has a file `classes.json` that says so (and what the network had seen).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
-from segnet_live.errors import DataError, OutputError, UsageError
+from segnet_live.errors import DataError, UsageError
+from segnet_live.files import write_atomically
+from train.seen import Seen, read_seen
 
 _CITYSCAPES: tuple[dict[str, float], ...] = (
     {"Road": 1}, {"Pavement": 1}, {"Building": 1}, {"Building": 0.9, "Fence": 0.1}, {"Fence": 1}, {"Pole": 1},
@@ -69,7 +71,7 @@ class Opinions:
 
 
 def _table(folder: Path, classes: ClassSet) -> tuple[NDArray[np.float32], bool]:
-    """(256, K) shares of our classes that a stored id stands for, and whether the ids are Cityscapes'."""
+    """Return (256, K) shares of our classes that a stored id stands for, and whether the ids are Cityscapes'."""
     table = np.zeros((256, len(classes)), np.float32)
     described = folder / CLASSES_FILE
     if described.is_file():
@@ -87,7 +89,7 @@ def _table(folder: Path, classes: ClassSet) -> tuple[NDArray[np.float32], bool]:
 
 
 def read_opinion(path: Path, table: NDArray[np.float32], *, bicycles_need_riders: bool) -> NDArray[np.float32]:
-    """(K, h, w) float32 probabilities from one file.
+    """Return (K, h, w) float32 probabilities from one file.
 
     Args:
         table: (256, K) shares of our classes that each stored id stands for.
@@ -109,7 +111,7 @@ def read_opinion(path: Path, table: NDArray[np.float32], *, bicycles_need_riders
 
 
 def _near(mask: NDArray[np.bool_], reach: int = 12) -> NDArray[np.bool_]:
-    """Where `mask` is true within `reach` pixels."""
+    """Return where `mask` is true within `reach` pixels."""
     grown: NDArray[np.bool_] = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
     return grown
 
@@ -118,15 +120,15 @@ _Number = TypeVar("_Number", np.float32, np.uint8)
 
 
 def resized(opinion: NDArray[_Number], height: int, width: int) -> NDArray[_Number]:
-    """(K, h, w) -> (K, height, width), by area where it shrinks."""
+    """Bring (K, h, w) to (K, height, width), by area where it shrinks."""
     if opinion.shape[1:] == (height, width):
         return opinion
     way = cv2.INTER_AREA if height < opinion.shape[1] else cv2.INTER_LINEAR
     return np.stack([cv2.resize(plane, (width, height), interpolation=way) for plane in opinion]).astype(opinion.dtype)
 
 
-def write_opinion(path: Path, probabilities: NDArray[np.float32], classes: ClassSet) -> None:
-    """Store (K, h, w) probabilities at `path`, and beside it the file that names their classes.
+def write_opinion(path: Path, probabilities: NDArray[np.float32], classes: ClassSet, seen: Seen | None = None) -> None:
+    """Store (K, h, w) probabilities at `path`, and beside it the file on their classes and what their network saw.
 
     Raises:
         OutputError: the file cannot be written.
@@ -134,11 +136,15 @@ def write_opinion(path: Path, probabilities: NDArray[np.float32], classes: Class
     order = np.argsort(-probabilities, axis=0)[:2]
     highest = np.take_along_axis(probabilities, order[:1], 0)[0]
     rgb = np.stack([order[0], order[1], np.round(highest * 255)], -1).astype(np.uint8)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        described = path.parent / CLASSES_FILE
-        if not described.is_file():
-            described.write_text(json.dumps({"classes": classes.names}) + "\n", encoding="utf-8")
-        path.write_bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); pass another --out") from error
+    described = path.parent / CLASSES_FILE
+    if not described.is_file():
+        record = {} if seen is None else {"seen": seen.as_json(names=False)}
+        write_atomically(described, json.dumps({"classes": classes.names} | record) + "\n")
+    write_atomically(path, cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
+
+
+def seen_by_teachers(folder: Path) -> Seen:
+    """Return what the network saw that wrote a folder of soft labels; nothing where the folder does not tell."""
+    described = folder / CLASSES_FILE
+    written = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
+    return read_seen(written["seen"]) if "seen" in written else Seen()

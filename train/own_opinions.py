@@ -21,6 +21,7 @@ from segnet_live.nets.load import load_network
 from segnet_live.nets.segnet import Network
 from train.data import read_rgb
 from train.opinions import write_opinion
+from train.seen import seen_by
 
 ZOOMS = (1.0, 1.4)
 """Sizes of the passes, in multiples of the size that the model runs at."""
@@ -45,15 +46,14 @@ def write_opinions(
     """
     network = load_network(card).eval()
     offset = torch.zeros(len(card.classes)) if log_prior is None else torch.from_numpy(log_prior).float()
-    count = 0
+    count, seen = 0, seen_by(card.training)
     for name, path in pictures:
         rgb = read_rgb(path)
         shrink = min(0.5, LONGEST / max(rgb.shape[:2]))
         size = (round(rgb.shape[0] * shrink), round(rgb.shape[1] * shrink))
         sizes = [network_size((rgb.shape[0], rgb.shape[1]), round(card.pixels * zoom**2)) for zoom in zooms]
-        write_opinion(
-            out / f"{name}.png", opinion(network, rgb, card.mean, card.std, offset, sizes, size), card.classes
-        )
+        said = opinion(network, rgb, card.mean, card.std, offset, sizes, size)
+        write_opinion(out / f"{name}.png", said, card.classes, seen)
         count += 1
     return count
 

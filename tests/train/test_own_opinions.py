@@ -11,8 +11,9 @@ import torch
 from segnet_live.card import find_card
 from segnet_live.classes import CAMVID
 from segnet_live.nets.load import load_network
-from train.opinions import Opinions
+from train.opinions import Opinions, seen_by_teachers
 from train.own_opinions import opinion, write_opinions
+from train.seen import Seen, seen_by
 
 
 def picture() -> np.ndarray:
@@ -46,3 +47,12 @@ def test_what_balancing_added_is_taken_off_and_files_are_read_back(tmp_path: Pat
     assert said.shape == (11, 48, 64)
     assert said[1].max() > 0
     assert less[1].max() == 0
+
+
+def test_the_folder_tells_what_the_network_had_seen(tmp_path: Path) -> None:
+    card = find_card("segnet-fast")
+    assert cv2.imwrite(str(tmp_path / "a.png"), picture())
+    write_opinions(card, [("a", tmp_path / "a.png")], tmp_path / "own")
+    assert seen_by_teachers(tmp_path / "own") == seen_by(card.training)
+    assert seen_by_teachers(tmp_path / "own").among("camvid", "val", ["0016E5_07959"]) == 1
+    assert seen_by_teachers(tmp_path) == Seen()
