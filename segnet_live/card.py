@@ -57,7 +57,7 @@ class Card:
 
     @property
     def pixels(self) -> int:
-        """How many pixels the weights were trained for."""
+        """Return how many pixels the weights were trained for."""
         return self.input_size[0] * self.input_size[1]
 
     @property
@@ -76,7 +76,7 @@ def read_card(folder: Path) -> Card:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CardError(
-            f"{path} cannot be read ({error.strerror}); a model folder holds card.json and weights.safetensors"
+            f"{path} cannot be read ({error.strerror})", "a model folder holds card.json and weights.safetensors"
         ) from error
     try:
         raw = json.loads(text)
@@ -102,9 +102,9 @@ def read_card(folder: Path) -> Card:
             int8_maxima=tuple(None if v is None else float(v) for v in raw.get("int8", {}).get("maxima", ())),
         )
     except KeyError as error:
-        raise CardError(f"{path} has no field {error}; write it again with `python -m train package`") from error
+        raise CardError(f"{path} has no field {error}", "write it again with `python -m train package`") from error
     except (ValueError, TypeError) as error:
-        raise CardError(f"{path} is damaged ({error}); write it again with `python -m train package`") from error
+        raise CardError(f"{path} is damaged ({error})", "write it again with `python -m train package`") from error
 
 
 def _rgb(values: list[int]) -> tuple[int, int, int]:
@@ -141,9 +141,9 @@ def find_card(model: str) -> Card:
     names = ", ".join(sorted(p.parent.name for p in models_dir().glob("*/card.json"))) or "none"
     if model in ARCHITECTURES:
         train = f"python -m train release --data camvid --model {model}"
-        raise UsageError(f"{model} has no weights here; installed: {names}; to train it, in a clone: {train}")
+        raise UsageError(f"{model} has no weights here", f"installed: {names}; to train it, in a clone: {train}")
     raise UsageError(
-        f"unknown model {model!r}; installed: {names}; or pass a folder with card.json and weights.safetensors"
+        f"unknown model {model!r}", f"installed: {names}; or pass a folder with card.json and weights.safetensors"
     )
 
 
@@ -157,13 +157,13 @@ def read_weights(card: Card) -> bytes:
         data = card.weights_path.read_bytes()
     except OSError as error:
         raise CardError(
-            f"{card.weights_path} cannot be read ({error.strerror}); reinstall, or pass another --model"
+            f"{card.weights_path} cannot be read ({error.strerror})", "reinstall, or pass another --model"
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
         raise CardError(
-            f"{card.weights_path} has sha256 {found[:12]}..., its card says {card.sha256[:12]}...; "
-            "the file is damaged or belongs to another card: copy the model folder again"
+            f"{card.weights_path} has sha256 {found[:12]}..., its card says {card.sha256[:12]}...",
+            "the file is damaged or belongs to another card: copy the model folder again",
         )
     return data
 
@@ -178,8 +178,10 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
     try:
         tensors = load_safetensors(data)
     except SafetensorError as error:
-        raise CardError(f"{card.weights_path} is no safetensors file ({error}); copy the model folder again") from error
+        raise CardError(
+            f"{card.weights_path} is no safetensors file ({error})", "copy the model folder again"
+        ) from error
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise CardError(f"{card.weights_path}: tensor {name} holds NaN or infinity; train or package it again")
+            raise CardError(f"{card.weights_path}: tensor {name} holds NaN or infinity", "train or package it again")
     return tensors

@@ -41,7 +41,7 @@ examples:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
+        raise UsageError(f"{message}", f"see {self.prog} --help")
 
 
 def entry() -> NoReturn:
@@ -234,7 +234,7 @@ def _require_display() -> None:
     platforms = os.environ.get("QT_QPA_PLATFORM", "").split(";")  # first choice and alternatives, each name[:options]
     if all(platform.partition(":")[0] in NEED_DISPLAY for platform in platforms):
         raise UsageError(
-            "no display found (neither DISPLAY nor WAYLAND_DISPLAY is set); add --headless to run without a window"
+            "no display found (neither DISPLAY nor WAYLAND_DISPLAY is set)", "add --headless to run without a window"
         )
 
 

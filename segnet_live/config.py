@@ -39,7 +39,8 @@ def parse_size(text: str, option: str = "size") -> tuple[int, int]:
         raise UsageError(f"{option} got {text!r}", "give HEIGHTxWIDTH in pixels, such as 360x480")
     size = int(match[1]), int(match[2])
     if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
-        raise UsageError(f"{option} got {text!r}; both sides must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+        limits = f"both sides must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels"
+        raise UsageError(f"{option} got {text!r}; {limits}", "give HEIGHTxWIDTH such as 360x480")
     return size
 
 

@@ -46,7 +46,7 @@ def _geometry(
     zoom: float,
     focus: tuple[float, float] | None = None,
 ) -> dict[str, object]:
-    """A randomly scaled, tilted, mirrored crop, as the map from its normalised coordinates to pixels of the source.
+    """Return a random crop (scaled, tilted, mirrored): the map from its normalised coordinates to source pixels.
 
     With `focus`, a (row, column) of the source, the crop shows that pixel, anywhere in it.
     """
@@ -59,7 +59,7 @@ def _geometry(
     half = np.diag([crop[1] / 2, crop[0] / 2])
 
     def centre(full: int, part: float) -> float:
-        """Anywhere that keeps the crop inside, or near the middle if it is larger."""
+        """Return a place that keeps the crop inside, or near the middle if it is larger."""
         slack = max(full - part, 0.0)
         return full / 2 + rng.uniform(-0.5, 0.5) * (slack or 0.15 * full)
 
@@ -73,12 +73,12 @@ def _geometry(
 
 
 def _kept(centre: float, full: int, part: float) -> float:
-    """`centre` moved so that the crop stays inside, or in the middle if it is larger."""
+    """Return `centre` moved so that the crop stays inside, or in the middle if it is larger."""
     return full / 2 if part >= full else min(max(centre, part / 2), full - part / 2)
 
 
 def _light(rng: np.random.Generator, strength: float) -> dict[str, object]:
-    """Exposure, contrast, white balance, saturation, gamma; one in ten night-like: dark, steep, tinted."""
+    """Return exposure, contrast, white balance, saturation, gamma; one in ten night-like: dark, steep, tinted."""
     numbers: dict[str, Any] = dict.fromkeys(("gain", "contrast", "saturation", "gamma"), 1.0)
     numbers |= {"balance": np.ones(3), "tint": np.ones(3)}
     if rng.random() < 0.9:
@@ -97,7 +97,7 @@ def _light(rng: np.random.Generator, strength: float) -> dict[str, object]:
 
 
 def _lens(rng: np.random.Generator, strength: float) -> dict[str, object]:
-    """Defocus, motion or sharpening as two 1-D kernels and their share, sensor noise, JPEG quality (0: none)."""
+    """Return defocus, motion or sharpening (two 1-D kernels and their share), sensor noise, JPEG quality (0: none)."""
     taps = np.arange(KERNEL) - KERNEL // 2
     still = (taps == 0).astype(float)
     rows, columns, share = still, still, 0.0
@@ -199,7 +199,7 @@ def apply(
 
 
 def _scene(labels: Tensor, soft: Tensor | None, void_id: int) -> Tensor:
-    """(h, w) class ids: the labels, and where they are void the teachers' likeliest class."""
+    """Return (h, w) class ids: the labels, and where they are void the teachers' likeliest class."""
     if soft is None:
         return labels
     likeliest = F.interpolate(soft[None], labels.shape, mode="bilinear")[0].argmax(0)
@@ -207,12 +207,12 @@ def _scene(labels: Tensor, soft: Tensor | None, void_id: int) -> Tensor:
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """`values` on the device, without waiting for what it still computes: the host params ahead of it."""
+    """Send `values` to the device without waiting for what it still computes: the host draws ahead of it."""
     return values.to(device, non_blocking=True)
 
 
 def _each(number: Tensor) -> Tensor:
-    """(N,) or (N, 3) -> (N, 1 or 3, 1, 1)."""
+    """Bring (N,) or (N, 3) to (N, 1 or 3, 1, 1)."""
     return number.reshape(len(number), -1, 1, 1)
 
 
@@ -281,14 +281,14 @@ def _blurred(x: Tensor, n: Mapping[str, Tensor]) -> Tensor:
 
 
 def _table(numbers: str, quality: Tensor) -> Tensor:
-    """(N, 1, 1, 1, 8, 8) quantisation steps at each quality 1..100."""
+    """Return (N, 1, 1, 1, 8, 8) quantisation steps at each quality 1..100."""
     base = _sent(torch.tensor([float(v) for v in numbers.split()]), quality.device).reshape(8, 8)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
     return (base * scale.reshape(-1, 1, 1, 1, 1, 1)).round().clamp(1, 255)
 
 
 def _quantised(plane: Tensor, table: Tensor) -> Tensor:
-    """(N, C, H, W) of values around 0, through the 8x8 cosine transform, the quantiser, and back."""
+    """Take (N, C, H, W) of values around 0 through the 8x8 cosine transform, the quantiser, and back."""
     count, channels, height, width = plane.shape
     i = torch.arange(8, device=plane.device, dtype=torch.float32)
     basis = torch.cos((2 * i[None] + 1) * i[:, None] * torch.pi / 16) / 2
@@ -299,7 +299,7 @@ def _quantised(plane: Tensor, table: Tensor) -> Tensor:
 
 
 def compressed(x: Tensor, quality: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB of values 0..1 as JPEG of each quality (N,) 1..100 would show it; H and W in multiples of 16."""
+    """Show (N, 3, H, W) RGB of values 0..1 as JPEG of each quality (N,) 1..100 would; H and W in multiples of 16."""
     to_ycc, from_ycc = _sent(_TO_YCC, x.device), _sent(_FROM_YCC, x.device)
     ycc = torch.einsum("ij,njhw->nihw", to_ycc, x * 255)
     luma = _quantised(ycc[:, :1] - 128, _table(_LUMA, quality)) + 128

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 @torch.no_grad()
 def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Batch-norm statistics become the plain mean over `batches` (normalised images); everything else stays."""
+    """Replace batch-norm statistics by the plain mean over `batches` (normalised images)."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     network.eval()
@@ -28,7 +28,7 @@ def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Weights and batch-norm statistics of `average` go the share 1 - `decay` of the way to the network's."""
+    """Move weights and batch-norm statistics of `average` by the share 1 - `decay` of the way to the network's."""
     pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
     floats = [(a, b) for a, b in pairs if a.dtype.is_floating_point]
     get_ema_multi_avg_fn(decay)([a for a, _ in floats], [b for _, b in floats], None)  # type: ignore[no-untyped-call]

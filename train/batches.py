@@ -124,10 +124,10 @@ class BatchSampler:
         self.steps_per_epoch = len(samples) // (self._labelled * world)
         if not self.steps_per_epoch:
             raise UsageError(
-                f"{len(samples)} training images cannot fill a batch of {self._labelled * world}; lower --batch"
+                f"{len(samples)} training images cannot fill a batch of {self._labelled * world}", "lower --batch"
             )
         if config.crop is None and len({s.labels.shape for s in samples}) > 1:
-            raise UsageError("the images differ in size, so whole ones make no batch; pass --crop HxW")
+            raise UsageError("the images differ in size, so whole ones make no batch", "pass --crop HxW")
         classes, void_id = len(self._classes), self._classes.void_id
         soft = None if opinions is None else [opinions.of(s.name) for s in samples]
         self._pool = _Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device)
@@ -139,7 +139,7 @@ class BatchSampler:
             self._chances = source_chances(pictures)
 
     def batch(self, step: int, photometric: float = 1.0) -> Batch:
-        """The crops of one step.
+        """Return the crops of one step.
 
         Args:
             photometric: strength of the changes of light and lens.
@@ -190,7 +190,7 @@ class BatchSampler:
         )  # fmt: skip
 
     def _focus(self, image: int, rng: np.random.Generator) -> tuple[float, float] | None:
-        """A pixel of a class drawn evenly among those in the image, with chance `config.uniform`."""
+        """Return a pixel of a class drawn evenly among the image's, with chance `config.uniform`; else None."""
         if not self._focuses or rng.random() >= self._config.uniform:
             return None
         places = self._focuses[image]
@@ -199,12 +199,12 @@ class BatchSampler:
         return float(row), float(column)
 
     def whole(self) -> Iterator[Tensor]:
-        """The training images unchanged, in batches (N, 3, H, W) float32 of values 0..1: for batch-norm statistics."""
+        """Return the training images unchanged, in batches (N, 3, H, W) float32 of values 0..1."""
         return (part.float() / 255 for part in torch.split(self._pool.rgb, self._config.batch))
 
 
 def _focuses(sample: Sample, classes: int, seed: int) -> list[NDArray[np.int64]]:
-    """For each class in the image, (n, 2) rows and columns of up to FOCUSES of its pixels."""
+    """Return, for each class in the image, (n, 2) rows and columns of up to FOCUSES of its pixels."""
     rng = np.random.default_rng((seed, len(sample.name)))
     found = []
     for class_id in range(classes):

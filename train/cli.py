@@ -155,7 +155,7 @@ def _fit_options(command: argparse.ArgumentParser) -> None:
 
 
 def _fit(args: argparse.Namespace) -> bool:
-    """Train; True if the run is complete."""
+    """Train; return True if the run is complete."""
     from train.distributed import init_distributed
     from train.fit import Run, Session
     from train.initialise import load_teacher, seen_by_run, split_samples, starting_network, unlabelled_pictures

@@ -64,7 +64,7 @@ class LabelledSet:
     drives: ClassVar[tuple[str, ...]] = ("0001TP", "0006R0", "0016E5")
 
     def pairs(self, root: Path, split: str) -> list[tuple[str, Path, Path]]:
-        """(name, image file, label file) of a split, by name.
+        """Return (name, image file, label file) of a split, by name.
 
         Raises:
             DataError: a folder is missing, or a file has no partner.
@@ -72,36 +72,36 @@ class LabelledSet:
         images, annotations = root / split, root / f"{split}annot"
         for folder in (images, annotations):
             if not folder.is_dir():
-                raise DataError(f"{folder} is no folder; {self.name} has {split}/ and {split}annot/ side by side")
+                raise DataError(f"{folder} is no folder", f"{self.name} has {split}/ and {split}annot/ side by side")
         return matched(files_by_stem(images, *PICTURES), files_by_stem(annotations, "*.png"), images, annotations)
 
     def decode(self, labels: LabelMap) -> LabelMap:
-        """(H, W) uint8 as stored in a label file -> class ids 0..K-1 or void; the identity here."""
+        """Turn (H, W) uint8 as stored in a label file into class ids 0..K-1 or void; the identity here."""
         return labels
 
     def read_labels(self, path: Path) -> LabelMap:
-        """(H, W) uint8 class ids.
+        """Return (H, W) uint8 class ids from a file.
 
         Raises:
             DataError: the file is missing, not single-channel 8-bit, or holds an id that is neither a class nor void.
         """
         stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if stored is None:
-            raise DataError(f"{path} is missing or no image; every image needs a label PNG of the same name")
+            raise DataError(f"{path} is missing or no image", "every image needs a label PNG of the same name")
         if stored.ndim != 2 or stored.dtype != np.uint8:
-            raise DataError(f"{path} is {stored.dtype} of shape {stored.shape}; labels are single-channel 8-bit PNGs")
+            raise DataError(f"{path} is {stored.dtype} of shape {stored.shape}", "labels are single-channel 8-bit PNGs")
         labels = self.decode(stored.astype(np.uint8, copy=False))
         void_id = self.classes.void_id
         seen = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
         strange = [int(i) for i in seen if i >= len(self.classes) and i != void_id]
         if strange:
             raise DataError(
-                f"{path} holds class id {strange[0]}; expected 0..{len(self.classes) - 1} or void {void_id}"
+                f"{path} holds class id {strange[0]}", f"expected 0..{len(self.classes) - 1} or void {void_id}"
             )
         return labels
 
     def load(self, root: Path, split: str, drives: Sequence[str] | None = None) -> list[Sample]:
-        """All pairs of a split, checked.
+        """Return all pairs of a split, checked.
 
         Args:
             drives: keep only the names that begin with one of these.
@@ -117,7 +117,7 @@ class LabelledSet:
             if sample.rgb.shape[:2] != sample.labels.shape:
                 got, wanted = sample.labels.shape, sample.rgb.shape
                 raise DataError(
-                    f"{annotation} is {got[1]}x{got[0]} but its image is {wanted[1]}x{wanted[0]}; sizes must agree"
+                    f"{annotation} is {got[1]}x{got[0]} but its image is {wanted[1]}x{wanted[0]}", "sizes must agree"
                 )
             samples.append(sample)
         if not samples:
@@ -126,14 +126,14 @@ class LabelledSet:
 
 
 def files_by_stem(folder: Path, *patterns: str) -> dict[str, Path]:
-    """The folder's files that match one of the patterns, by name without extension, sorted."""
+    """Return the folder's files that match one of the patterns, by name without extension, sorted."""
     return {path.stem: path for path in sorted(p for pattern in patterns for p in folder.glob(pattern))}
 
 
 def matched(
     images: dict[str, Path], annotations: dict[str, Path], image_folder: Path, annotation_folder: Path
 ) -> list[tuple[str, Path, Path]]:
-    """Images and label files of equal keys.
+    """Return (key, image, label file) of equal keys.
 
     Raises:
         DataError: a key has only one of the two.
@@ -141,12 +141,12 @@ def matched(
     lone = sorted(images.keys() ^ annotations.keys())
     if lone:
         has, lacks = (images, annotation_folder) if lone[0] in images else (annotations, image_folder)
-        raise DataError(f"{has[lone[0]]} has no partner in {lacks}; every image needs its labels")
+        raise DataError(f"{has[lone[0]]} has no partner in {lacks}", "every image needs its labels")
     return [(key, images[key], annotations[key]) for key in images]
 
 
 def write_compact(samples: Sequence[Sample], root: Path, split: str, quality: int = 92) -> None:
-    """The samples in CamVid's layout under `root`, images as JPEG: about a quarter of the size, to carry to a GPU.
+    """Write the samples in CamVid's layout under `root`, images as JPEG: a quarter of the size, to carry to a GPU.
 
     Raises:
         OutputError: a file cannot be written.
@@ -160,22 +160,22 @@ def write_compact(samples: Sequence[Sample], root: Path, split: str, quality: in
             (images / f"{sample.name}.jpg").write_bytes(packed.tobytes())
             (annotations / f"{sample.name}.png").write_bytes(cv2.imencode(".png", sample.labels)[1].tobytes())
     except OSError as error:
-        raise OutputError(f"{root} cannot be written ({error.strerror}); pass another --out") from error
+        raise OutputError(f"{root} cannot be written ({error.strerror})", "pass another --out") from error
 
 
 def consecutive(earlier: str, later: str, frames: int = 3) -> bool:
-    """True if two names are of one recording, at most `frames` of its frames apart (CamVid's val: 2 at 30 Hz)."""
+    """Tell whether two names are of one recording, at most `frames` of its frames apart (CamVid's val: 2 at 30 Hz)."""
     a, b = re.fullmatch(r"(.*?)(\d+)", earlier), re.fullmatch(r"(.*?)(\d+)", later)
     return bool(a and b and a[1] == b[1] and 0 < int(b[2]) - int(a[2]) <= frames)
 
 
 def size_at(source: Size, zoom: float) -> Size:
-    """The network's (height, width) for images of `source` shown at `zoom`; their own at 1."""
+    """Return the network's (height, width) for images of `source` shown at `zoom`; their own at 1."""
     return source if zoom == 1 else network_size(source, round(source[0] * source[1] * zoom**2))
 
 
 def class_frequencies(samples: Sequence[Sample], classes: ClassSet) -> NDArray[np.float64]:
-    """(K,) share of each class's pixels among all labelled pixels of the images where it is present (section 3.2)."""
+    """Return (K,) each class's share of all labelled pixels of the images where it is present (section 3.2)."""
     count = np.zeros(len(classes))
     present = np.zeros(len(classes))
     for sample in samples:
@@ -186,7 +186,7 @@ def class_frequencies(samples: Sequence[Sample], classes: ClassSet) -> NDArray[n
 
 
 def median_frequency_weights(frequencies: NDArray[np.float64], power: float = 1.0) -> NDArray[np.float64]:
-    """(median / frequency) ** power, the paper's balancing at power 1; a class that never occurs weighs 0."""
+    """Return (median / frequency) ** power, the paper's balancing at power 1; a class that never occurs weighs 0."""
     seen = frequencies > 0
     median = np.median(frequencies[seen])
     return np.where(seen, (median / np.where(seen, frequencies, 1.0)) ** power, 0.0)

@@ -1,4 +1,4 @@
-"""Wide kernels trained at every third tap first: the same network, at a third of the cost.
+"""Large kernels trained at every third tap first: the same network, at a third of the cost.
 
 A 7x7 kernel that is zero but at rows and columns 0, 3 and 6 is a 3x3 kernel with dilation 3. A run that starts so sees
 three times the images in the same time; from then on all 49 taps learn.
@@ -34,7 +34,7 @@ class DilatedConv2d(nn.Conv2d):
             self.weight[..., ::STEP, ::STEP] = kept * (side / kept.shape[-1])
 
     def has_dilated_weights(self) -> bool:
-        """Whether the taps that do not count while thin are zero."""
+        """Return whether the taps that do not count while dilated are zero."""
         return int(self.weight.count_nonzero()) == int(self.weight[..., ::STEP, ::STEP].count_nonzero())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class DilatedConv2d(nn.Conv2d):
 
 
 def dilate(network: nn.Module) -> list[DilatedConv2d]:
-    """Every 7x7 convolution behind the first one of `network`, replaced in place; weights keep their names."""
+    """Replace every 7x7 convolution behind the first one of `network`, in place; weights keep their names."""
     replaced = []
     for block in list(network.modules()):
         for name, conv in list(block.named_children()):

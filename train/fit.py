@@ -129,7 +129,7 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """Share 0..1 of the whole run that is done, by time if the settings say minutes, else by steps."""
+        """Return the share 0..1 of the run that is done, by time if the settings say minutes, else by steps."""
         if self.config.minutes:
             return min(self.seconds / (60 * self.config.minutes), 1.0)
         return min(self.step / (self.config.epochs * self.sampler.steps_per_epoch), 1.0)

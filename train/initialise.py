@@ -115,7 +115,7 @@ def unlabelled_pictures(
         try:
             names = [Path(line).stem for line in Path(held_out).read_text(encoding="utf-8").split()]
         except OSError as error:
-            raise DataError(f"{held_out} cannot be read ({error.strerror}); pass a file of picture names") from error
+            raise DataError(f"{held_out} cannot be read ({error.strerror})", "pass a file of picture names") from error
     return load_pictures(Path(pictures), opinions, names) if pictures else [], opinions
 
 
@@ -137,7 +137,7 @@ def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16:
             network.load_vgg16_bn(torch.load(vgg16, map_location="cpu", weights_only=True))
         except (OSError, pickle.UnpicklingError, RuntimeError, ValueError) as error:
             raise DataError(
-                f"{vgg16} gives no encoder ({str(error).splitlines()[0]}); pass torchvision's vgg16_bn file"
+                f"{vgg16} gives no encoder ({str(error).splitlines()[0]})", "pass torchvision's vgg16_bn file"
             ) from error
     return network
 
@@ -146,7 +146,7 @@ def _fill(network: Network, path: Path, config: FitConfig) -> None:
     if path.is_dir():
         card = read_card(path)
         if card.architecture != config.model or card.mean != tuple(config.mean):
-            raise UsageError(f"{path} is a {card.architecture} normalised by {card.mean}; pass one like this run")
+            raise UsageError(f"{path} is a {card.architecture} normalised by {card.mean}", "pass one like this run")
         network.load_state_dict(load_network(card).state_dict())
         return
     checkpoint = read_checkpoint(path)
@@ -154,14 +154,14 @@ def _fill(network: Network, path: Path, config: FitConfig) -> None:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         raise UsageError(
-            f"{path} does not fit {config.model} with these classes; pass a checkpoint of the same"
+            f"{path} does not fit {config.model} with these classes", "pass a checkpoint of the same"
         ) from error
     if any(isinstance(m, DilatedConv2d) and not m.has_dilated_weights() for m in network.modules()):
-        raise UsageError(f"{path} has whole 7x7 kernels, of which dilated ones would be a part; drop --dilated-init")
+        raise UsageError(f"{path} has whole 7x7 kernels, of which dilated ones would be a part", "drop --dilated-init")
     mean = checkpoint.config.get("mean")
     if mean is not None and tuple(mean) != tuple(config.mean):
         raise UsageError(
-            f"{path} was trained on images less the mean {mean}, this run uses {config.mean}; they must agree"
+            f"{path} was trained on images less the mean {mean}, this run uses {config.mean}", "they must agree"
         )
 
 
@@ -175,11 +175,13 @@ def load_teacher(teacher: str, config: FitConfig, labelled: LabelledSet) -> Netw
     if path.is_file():
         stored = read_checkpoint(path).config
         if stored.get("model") not in NETWORKS:
-            raise UsageError(f"{path} does not name its network; package it and pass the model folder as --teacher")
+            raise UsageError(f"{path} does not name its network", "package it and pass the model folder as --teacher")
         network = NETWORKS[stored["model"]](len(labelled.classes), **stored.get("arguments", {}))
         _fill(network, path, config)
         return network
     card = find_card(teacher)
     if card.classes.names != labelled.classes.names or card.mean != tuple(config.mean):
-        raise UsageError(f"{teacher} has other classes or another normalisation than this run; pick another --teacher")
+        raise UsageError(
+            f"{teacher} has other classes or another normalisation than this run", "pick another --teacher"
+        )
     return load_network(card)

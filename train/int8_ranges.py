@@ -20,7 +20,7 @@ IMAGES = 32
 
 @torch.inference_mode()
 def input_maxima(card: Card, samples: Sequence[Sample]) -> list[float | None]:
-    """The largest input of each convolution of the deployed network, in execution order; at most `IMAGES` images.
+    """Return the largest input of each convolution of the deployed network, in execution order, on `IMAGES` images.
 
     None for a convolution that sees negative values: the first, which takes the normalised image, and those that do not
     follow a ReLU. They stay in floating point.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def near_boundary(labels: Tensor, radius: int = 2) -> Tensor:
-    """(N, H, W) float 0 or 1: within `radius` pixels of another class (void counts as one)."""
+    """Return (N, H, W) float 0 or 1: within `radius` pixels of another class (void counts as one)."""
     x = F.pad(labels[:, None].float(), [radius] * 4, mode="replicate")
     window = 2 * radius + 1
     return (F.max_pool2d(x, window, 1) != -F.max_pool2d(-x, window, 1))[:, 0].float()
@@ -17,7 +17,7 @@ def near_boundary(labels: Tensor, radius: int = 2) -> Tensor:
 def balanced_cross_entropy(
     logits: Tensor, labels: Tensor, weight: Tensor, void_id: int, boundary: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Sums over the pixels of weight x cross-entropy, and of the weights: their quotient is the mean.
+    """Return the sums over the pixels of weight x cross-entropy, and of the weights: their quotient is the mean.
 
     Apart, so that several processes can share one denominator and equal a single process with the whole batch.
 
@@ -34,7 +34,7 @@ def balanced_cross_entropy(
 
 
 def lovasz_softmax(logits: Tensor, labels: Tensor, void_id: int) -> Tensor:
-    """1 - IoU, made smooth, averaged over the classes of the batch (Berman et al., arXiv:1705.08790).
+    """Return 1 - IoU, made smooth, averaged over the batch's classes (Berman et al., arXiv:1705.08790).
 
     On every second row and column: the sort is what it costs.
     """
@@ -54,7 +54,7 @@ def lovasz_softmax(logits: Tensor, labels: Tensor, void_id: int) -> Tensor:
 
 
 def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
-    """Mean over the pixels of the divergence from the teacher's softened shares (Hinton et al., arXiv:1503.02531).
+    """Return the mean divergence from the teacher's softened shares (Hinton et al., arXiv:1503.02531).
 
     Void pixels count too: the teacher has an opinion where the labels have none.
     """
@@ -65,7 +65,7 @@ def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> T
 
 
 def soft_cross_entropy(logits: Tensor, soft: Tensor, weight: Tensor, confident: float = 0.5) -> Tensor:
-    """Mean cross-entropy with the teachers' probabilities, over the pixels that they are sure enough of.
+    """Return the mean cross-entropy with the teachers' probabilities, over the pixels that they are sure of.
 
     Args:
         logits: (N, K, h, w), or (N, K, 2h, 2w): the logits of four pixels are averaged then.

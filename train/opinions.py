@@ -47,7 +47,7 @@ class Opinions:
         self._folders = []
         for folder in folders:
             if not any(folder.glob("*.png")):
-                raise DataError(f"{folder} holds no PNG; pass folders of soft labels, one RGB PNG per picture")
+                raise DataError(f"{folder} holds no PNG", "pass folders of soft labels, one RGB PNG per picture")
             self._folders.append((folder, *_table(folder, classes)))
 
     def of(self, name: str) -> NDArray[np.uint8] | None:
@@ -77,7 +77,9 @@ def _table(folder: Path, classes: ClassSet) -> tuple[NDArray[np.float32], bool]:
     if described.is_file():
         names = tuple(json.loads(described.read_text(encoding="utf-8"))["classes"])
         if names != classes.names:
-            raise UsageError(f"{folder} has opinions on the classes {', '.join(names)}; pass a folder of the set's own")
+            raise UsageError(
+                f"{folder} has opinions on the classes {', '.join(names)}", "pass a folder of the set's own"
+            )
         table[: len(classes)] = np.eye(len(classes))
         return table, False
     if classes.names != CAMVID.names:
@@ -100,7 +102,7 @@ def read_opinion(path: Path, table: NDArray[np.float32], *, bicycles_need_riders
     """
     stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.ndim != 3 or stored.dtype != np.uint8:
-        raise DataError(f"{path} is no 8-bit RGB PNG; soft labels hold class, second class and probability")
+        raise DataError(f"{path} is no 8-bit RGB PNG", "soft labels hold class, second class and probability")
     first, second = stored[..., 2], stored[..., 1]
     probability = stored[..., 0, None].astype(np.float32) / 255
     probability = np.where(probability > 0.97, 1.0, probability)  # stored in steps of 8: 248 is the highest

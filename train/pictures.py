@@ -28,18 +28,18 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The collection a picture comes from: its name up to the last underscore."""
+        """Return the collection that a picture comes from: its name up to the last underscore."""
         return self.name.rpartition("_")[0] or self.name
 
 
 def load_pictures(folder: Path, opinions: Opinions, held_out: Sequence[str] = ()) -> list[Picture]:
-    """The folder's pictures on which there is an opinion, by name, without those named in `held_out`.
+    """Return the folder's pictures on which there is an opinion, by name, without those named in `held_out`.
 
     Raises:
         DataError: the folder is missing, or no picture in it has an opinion.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; pass one of unlabelled pictures (PNG, JPEG or WebP)")
+        raise DataError(f"{folder} is no folder", "pass one of unlabelled pictures (PNG, JPEG or WebP)")
     pictures = []
     for name, path in files_by_stem(folder, *PICTURES).items():
         soft = None if name in held_out else opinions.of(name)
@@ -52,12 +52,12 @@ def load_pictures(folder: Path, opinions: Opinions, held_out: Sequence[str] = ()
             rgb = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         pictures.append(Picture(name, rgb, soft))
     if not pictures:
-        raise DataError(f"{folder} holds no picture that --opinions know; soft labels are named as their pictures")
+        raise DataError(f"{folder} holds no picture that --opinions know", "soft labels are named as their pictures")
     return pictures
 
 
 def source_chances(pictures: Sequence[Picture]) -> NDArray[np.float64]:
-    """(N,) chance of each picture: a source of n pictures is drawn in proportion to sqrt(n), its pictures evenly."""
+    """Return (N,) the chance of each picture: a source of n is drawn in proportion to sqrt(n), its pictures evenly."""
     count: dict[str, int] = {}
     for picture in pictures:
         count[picture.source] = count.get(picture.source, 0) + 1

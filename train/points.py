@@ -65,9 +65,9 @@ def read_points(path: Path, classes: ClassSet) -> dict[str, list[Point]]:
                     points.setdefault(Path(row["picture"]).stem, []).append(place)
                 except (KeyError, ValueError) as error:
                     wanted = ", ".join(COLUMNS)
-                    raise DataError(f"{path}, line {number}: {error}; needs the columns {wanted}") from error
+                    raise DataError(f"{path}, line {number}: {error}", f"needs the columns {wanted}") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); pass a file of labelled points") from error
+        raise DataError(f"{path} cannot be read ({error.strerror})", "pass a file of labelled points") from error
     return points
 
 
@@ -103,11 +103,11 @@ def score_points(card: Card, points: Path, pictures: Path, via: Through) -> dict
 def _answers(
     card: Card, labelled: dict[str, list[Point]], folder: Path, via: Through
 ) -> Iterator[tuple[str, list[int]]]:
-    """The class ids that the model gives at each picture's points; one engine for all pictures of a size."""
+    """Yield the class ids that the model gives at each picture's points; one engine for all pictures of a size."""
     files = files_by_stem(folder, *PICTURES)
     missing = sorted(set(labelled) - set(files))
     if missing:
-        raise DataError(f"{folder} has no picture {missing[0]}; pass the folder that the points were labelled on")
+        raise DataError(f"{folder} has no picture {missing[0]}", "pass the folder that the points were labelled on")
     pictures = [(name, read_rgb(files[name])) for name in labelled]
     for size, group in groupby(sorted(pictures, key=lambda p: p[1].shape), key=lambda p: p[1].shape[:2]):
         with closing(via.opened(card, (size[0], size[1]))) as engine:

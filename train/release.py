@@ -22,7 +22,7 @@ BASIC_BALANCING = "0.5"
 def fit_commands(
     model: str, data: Path, runs: Path, *, gpu: bool, minutes: float | None, hold_out_val: bool
 ) -> list[list[str]]:
-    """The arguments of the calls of `python -m train` that train `model` for release, the last one into `runs`/`model`.
+    """Return the arguments of the calls that train `model` for release, the last one into `runs`/`model`.
 
     Args:
         minutes: length of all together, None for the usual one on this kind of device.
@@ -52,7 +52,7 @@ def fit_commands(
 
 
 def package_command(model: str, data: Path, runs: Path, out: Path, *, hold_out_val: bool) -> list[str]:
-    """The arguments of `python -m train` that package what `fit_commands` trained."""
+    """Return the arguments of `python -m train` that package what `fit_commands` trained."""
     checkpoint = runs / model / ("best.pt" if hold_out_val else "last.pt")
     command = ["package", "--checkpoint", str(checkpoint), "--data", str(data), "--out", str(out)]
     return [*command, "--balancing", BASIC_BALANCING] if model == "segnet-basic" else command

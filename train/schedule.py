@@ -10,13 +10,13 @@ from torch import nn
 from train.config import FitConfig
 
 DECAYED = 0.3
-"""Strength of the changes of light and lens in the calm end of a run, as a share of what it was before."""
+"""Strength of the changes of light and lens at the end of a run, as a share of what it was before."""
 
 
 def learning_rate(config: FitConfig, progress: float) -> float:
-    """At `progress` 0..1 of the run: a linear rise, then constant or half a cosine down to zero.
+    """Return the rate at `progress` 0..1 of the run: a linear rise, then constant or half a cosine down to zero.
 
-    The rise is repeated where thin kernels become whole: their other taps start there.
+    The rise is repeated where dilated kernels become whole: their other taps start there.
     """
     if progress < config.warmup:
         return config.lr * max(progress / config.warmup, 1e-3)
@@ -28,12 +28,12 @@ def learning_rate(config: FitConfig, progress: float) -> float:
 
 
 def photometric_strength(config: FitConfig, progress: float) -> float:
-    """Strength of the crops' changes of light and lens at `progress` 0..1: calmer at the end of the run."""
+    """Return the strength of the crops' changes of light and lens at `progress` 0..1: less at the end of the run."""
     return config.photometric * (DECAYED if progress > 1 - config.augment_decay else 1.0)
 
 
 def make_optimiser(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """As the recipe says; weight decay for convolution kernels only, none for batch norm and biases."""
+    """Make the recipe's optimiser; weight decay for convolution kernels only, none for batch norm and biases."""
     kernels = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]

@@ -28,7 +28,7 @@ class SplitSeen:
 
     @property
     def images(self) -> int:
-        """How many were seen, at most."""
+        """Return how many were seen, at most."""
         count = len(self.names) + self.unnamed
         return min(count, self.of) if self.of else count
 

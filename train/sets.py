@@ -46,11 +46,11 @@ class Kitti(LabelledSet):
     def pairs(self, root: Path, split: str) -> list[tuple[str, Path, Path]]:
         images, annotations = root / "training" / "image_2", root / "training" / "semantic"
         if split not in ("train", "val"):
-            raise DataError(f"kitti has no labelled split {split!r}; use train or val")
+            raise DataError(f"kitti has no labelled split {split!r}", "use train or val")
         for folder in (images, annotations):
             if not folder.is_dir():
                 raise DataError(
-                    f"{folder} is no folder; unpack KITTI's data_semantics.zip and pass its folder as --data"
+                    f"{folder} is no folder", "unpack KITTI's data_semantics.zip and pass its folder as --data"
                 )
         every = matched(files_by_stem(images, "*.png"), files_by_stem(annotations, "*.png"), images, annotations)
         return [pair for i, pair in enumerate(every) if (i % 5 == 4) == (split == "val")]
@@ -68,7 +68,7 @@ _SUN_NAMES = (
 
 
 def _spread_colour(index: int) -> tuple[int, int, int]:
-    """The bits of `index` dealt to red, green and blue from the top: neighbours in number are far apart in colour."""
+    """Deal the bits of `index` to red, green and blue from the top: neighbours in number are far apart in colour."""
     channels = [0, 0, 0]
     for bit in range(8):
         channels[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
@@ -94,7 +94,9 @@ class SunRgbd(LabelledSet):
         images, annotations = root / "image" / split, root / "label37" / split
         for folder in (images, annotations):
             if not folder.is_dir():
-                raise DataError(f"{folder} is no folder; sunrgbd has image/{split}/ and label37/{split}/ side by side")
+                raise DataError(
+                    f"{folder} is no folder", f"sunrgbd has image/{split}/ and label37/{split}/ side by side"
+                )
         return matched(_by_number(images, "*.jpg"), _by_number(annotations, "*.png"), images, annotations)
 
     def decode(self, labels: LabelMap) -> LabelMap:
@@ -109,7 +111,7 @@ def _by_number(folder: Path, pattern: str) -> dict[str, Path]:
     for path in files_by_stem(folder, pattern).values():
         number = re.search(r"(\d+)$", path.stem)
         if number is None:
-            raise DataError(f"{path} has no number at its name's end; sunrgbd pairs images and labels by it")
+            raise DataError(f"{path} has no number at its name's end", "sunrgbd pairs images and labels by it")
         found[f"{int(number[1]):06d}"] = path
     return found
 

@@ -24,20 +24,20 @@ def _between(number: Tensor, low: float, high: float) -> Tensor:
 
 
 def _field(shape: tuple[int, int], cells: tuple[int, int], seed: Tensor, mode: str) -> Tensor:
-    """(1, h, w) random values 0..1 on a grid of `cells`, brought to `shape`."""
+    """Return (1, h, w) random values 0..1 on a grid of `cells`, brought to `shape`."""
     generator = torch.Generator().manual_seed(int(float(seed) * 2**30))
     field = torch.rand((1, 1, *cells), generator=generator).to(seed.device)
     return F.interpolate(field, shape, mode=mode)[0]
 
 
 def _spot(down: Tensor, across: Tensor, at: tuple[Tensor, Tensor], reach: tuple[Tensor, Tensor]) -> Tensor:
-    """(1, h, w) a Gaussian of height 1."""
+    """Return (1, h, w) a Gaussian of height 1."""
     (v, u), (dv, du) = at, reach
     return torch.exp(-(((down - v) / dv) ** 2 + ((across - u) / du) ** 2) / 2)
 
 
 def night(x: Tensor, scene: Tensor, n: Tensor) -> Tensor:
-    """A picture as a night: dark, lit by head lamps, street lamps and windows.
+    """Paint a picture as a night: dark, lit by head lamps, street lamps and windows.
 
     Args:
         x: (3, h, w) float32 of values 0..1; scene: (h, w) class ids; n: (NUMBERS,) random numbers 0..1.
@@ -90,7 +90,7 @@ def night(x: Tensor, scene: Tensor, n: Tensor) -> Tensor:
 
 
 def snow(x: Tensor, scene: Tensor, n: Tensor) -> Tensor:
-    """A picture with snow on the ground and on trees, under a pale sky; arguments as of `night`."""
+    """Paint a picture with snow on the ground and on trees, under a pale sky; arguments as of `night`."""
     height, width = scene.shape
     down = torch.linspace(0, 1, height, device=x.device).view(1, -1, 1)
     patches = 0.6 * _field((height, width), (5, 7), n[0], "bilinear") + 0.4 * _field(

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if damaged:
         raise damaged[0]
     if not table.row_count:
-        raise CardError(f"{folder} holds no model; a model is a folder with card.json and weights.safetensors")
+        raise CardError(f"{folder} holds no model", "a model is a folder with card.json and weights.safetensors")
     return 0
 
 
@@ -118,6 +118,8 @@ def parameters(card: Card) -> int:
             if name != "__metadata__" and not name.endswith(NOT_TRAINED)
         )
     except OSError as error:
-        raise CardError(f"{card.weights_path} cannot be read ({error.strerror}); reinstall or copy it again") from error
+        raise CardError(
+            f"{card.weights_path} cannot be read ({error.strerror})", "reinstall or copy it again"
+        ) from error
     except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise CardError(f"{card.weights_path} is no safetensors file; copy the model folder again") from error
+        raise CardError(f"{card.weights_path} is no safetensors file", "copy the model folder again") from error
