@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +27,11 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the HUD shows and `--stats` sums up, at one moment.
+    """Everything the HUD shows, at one moment.
 
     Attributes:
         source_fps: frames delivered by the source per second.
-        displayed_fps: frames painted (or written, headless) per second.
+        displayed_fps: frames painted (or written, headless) per second; both rates count from their first frame on.
         latency_ms: capture to display (headless: decode start to label map ready).
         stages_ms: mean milliseconds by stage over the window, in pipeline order.
         dropped: frames left out since the start, by the stage that dropped them.
@@ -46,39 +47,52 @@ class Snapshot:
 
 
 class Metrics:
-    """Collects from any thread; never blocks longer than an append."""
+    """Collects from any thread; never blocks longer than an append.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds; tests pass their own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._arrivals: deque[float] = deque(maxlen=MOST)
         self._displays: deque[tuple[float, float]] = deque(maxlen=MOST)
         self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=MOST))
         self._dropped: Counter[str] = Counter()
+        self._arrivals_since_s = self._displays_since_s = 0.0
 
     def arrived(self) -> None:
-        """The source delivered a frame just now."""
+        """Count a frame that the source delivered just now."""
         with self._lock:
-            self._arrivals.append(time.perf_counter())
+            now = self._clock()
+            if not self._arrivals or now - self._arrivals[-1] > WINDOW_S:
+                self._arrivals_since_s = now
+            self._arrivals.append(now)
 
     def stage(self, name: str, ms: float) -> None:
-        """A frame spent `ms` in stage `name`."""
+        """Count the `ms` that a frame spent in stage `name`."""
         with self._lock:
-            self._stages[name].append((time.perf_counter(), ms))
+            self._stages[name].append((self._clock(), ms))
 
     def displayed(self, latency_ms: float) -> None:
-        """A frame reached its end (painted, or its label map was ready) `latency_ms` after its capture."""
+        """Count a frame that reached its end (painted, or its label map was ready) `latency_ms` after its capture."""
         with self._lock:
-            self._displays.append((time.perf_counter(), latency_ms))
+            now = self._clock()
+            if not self._displays or now - self._displays[-1][0] > WINDOW_S:
+                self._displays_since_s = now
+            self._displays.append((now, latency_ms))
 
     def dropped(self, stage: str, count: int = 1) -> None:
-        """`count` frames were left out by `stage`."""
+        """Count frames that `stage` left out."""
         with self._lock:
             self._dropped[stage] += count
 
     def snapshot(self) -> Snapshot:
-        now = time.perf_counter()
+        """Return the figures of this moment."""
+        now = self._clock()
         with self._lock:
-            while self._arrivals and now - self._arrivals[0] > WINDOW_S:
+            while self._arrivals and now - self._arrivals[0] >= WINDOW_S:
                 self._arrivals.popleft()
             while self._displays and now - self._displays[0][0] > HISTORY_S:
                 self._displays.popleft()
@@ -88,13 +102,23 @@ class Metrics:
                     times.popleft()
                 if times:
                     stages[name] = float(np.mean([ms for _, ms in times]))
-            recent = [ms for at, ms in self._displays if now - at <= WINDOW_S]
+            shown = [at for at, _ in self._displays if now - at < WINDOW_S]
+            recent = [ms for at, ms in self._displays if now - at < WINDOW_S]
             spread = [float(v) for v in np.percentile(recent, (50, 95, 99))] if recent else [float("nan")] * 3
             return Snapshot(
-                source_fps=len(self._arrivals) / WINDOW_S,
-                displayed_fps=len(recent) / WINDOW_S,
+                source_fps=_rate(self._arrivals, self._arrivals_since_s, now),
+                displayed_fps=_rate(shown, self._displays_since_s, now),
                 latency_ms=Percentiles(*spread),
                 stages_ms=stages,
                 dropped=dict(self._dropped),
                 history=tuple((now - at, ms) for at, ms in self._displays),
             )
+
+
+def _rate(times: Collection[float], since_s: float, now: float) -> float:
+    """Return events a second over the window, or since the first of them if that is less long ago."""
+    span_s = now - since_s
+    if span_s >= WINDOW_S:
+        return len(times) / WINDOW_S
+    # The first one opens the span: it ends no interval.
+    return (len(times) - 1) / span_s if len(times) > 1 and span_s > 0 else 0.0

@@ -9,9 +9,44 @@ import pytest
 from segnet_live.metrics import Metrics
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_rates_are_right_from_the_first_frames_on_after_a_pause_and_when_frames_stop() -> None:
+    clock = Clock()
+    metrics = Metrics(clock)
+
+    def run(seconds: float) -> tuple[float, float]:
+        for _ in range(round(seconds * 25)):
+            metrics.arrived()
+            metrics.displayed(20.0)
+            clock.now += 1 / 25
+        snapshot = metrics.snapshot()
+        return snapshot.source_fps, snapshot.displayed_fps
+
+    assert metrics.snapshot().source_fps == 0
+    assert run(0.5) == pytest.approx((25, 25), rel=0.1)
+    assert run(1.0) == pytest.approx((25, 25), rel=0.1)
+    assert run(5.0) == pytest.approx((25, 25), rel=0.03)
+    clock.now += 1.0
+    assert metrics.snapshot().source_fps == pytest.approx(12.5, rel=0.1), "a source that stalls slows down"
+    clock.now += 30.0
+    assert metrics.snapshot().source_fps == 0
+    assert run(0.5) == pytest.approx((25, 25), rel=0.1)
+
+
 def test_a_snapshot_sums_up_what_happened_just_now() -> None:
-    metrics = Metrics()
+    clock = Clock()
+    metrics = Metrics(clock)
     for latency_ms in range(1, 101):
+        clock.now += 0.02
         metrics.arrived()
         metrics.stage("decode", 2.0)
         metrics.stage("inference", latency_ms / 10)
@@ -19,7 +54,7 @@ def test_a_snapshot_sums_up_what_happened_just_now() -> None:
     metrics.dropped("capture", 3)
     metrics.dropped("capture")
     snapshot = metrics.snapshot()
-    assert snapshot.source_fps == snapshot.displayed_fps == 50
+    assert snapshot.source_fps == snapshot.displayed_fps == pytest.approx(50)
     assert snapshot.latency_ms.p50 == pytest.approx(50.5)
     assert snapshot.latency_ms.p95 == pytest.approx(95.05)
     assert list(snapshot.stages_ms) == ["decode", "inference"]

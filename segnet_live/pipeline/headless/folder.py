@@ -148,7 +148,7 @@ def run_folder(config: RunConfig) -> int:
 
 
 def _total_frames(tasks: Sequence[Task]) -> int | None:
-    """Frames that all files promise together, for the progress bar; None if any of them does not say."""
+    """Return the frames that all files promise together, for the progress bar; None if any of them does not say."""
     from segnet_live.video.container import open_container, stream_length_s, video_stream
 
     total = 0
@@ -157,9 +157,12 @@ def _total_frames(tasks: Sequence[Task]) -> int | None:
             with open_container(str(task.video)) as container:
                 stream = video_stream(container, str(task.video))
                 length_s, rate = stream_length_s(container, stream), stream.average_rate
-                total += stream.frames or (round(length_s * rate) if length_s and rate else 0)
+                frames = stream.frames or (round(length_s * rate) if length_s and rate else 0)
         except SourceError:
             continue  # told when its turn comes
+        if not frames:
+            return None
+        total += frames
     return total or None
 
 

@@ -91,6 +91,23 @@ def test_what_cannot_work_is_refused_before_anything_is_made(tiny_card: Card, dr
     assert not out.exists()
 
 
+def test_a_file_that_tells_no_length_leaves_the_bar_without_an_end(tmp_path: Path) -> None:
+    shaded_clip(tmp_path / "a.mp4", 40)
+    with (
+        av.open(str(tmp_path / "a.mp4")) as source,
+        av.open(str(tmp_path / "b.mkv"), "w", options={"live": "1"}) as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    (tmp_path / "c.mp4").write_text("no video")
+    a, b, c = (folder_run.Task(tmp_path / name, tmp_path / "out") for name in ("a.mp4", "b.mkv", "c.mp4"))
+    assert folder_run._total_frames([a, c]) == FRAMES
+    assert folder_run._total_frames([a, b, c]) is None
+
+
 def test_core_groups_share_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_run.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
     groups = folder_run.core_groups(3, "auto")

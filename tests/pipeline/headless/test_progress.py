@@ -63,10 +63,12 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.Monke
 
 
 def test_burnt_text_tells_rates_latency_and_engine_in_ascii() -> None:
-    metrics = Metrics()
+    now = 0.0
+    metrics = Metrics(lambda: now)
     engine = EngineInfo("openvino", "AMD® EPYC™", "bf16", "segnet-fast", (320, 576))
     assert not any("latency" in line for line in hud_lines(metrics.snapshot(), engine)), "nothing was measured yet"
-    for _ in range(4):
+    for _ in range(5):
+        now += 0.5
         metrics.arrived()
         metrics.stage("inference", 20.0)
         metrics.displayed(30.0)
