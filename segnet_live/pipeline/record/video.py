@@ -155,7 +155,8 @@ class VideoFiles:
         recorder.close(cut_audio=cut_audio)
         if not recorder.partial.exists():  # else a write failed: what is there stays under its partial name
             self._recorder = None
-            self.finished = (*self.finished, recorder.path)
+            if recorder.frames:
+                self.finished = (*self.finished, recorder.path)
 
 
 class Recording:

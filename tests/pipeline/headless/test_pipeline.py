@@ -68,6 +68,24 @@ def test_latency_runs_from_capture_until_the_label_map_is_ready() -> None:
         assert result.stages_ms["decode"] == 1.0
 
 
+def test_a_governor_is_told_of_every_frame_by_the_thread_that_owns_the_engine() -> None:
+    told: list[tuple[float, float]] = []
+    threads: set[str] = set()
+
+    def observe(busy_ms: float, latency_ms: float) -> None:
+        told.append((busy_ms, latency_ms))
+        threads.add(threading.current_thread().name)
+
+    sink = FakeSink(before=lambda index: time.sleep(0.01))
+    pipeline = Pipeline(FakeSource(20), FakeEngine(), [sink], Metrics(), CAMVID, observe=observe)
+    pipeline.start()
+    assert pipeline.wait(20)
+    pipeline.close()
+    assert threads == {"segnet-live infer"}
+    assert len(told) >= 15
+    assert all(busy_ms >= 10 for busy_ms, _ in told), "the slowest stage counts, here the output"
+
+
 def test_live_takes_the_newest_and_counts_what_it_skipped() -> None:
     let_go = threading.Event()
     source = FakeSource(100, live=True, before_read=lambda index: let_go.set() if index == 100 else None)

@@ -20,9 +20,10 @@ from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame, LabelMap, Size
 from segnet_live.pipeline import backoff
+from segnet_live.pipeline.live import session as session_module
 from segnet_live.pipeline.live.capture import Phase, SourceState
 from segnet_live.pipeline.live.class_timeline import BINS, ClassTimeline
-from segnet_live.pipeline.live.engine_switch import EngineChoice
+from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineSwitch
 from segnet_live.pipeline.live.playback import PlaybackClock
 from segnet_live.pipeline.live.session import LiveSession, News, Picture
 from segnet_live.pipeline.record.video import ContinuousTime
@@ -106,7 +107,8 @@ class Watcher:
         self.sources = sources
         self.news: list[News] = []
         self.shown: list[Picture] = []
-        self.session = LiveSession(self._open, open_shade_engine, self.news.append, CAMVID)
+        open_engine = lambda card, **options: open_shade_engine(card, **options)  # noqa: E731  # looked up when opened
+        self.session = LiveSession(self._open, open_engine, self.news.append, CAMVID)
         self._card = card
 
     def _open(self, spec: SourceSpec) -> VideoSource:
@@ -277,6 +279,77 @@ def test_metrics_count_what_was_shown_and_what_was_dropped(watch: Callable[..., 
     assert len(measured) + sum(snapshot.dropped.values()) == 100
     assert set(snapshot.stages_ms) == {"decode", "inference", "resize", "overlay", "paint"}
     assert snapshot.latency_ms.p50 > 0
+
+
+class HeldEngine(ShadeEngine):
+    """Waits in `segment` while `go` is not set."""
+
+    def __init__(self) -> None:
+        self.go, self.inside = threading.Event(), threading.Event()
+        self.go.set()
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        self.inside.set()
+        self.go.wait(20)
+        return super().segment(rgb)
+
+
+def test_the_timeline_of_a_file_holds_nothing_of_the_one_before(
+    watch: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = HeldEngine()
+    monkeypatch.setattr("tests.pipeline.live.test_session.open_shade_engine", lambda card, **options: engine)
+    watcher = watch(ScriptedSource(live=False, count=400), ScriptedSource(live=False, count=200))
+    watcher.open(FILE)
+    watcher.until(lambda: watcher.session.timeline is not None)
+    engine.go.clear()
+    engine.inside.clear()
+    assert engine.inside.wait(10)
+    watcher.open(replace(FILE, value="other.mp4"))  # a frame of the first file is still being segmented
+    assert watcher.session.timeline is None
+    engine.go.set()
+    watcher.until(lambda: watcher.session.timeline is not None)
+    timeline = watcher.session.timeline
+    assert timeline is not None
+    assert timeline.source.duration_s == 4.0
+    watcher.until(lambda: watcher.shown[-1].result.source.duration_s == 4.0 and watcher.shown[-1].result.pts_s > 0.2)
+    assert watcher.session.timeline is timeline
+    seen = np.flatnonzero(~np.isnan(timeline.means()[:, 0]))
+    assert seen[0] == 0
+    assert seen[-1] / BINS < 0.9
+
+
+def test_a_governor_is_told_of_this_moments_latency_though_nothing_is_painted(
+    watch: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    threads: set[str] = set()
+
+    def observe(switch: object, busy_ms: float, latency_ms: float) -> None:
+        told.append(latency_ms)
+        threads.add(threading.current_thread().name)
+
+    monkeypatch.setattr(EngineSwitch, "observe", observe)
+    monkeypatch.setattr(session_module, "PAINT_COUNTS_S", 60.0)
+    watcher = watch(ScriptedSource())
+    watcher.open(CAMERA)
+
+    def next_latencies() -> list[float]:
+        """What the governor is told of frames from now on; nothing is painted meanwhile."""
+        begin = len(told) + 2
+        while len(told) < begin + 5:
+            time.sleep(0.005)
+        return told[begin:]
+
+    next_latencies()
+    picture = watcher.session.newest
+    assert picture is not None
+    time.sleep(0.5)
+    watcher.session.painted(replace(picture, result=replace(picture.result, repeat=False)), 0.0)
+    assert max(next_latencies()) > 500, "a slow screen counts"
+    monkeypatch.setattr(session_module, "PAINT_COUNTS_S", 0.0)
+    assert min(next_latencies()) < 400, "but not for ever"
+    assert threads == {"inference"}
 
 
 def test_memory_threads_and_hand_overs_stay_flat(watch: Callable[..., Watcher]) -> None:
