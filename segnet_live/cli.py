@@ -127,6 +127,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         target_fps=given.target_fps,
         max_latency_ms=given.max_latency,
         overwrite=given.overwrite,
+        reconnect=given.reconnect,
         debug=given.debug,
     )
 
@@ -177,6 +178,13 @@ def _parser() -> argparse.ArgumentParser:
         "--overwrite",
         action="store_true",
         help="replace outputs that exist (a folder of videos: do finished ones again)",
+    )
+
+    add(
+        "--reconnect",
+        action=argparse.BooleanOptionalAction,
+        help="headless: when a camera or stream is lost, try again until it is back and go on in OUT-2.mp4, DIR-2 and "
+        "FILE-2.csv (default: yes for cameras and streams with --record)",
     )
 
     add = parser.add_argument_group("network").add_argument

@@ -123,6 +123,8 @@ class RunConfig:
         model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, burn_hud: see RunOptions.
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         overwrite: existing outputs may be replaced.
+        reconnect: open a camera or network source again when it is lost in a headless run; None does so for cameras and
+            streams that are recorded. The window always does.
         debug: errors show their traceback.
 
     Raises:
@@ -146,6 +148,7 @@ class RunConfig:
     target_fps: float | None = None
     max_latency_ms: float | None = None
     overwrite: bool = False
+    reconnect: bool | None = None
     debug: bool = False
 
     def __post_init__(self) -> None:
@@ -173,6 +176,9 @@ class RunConfig:
             raise UsageError("--headless needs an input: add --video, --camera, --images or --synthetic")
         if not self.headless and (self.masks or self.stats):
             raise UsageError("--masks and --stats process every frame without a window; add --headless")
+        if self.reconnect is not None and not self.headless:
+            option = "--reconnect" if self.reconnect else "--no-reconnect"
+            raise UsageError(f"{option} is for runs without a window, which always tries again", "add --headless")
         if self.burn_hud and self.headless and self.record is None:
             raise UsageError("--burn-hud writes the figures into the recording; add --record OUT.mp4 or leave it out")
 

@@ -41,6 +41,7 @@ class Pipeline:
 
     Attributes:
         written: frames that reached every sink.
+        reached_s: source time of the last of them, None before the first.
         error: the first exception of any stage.
     """
 
@@ -69,6 +70,7 @@ class Pipeline:
         self._lock = threading.Lock()
         self._source_ended = False
         self.written = 0
+        self.reached_s: float | None = None
         self.error: BaseException | None = None
         # Daemons: a capture thread that hangs in a driver must not keep the process alive.
         self._threads = [
@@ -99,10 +101,14 @@ class Pipeline:
 
     def close(self) -> None:
         """Stop, wait for the sinks, and close engine and source (not a source that its thread hangs in)."""
+        self.finish()
+        self._engine.close()
+
+    def finish(self) -> None:
+        """Do what `close` does, but leave the engine open for another pipeline."""
         self.stop()
         for thread in self._threads[1:]:
             thread.join()
-        self._engine.close()
         self._threads[0].join(CAPTURE_GRACE_S)
         if not self._threads[0].is_alive():
             self._source.close()
@@ -169,6 +175,7 @@ class Pipeline:
             for sink in self._sinks:
                 sink.write(result)
             self.written += 1
+            self.reached_s = result.frame.pts_s
             write_ms = (time.perf_counter() - result.labelled_s) * 1e3
             self._metrics.stage("write", write_ms)
             self._metrics.displayed(result.latency_ms)

@@ -6,8 +6,8 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
@@ -16,11 +16,13 @@ from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble, open_engine
-from segnet_live.errors import SourceError, UsageError
+from segnet_live.errors import SourceError, SourceLost, UsageError
 from segnet_live.frame import FrameResult, Size
 from segnet_live.metrics import Metrics
+from segnet_live.pipeline.backoff import Backoff
 from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.headless.progress import FrameProgress
+from segnet_live.pipeline.headless.reconnect import numbered_on, open_where_it_was, reconnects, reopen
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import Masks, Sink, Stats
@@ -35,30 +37,65 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything a headless run needs, open and checked; `pipeline` owns and closes source, engine and sinks."""
+    """Everything a headless run needs, open and checked; `pipeline` owns and closes source, engine and sinks.
 
+    Attributes:
+        config: what was asked for.
+        named: the same with the outputs under the names that this job writes.
+        reconnects: a source that is lost is to be opened again.
+        assemble: makes a pipeline and its sinks for a source, around the engine of this job.
+        resumed_s: source time that the jobs reached which this one continues.
+    """
+
+    config: RunConfig
+    named: RunConfig
     pipeline: Pipeline
     source: VideoSource
     engine: Engine
     sinks: tuple[Sink, ...]
     metrics: Metrics
-    governor: GovernedEngine | None = None
+    governor: GovernedEngine | None
+    reconnects: bool
+    assemble: Callable[[RunConfig, VideoSource], tuple[Pipeline, tuple[Sink, ...]]]
+    resumed_s: float | None = None
 
-    def summary(self, elapsed_s: float) -> str:
-        """One line: frames, seconds, frames/s and how that compares with real time, losses, and what was written."""
-        frames, rate = self.pipeline.written, self.source.info.rate
+    def summary(self, elapsed_s: float, before: Sequence[Job] = ()) -> str:
+        """Return one line: frames, seconds, frames/s and how that compares with real time, losses, what was written.
+
+        Args:
+            before: the jobs that this one continues.
+        """
+        jobs = (*before, self)
+        frames, rate = sum(job.pipeline.written for job in jobs), self.source.info.rate
         parts = [f"{frames} frames in {elapsed_s:.1f} s", f"{frames / max(elapsed_s, 1e-9):.1f} frames/s"]
         if rate and not self.source.info.live:
-            parts[1] += f" ({self.real_time(elapsed_s):.2g}x real time)"
+            parts[1] += f" ({frames / float(rate) / max(elapsed_s, 1e-9):.2g}x real time)"
         if self.governor:
             parts.append(f"governor {self.governor.status}")
-        parts += [f"{self.pipeline.skipped} skipped", f"{self.source.corrupt} corrupt"]
-        return "; ".join([", ".join(parts), *(str(sink) for sink in self.sinks if frames)])
+        parts.append(f"{sum(job.pipeline.skipped for job in jobs)} skipped")
+        parts.append(f"{sum(job.source.corrupt for job in jobs)} corrupt")
+        return "; ".join([", ".join(parts), *(str(sink) for job in jobs if job.pipeline.written for sink in job.sinks)])
 
     def real_time(self, elapsed_s: float) -> float:
-        """Seconds of source time done per second; nan where the source has no rate."""
+        """Return the seconds of source time done per second; nan where the source has no rate."""
         rate = self.source.info.rate
         return self.pipeline.written / float(rate) / max(elapsed_s, 1e-9) if rate else math.nan
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended because the source was lost, and it should be opened again."""
+        return self.reconnects and isinstance(self.pipeline.error, SourceLost)
+
+    @property
+    def reached_s(self) -> float | None:
+        """Source time of the last frame that was written, here or in a job that this one continues."""
+        return self.resumed_s if self.pipeline.reached_s is None else self.pipeline.reached_s
+
+    def continued(self, source: VideoSource) -> Job:
+        """Return a job that goes on with a source that was lost and is back: same engine, outputs numbered on."""
+        named = numbered_on(self.config) if self.pipeline.written else self.named
+        pipeline, sinks = self.assemble(named, source)
+        return replace(self, named=named, pipeline=pipeline, source=source, sinks=sinks, resumed_s=self.reached_s)
 
 
 def prepare(
@@ -88,25 +125,31 @@ def prepare(
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)
+        again = reconnects(config, source.info)
         say(f"input: {_describe_source(source.info)}")
         engine, governor = _open_engine(options, card, source.info)
         opened.callback(engine.close)
         say(f"engine: {_describe_engine(engine.info)}")
         metrics = Metrics()
-        sinks: list[Sink] = []
-        if config.record is not None:
-            hud = HudText(metrics, engine) if options.burn_hud else None
-            sinks.append(Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite))
-        if config.masks is not None:
-            sinks.append(Masks(config.masks))
-        if config.stats is not None:
-            sinks.append(Stats(config.stats, card.classes))
-        if more_sinks is not None:
-            sinks.append(more_sinks(source.info))
-        observe = governor.observe if governor else None
-        pipeline = Pipeline(source, engine, sinks, metrics, card.classes, observe=observe, result_type=result_type)
+
+        def assemble_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
+            sinks: list[Sink] = []
+            if config.record is not None and config.source is not None:
+                hud = HudText(metrics, engine) if options.burn_hud else None
+                sinks.append(Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite))
+            if config.masks is not None:
+                sinks.append(Masks(config.masks))
+            if config.stats is not None:
+                sinks.append(Stats(config.stats, card.classes))
+            if more_sinks is not None:
+                sinks.append(more_sinks(source.info))
+            observe = governor.observe if governor else None
+            pipeline = Pipeline(source, engine, sinks, metrics, card.classes, observe=observe, result_type=result_type)
+            return pipeline, tuple(sinks)
+
+        pipeline, sinks = assemble_pipeline(config, source)
         opened.pop_all()
-    return Job(pipeline, source, engine, tuple(sinks), metrics, governor)
+    return Job(config, config, pipeline, source, engine, sinks, metrics, governor, again, assemble_pipeline)
 
 
 def _open_engine(options: RunOptions, card: Card, source: SourceInfo) -> tuple[Engine, GovernedEngine | None]:
@@ -123,7 +166,7 @@ def _open_engine(options: RunOptions, card: Card, source: SourceInfo) -> tuple[E
 
 
 def run(config: RunConfig) -> int:
-    """Everything `config` asks for is done and written. Call it from the main thread: it handles Ctrl-C while it runs.
+    """Do and write everything `config` asks for. Call it from the main thread: it handles Ctrl-C while it runs.
 
     Returns:
         0, or 128 plus the signal's number where one ended the run early (130 for Ctrl-C); what was done is kept.
@@ -132,31 +175,72 @@ def run(config: RunConfig) -> int:
         SegnetLiveError: anything that cannot be carried out; if frames were written before, they are kept and named.
     """
     job = prepare(config, say)
-    pipeline, source = job.pipeline, job.source
     if not job.sinks:
         say("nothing will be written: add --record, --masks or --stats")
-    told = 0
     freeze_libraries()
     began_s = time.monotonic()
-    with signals() as caught, FrameProgress(source.info.frames) as progress:
+    before: list[Job] = []
+    backoff = Backoff()
+    with signals() as caught, FrameProgress(job.source.info.frames) as progress:
         try:
-            pipeline.start()
-            while not pipeline.wait(POLL_S):
-                progress.update(pipeline.written, pipeline.skipped)
-                if len(caught) > told:
-                    told = len(caught)
-                    pipeline.stop()
-                    say("finishing what is begun; please wait")
+            _carry_out(job, before, caught, progress)
+            while job.is_lost and not caught:
+                again = _reconnected(job, began_s, backoff, caught)
+                if again is None:
+                    break
+                before.append(job)
+                job = again
+                _carry_out(job, before, caught, progress)
         finally:
-            pipeline.close()
-    say(job.summary(time.monotonic() - began_s))
-    if pipeline.error:
-        raise pipeline.error
+            job.pipeline.close()
+    say(job.summary(time.monotonic() - began_s, before))
+    if job.pipeline.error and not job.is_lost:
+        raise job.pipeline.error
     if caught:
         return 128 + caught[0]
-    if not pipeline.written:
-        raise SourceError(f"{source.info.title} gave no frame; nothing was written")
+    if not any(each.pipeline.written for each in (*before, job)):
+        raise SourceError(f"{job.source.info.title} gave no frame; nothing was written")
     return 0
+
+
+def _carry_out(job: Job, before: Sequence[Job], caught: Sequence[int], progress: FrameProgress) -> None:
+    """Run a job's pipeline to its end, or until a signal is caught; its sinks and its source are closed then."""
+    pipeline, told = job.pipeline, len(caught)
+    written = sum(each.pipeline.written for each in before)
+    skipped = sum(each.pipeline.skipped for each in before)
+    pipeline.start()
+    while not pipeline.wait(POLL_S):
+        progress.update(written + pipeline.written, skipped + pipeline.skipped)
+        if len(caught) > told:
+            told = len(caught)
+            pipeline.stop()
+            say("finishing what is begun; please wait")
+    pipeline.finish()
+
+
+def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[int]) -> Job | None:
+    """Wait for a source that was lost, and tell of it; None if a signal or the end of the asked time came first."""
+    spec, info = job.config.source, job.source.info
+    assert spec is not None
+    until_s = began_s + spec.duration_s if info.live and spec.duration_s is not None else math.inf
+    if job.pipeline.written:
+        backoff.succeeded()
+    kept = "; ".join(str(sink) for sink in job.sinks if job.pipeline.written)
+    say(f"{job.pipeline.error}; {f'kept {kept}; ' if kept else ''}trying again, Ctrl-C ends")
+    lost_s = time.monotonic()
+    source = reopen(
+        lambda: open_where_it_was(spec, info, job.reached_s, until_s),
+        backoff,
+        lambda: bool(caught) or time.monotonic() >= until_s,
+    )
+    if source is None:
+        return None
+    again = job.continued(source)
+    named = again.named
+    names = [str(path) for path in (named.record, named.masks, named.stats) if path is not None]
+    into = f"; going on in {', '.join(names)}" if names else ""
+    say(f"{source.info.title} is back after {time.monotonic() - lost_s:.1f} s{into}")
+    return again
 
 
 def say(line: str) -> None:

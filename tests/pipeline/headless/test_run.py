@@ -356,7 +356,8 @@ def test_a_stream_that_is_lost_ends_with_a_whole_recording(
     monkeypatch.setattr(headless_run, "open_source", lambda spec: source)
     monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine(lambda index: time.sleep(0.05)))
     record = tmp_path / "out.mp4"
-    assert main(["--camera", "0", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]) == 2
+    given = ["--camera", "0", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]
+    assert main([*given, "--no-reconnect"]) == 2
     captured = capsys.readouterr()
     assert captured.err == "segnet-live: camera 0: unplugged\n"
     assert " 0 skipped" not in captured.out
