@@ -178,7 +178,7 @@ class RunConfig:
             raise UsageError("--masks and --stats process every frame without a window; add --headless")
         if self.reconnect is not None and not self.headless:
             option = "--reconnect" if self.reconnect else "--no-reconnect"
-            raise UsageError(f"{option} is for runs without a window, which always tries again", "add --headless")
+            raise UsageError(f"{option} is for runs without a window (the window always tries again)", "add --headless")
         if self.burn_hud and self.headless and self.record is None:
             raise UsageError("--burn-hud writes the figures into the recording; add --record OUT.mp4 or leave it out")
 
