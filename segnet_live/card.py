@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
 from segnet_live.classes import ClassSet
-from segnet_live.errors import CardError, UsageError
+from segnet_live.errors import CardError, UsageError, first_line
 from segnet_live.paths import models_dir
 
 DEFAULT_MODEL = "segnet-fast"
@@ -76,7 +76,7 @@ def read_card(folder: Path) -> Card:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CardError(
-            f"{path} cannot be read ({error.strerror})", "a model folder holds card.json and weights.safetensors"
+            f"{path} cannot be read ({first_line(error)})", "a model folder holds card.json and weights.safetensors"
         ) from error
     try:
         raw = json.loads(text)
@@ -157,7 +157,7 @@ def read_weights(card: Card) -> bytes:
         data = card.weights_path.read_bytes()
     except OSError as error:
         raise CardError(
-            f"{card.weights_path} cannot be read ({error.strerror})", "reinstall, or pass another --model"
+            f"{card.weights_path} cannot be read ({first_line(error)})", "reinstall, or pass another --model"
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
@@ -17,7 +17,8 @@ from segnet_live.nets.segnet import NETWORKS
 from train.data import LabelledSet
 from train.sets import IMAGENET_MEAN, IMAGENET_STD, SETS
 
-RECIPES = ("paper", "release")
+Recipe: TypeAlias = Literal["paper", "release"]
+RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 SHARE = (0.0, 1.0)
 
 
@@ -42,7 +43,7 @@ class FitConfig:
     """
 
     model: str
-    recipe: str
+    recipe: Recipe
     set: str = "camvid"
     arguments: dict[str, Any] = field(default_factory=dict)  # of the network, besides the number of classes
 
@@ -100,10 +101,12 @@ class FitConfig:
         0.0, "weight of a second classifier on the deepest features, dropped after training", group="loss"
     )
 
-    optimiser: str = "adamw"  # or "sgd"
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     lr: float = option(2e-3, "highest learning rate", group="optimiser")
     weight_decay: float = option(0.02, "of convolution kernels", group="optimiser")
-    schedule: str = option("cosine", "of the learning rate", choices=("cosine", "constant"), group="optimiser")
+    schedule: Literal["cosine", "constant"] = option(
+        "cosine", "of the learning rate", choices=("cosine", "constant"), group="optimiser"
+    )
     warmup: float = 0.02  # share of the run with a rising learning rate
     ema_decay: float = option(
         0.998, "of the averaged weights; 0 for none, and batch-norm statistics recomputed over the training set",
@@ -113,8 +116,10 @@ class FitConfig:
         0.0, "share of the run, from its start, with every third tap of 7x7 kernels only (segnet-basic)",
         limits=SHARE, old="--thin", group="optimiser",
     )  # fmt: skip
-    select: str = "mIoU"  # the measure that chooses `best.pt`: or "G"
-    precision: str = option("bf16", "of the network's pass (autocast)", choices=("bf16", "fp32"), group="optimiser")
+    select: Literal["mIoU", "G"] = "mIoU"  # the measure that chooses `best.pt`
+    precision: Literal["bf16", "fp32"] = option(
+        "bf16", "of the network's pass (autocast)", choices=("bf16", "fp32"), group="optimiser"
+    )
 
     init: str = option("", "checkpoint or model folder to start from", metavar="FILE", file=True, group="start")
     vgg16: str = option(
@@ -170,7 +175,7 @@ def renamed(stored: dict[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in stored.items()}
 
 
-def recipe(name: str, model: str) -> FitConfig:
+def recipe(name: Recipe, model: str) -> FitConfig:
     """Return the settings of a recipe for a network.
 
     "paper" is sections 3.1 and 3.2: SGD, median-frequency balancing, no augmentation, local contrast normalisation for

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.engine.resize import network_size
-from segnet_live.errors import DataError, OutputError
+from segnet_live.errors import DataError, OutputError, first_line
 from segnet_live.frame import LabelMap, Size
 from segnet_live.video.images import read_rgb as decode_rgb
 from segnet_live.video.location import IMAGE_SUFFIXES
@@ -160,7 +160,7 @@ def write_compact(samples: Sequence[Sample], root: Path, split: str, quality: in
             (images / f"{sample.name}.jpg").write_bytes(packed.tobytes())
             (annotations / f"{sample.name}.png").write_bytes(cv2.imencode(".png", sample.labels)[1].tobytes())
     except OSError as error:
-        raise OutputError(f"{root} cannot be written ({error.strerror})", "pass another --out") from error
+        raise OutputError(f"{root} cannot be written ({first_line(error)})", "pass another --out") from error
 
 
 def consecutive(earlier: str, later: str, frames: int = 3) -> bool:

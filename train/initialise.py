@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from segnet_live.card import find_card, read_card
-from segnet_live.errors import DataError, UsageError
+from segnet_live.errors import DataError, UsageError, first_line
 from segnet_live.nets.load import load_network
 from segnet_live.nets.segnet import NETWORKS, Network, SegNet
 from train.checkpoint import read_checkpoint, training_of
@@ -115,7 +115,9 @@ def unlabelled_pictures(
         try:
             names = [Path(line).stem for line in Path(held_out).read_text(encoding="utf-8").split()]
         except OSError as error:
-            raise DataError(f"{held_out} cannot be read ({error.strerror})", "pass a file of picture names") from error
+            raise DataError(
+                f"{held_out} cannot be read ({first_line(error)})", "pass a file of picture names"
+            ) from error
     return load_pictures(Path(pictures), opinions, names) if pictures else [], opinions
 
 
@@ -137,7 +139,7 @@ def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16:
             network.load_vgg16_bn(torch.load(vgg16, map_location="cpu", weights_only=True))
         except (OSError, pickle.UnpicklingError, RuntimeError, ValueError) as error:
             raise DataError(
-                f"{vgg16} gives no encoder ({str(error).splitlines()[0]})", "pass torchvision's vgg16_bn file"
+                f"{vgg16} gives no encoder ({first_line(error)})", "pass torchvision's vgg16_bn file"
             ) from error
     return network
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from segnet_live.card import Card
 from segnet_live.classes import ClassSet
-from segnet_live.errors import DataError
+from segnet_live.errors import DataError, first_line
 from train.data import PICTURES, files_by_stem, read_rgb
 from train.evaluate import through
 from train.measure import Through
@@ -67,7 +67,7 @@ def read_points(path: Path, classes: ClassSet) -> dict[str, list[Point]]:
                     wanted = ", ".join(COLUMNS)
                     raise DataError(f"{path}, line {number}: {error}", f"needs the columns {wanted}") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})", "pass a file of labelled points") from error
+        raise DataError(f"{path} cannot be read ({first_line(error)})", "pass a file of labelled points") from error
     return points
 
 

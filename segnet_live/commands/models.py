@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import struct
 import sys
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from safetensors import SafetensorError, safe_open
 
 from segnet_live.card import Card, read_card
 from segnet_live.config import format_size
-from segnet_live.errors import CardError
+from segnet_live.errors import CardError, first_line
 from segnet_live.paths import models_dir
 
 LOG_WIDTH = 160
@@ -109,17 +108,12 @@ def parameters(card: Card) -> int:
         CardError: the file is missing or no safetensors file.
     """
     try:
-        with card.weights_path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 1 << 24)))
-        return sum(
-            math.prod(tensor["shape"])
-            for name, tensor in header.items()
-            if name != "__metadata__" and not name.endswith(NOT_TRAINED)
-        )
+        with safe_open(card.weights_path, "numpy") as file:
+            trained = [name for name in file.keys() if not name.endswith(NOT_TRAINED)]  # noqa: SIM118  # it is no dict
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
     except OSError as error:
         raise CardError(
-            f"{card.weights_path} cannot be read ({error.strerror})", "reinstall or copy it again"
+            f"{card.weights_path} cannot be read ({first_line(error)})", "reinstall or copy it again"
         ) from error
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+    except SafetensorError as error:
         raise CardError(f"{card.weights_path} is no safetensors file", "copy the model folder again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_a_broken_library_does_not_end_the_report(monkeypatch: pytest.MonkeyPatc
     assert set(findings) == set(EVERYTHING)
     assert findings["OpenCV"].state == "failed"
     assert findings["OpenCV"].found == "OSError: libGL.so.1: cannot open shared object file"
+
+
+def test_a_library_that_qt_misses_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> object:
+        if name == "libxcb-cursor.so.0":
+            raise OSError(name)
+        return object()
+
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    monkeypatch.setattr(doctor, "QT_PROBE", "raise SystemExit(1)")
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setenv("DISPLAY", ":7")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    finding = doctor._qt()
+    assert finding.state == "failed"
+    assert "libxcb-cursor.so.0 is missing" in finding.found
+    assert "apt install libxcb-cursor0 (Fedora" in finding.advice
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert doctor._qt().state == "absent", "a server without a display lacks nothing"
 
 
 def test_two_flavours_of_opencv_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
