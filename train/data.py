@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.engine.resize import network_size
-from segnet_live.errors import DataError, OutputError, first_line
+from segnet_live.errors import DataError
+from segnet_live.files import write_atomically
 from segnet_live.frame import LabelMap, Size
 from segnet_live.video.images import read_rgb as decode_rgb
 from segnet_live.video.location import IMAGE_SUFFIXES
@@ -152,15 +153,10 @@ def write_compact(samples: Sequence[Sample], root: Path, split: str, quality: in
         OutputError: a file cannot be written.
     """
     images, annotations = root / split, root / f"{split}annot"
-    try:
-        for folder in (images, annotations):
-            folder.mkdir(parents=True, exist_ok=True)
-        for sample in samples:
-            packed = cv2.imencode(".jpg", sample.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            (images / f"{sample.name}.jpg").write_bytes(packed.tobytes())
-            (annotations / f"{sample.name}.png").write_bytes(cv2.imencode(".png", sample.labels)[1].tobytes())
-    except OSError as error:
-        raise OutputError(f"{root} cannot be written ({first_line(error)})", "pass another --out") from error
+    for sample in samples:
+        packed = cv2.imencode(".jpg", sample.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        write_atomically(images / f"{sample.name}.jpg", packed.tobytes())
+        write_atomically(annotations / f"{sample.name}.png", cv2.imencode(".png", sample.labels)[1].tobytes())
 
 
 def consecutive(earlier: str, later: str, frames: int = 3) -> bool:

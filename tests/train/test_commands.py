@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from segnet_live.card import load_weights, read_card
+from segnet_live.card import installed_cards, load_weights, read_card
 from segnet_live.nets.segnet import SegNet
 from tests.support.training import interrupt_at
 from train.checkpoint import load
-from train.cli import main
+from train.cli import _parser, main
+from train.config import from_options
 from train.model_folder import shown_command
 from train.release import fit_commands
 
@@ -142,6 +144,22 @@ def test_a_damaged_checkpoint_is_named(camvid: Path, tmp_path: Path, capsys: pyt
     (tmp_path / "bad.pt").write_bytes(b"PK nothing")
     assert main(["evaluate", "--checkpoint", str(tmp_path / "bad.pt"), "--data", str(camvid)]) == 2
     assert "bad.pt is damaged" in capsys.readouterr().err
+
+
+def test_commands_on_cards_are_still_understood() -> None:
+    seen = 0
+    for card in installed_cards():
+        training: dict[str, Any] | None = card.training
+        while training:
+            args = _parser().parse_args(shlex.split(training["command"])[3:])
+            assert from_options(args, args.crop).model == card.architecture
+            training, seen = training.get("start"), seen + 1
+    assert seen
+    given = _parser().parse_args(
+        ["fit", "--data", "d", "--model", "segnet-basic", "--calm", "0.1", "--appearance", "0.5", "--thin", "0.7"]
+    )
+    config = from_options(given, None)
+    assert (config.augment_decay, config.photometric, config.dilated_init) == (0.1, 0.5, 0.7)
 
 
 def test_commands_are_shown_without_the_folders_of_a_machine(tmp_path: Path) -> None:
