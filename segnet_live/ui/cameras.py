@@ -1,4 +1,4 @@
-"""Cameras by name and with their resolutions, as far as the system tells."""
+"""List cameras by name and with their resolutions, as far as the system tells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ class CameraChoice:
 
 
 def list_cameras() -> tuple[list[CameraChoice], str]:
-    """The cameras, and why their names or resolutions are missing ("" if they are not). In the window's thread."""
+    """Return the cameras, and what the user should know about the list ("" if nothing). In the window's thread.
+
+    OpenCV opens cameras by number, Qt names them; `number` is what fits both, as far as that can be known: Linux names
+    the device, and on macOS OpenCV counts by unique id (modules/videoio/src/cap_avfoundation_mac.mm since 4.7).
+    Elsewhere both count in the order of the system, which nothing guarantees.
+    """
     # Qt's notes about optional libraries of its media player say nothing about cameras.
     QLoggingCategory.setFilterRules("qt.multimedia*=false")
     try:
@@ -33,12 +38,17 @@ def list_cameras() -> tuple[list[CameraChoice], str]:
         from PyQt6.QtMultimedia import QMediaDevices
     except ImportError as error:
         return _numbered(), f"Resolutions are unknown: Qt's camera support cannot be loaded ({error})"
+    named = [(device.id().data().decode(errors="replace"), device) for device in QMediaDevices.videoInputs()]
+    if sys.platform == "darwin":
+        named.sort(key=lambda pair: pair[0])
     cameras = []
-    for place, device in enumerate(QMediaDevices.videoInputs()):
-        found = re.fullmatch(r"/dev/video(\d+)", device.id().data().decode(errors="replace"))
+    for place, (name, device) in enumerate(named):
+        found = re.fullmatch(r"/dev/video(\d+)", name)
         sizes = {(f.resolution().height(), f.resolution().width()) for f in device.videoFormats()}
         number = int(found.group(1)) if found else place
         cameras.append(CameraChoice(number, device.description(), tuple(sorted(sizes, reverse=True))))
+    if sys.platform == "win32" and len(cameras) > 1:
+        return cameras, "Windows may count the cameras in another order: if the wrong one opens, choose its neighbour"
     return cameras or _numbered(), ""
 
 

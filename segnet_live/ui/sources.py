@@ -112,7 +112,8 @@ class Sources(QObject):
             for height, width in camera.sizes:
                 chosen = SourceSpec("camera", str(camera.number), camera_size=(height, width))
                 self._add(sizes, f"{width} x {height}", partial(self.open_camera, chosen))
-        self._add(menu, "No camera was found" if not cameras else why, None) if why or not cameras else None
+        if why or not cameras:
+            self._add(menu, why if cameras else "No camera was found", None)
         recent = self.recent()
         if recent:
             menu.addSeparator()

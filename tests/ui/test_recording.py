@@ -56,7 +56,7 @@ def test_a_recording_holds_what_was_shown_without_pauses_and_seeks(
     qtbot: QtBot, start: Start, tmp_path: Path, kept: Path
 ) -> None:
     clip = grey_clip(tmp_path / "long.mp4", frames=60)
-    settings = Settings(folder=str(kept), opacity=1.0, hud=False, smooth=False)
+    settings = Settings(folder=str(kept), view="side-by-side", opacity=1.0, hud=False, smooth=False)
     window = start(clip, settings=settings).window
     wait_for_labels(qtbot, window)
     qtbot.keyClick(window, Qt.Key.Key_R)
@@ -74,10 +74,14 @@ def test_a_recording_holds_what_was_shown_without_pauses_and_seeks(
     wait_until(qtbot, lambda: "Recorded" in window.banner.text)
     (path,) = finished(window, kept)
     times, pictures = frames_of(path)
-    steps = np.diff(times)
-    assert 0.04 < steps.min() <= steps.max() < 0.31, "no gap where it was paused or sought"
+    # The left half is the source's own picture, whose grey tells which frame it is; a busy machine leaves some out.
+    numbers = np.array([round((float(picture[:, :80].mean()) - 10) / 10) for picture in pictures])
+    steps, ahead = np.round(np.diff(times) / 0.05), np.mod(np.diff(numbers), 24)
+    cuts = steps[steps != ahead]
+    assert len(cuts) <= 1, "the source's own time, but where it was sought"
+    assert all(cuts == 1), "no gap there, nor where it was paused"
     assert np.allclose(np.mod(np.array(times) + 1e-4, 0.05), 0, atol=2e-3), "frames stand on the source's own times"
-    assert abs(pictures[0][32, 20].astype(int) - CAMVID.colours[ROAD]).max() < 14
+    assert abs(pictures[0][32, 96 + 20].astype(int) - CAMVID.colours[ROAD]).max() < 14
     assert window.transport.record.text() == "Record"
 
 
@@ -90,7 +94,10 @@ def test_a_recording_has_the_sound_of_what_was_shown(qtbot: QtBot, start: Start,
     assert recording is not None
     wait_until(qtbot, lambda: recording.elapsed_s > 0.3)
     window.controls.seek(2.0)
-    cut_s = recording.elapsed_s
+    wait_until(qtbot, lambda: (shown := window.view.shown) is not None and shown.result.pts_s >= 2)
+    shown = window.view.shown
+    assert shown is not None
+    cut_s = recording.elapsed_s - (shown.result.pts_s - 2)
     wait_until(qtbot, lambda: recording.elapsed_s > cut_s + 0.8)
     window.saver.record()
     wait_until(qtbot, lambda: "Recorded" in window.banner.text)
@@ -126,7 +133,8 @@ def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, cli
     recording = window.controls.session.recording
     assert recording is not None
     wait_until(qtbot, lambda: recording.has_plate and recording.elapsed_s > 1.0)
-    qtbot.wait(500)
+    with_plate_s = recording.elapsed_s
+    wait_until(qtbot, lambda: recording.elapsed_s > with_plate_s + 0.5)
     window.saver.record()
     wait_until(qtbot, lambda: "Recorded" in window.banner.text)
     (path,) = finished(window, kept)

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
-from PyQt6.QtCore import QTimer
+from PyQt6.QtCore import QByteArray, QTimer
 from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -29,6 +30,7 @@ from segnet_live.ui import cameras, qt_platform
 from segnet_live.ui.app import App
 from segnet_live.ui.app import start as begin
 from segnet_live.ui.settings import Settings
+from segnet_live.ui.window import MainWindow
 from tests.support.clips import grey_clip
 from tests.support.engines import Engines
 from tests.support.window import wait_for_labels, wait_for_phase, wait_until
@@ -96,11 +98,17 @@ def test_the_real_engines_label_a_real_clip(
 
 
 @pytest.fixture
-def display() -> Iterator[str]:
+def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A private X11 display."""
     server = shutil.which("Xvfb")
     if server is None:
         pytest.skip("needs Xvfb")
+    with monkeypatch.context() as patch:
+        patch.setenv("QT_QPA_PLATFORM", "xcb")
+        try:
+            qt_platform.check_libraries()
+        except UsageError as error:
+            pytest.skip(str(error))
     read, write = os.pipe()
     process = subprocess.Popen(
         [server, "-displayfd", str(write), "-screen", "0", "1000x700x24"],
@@ -121,7 +129,7 @@ import sys
 import cv2
 import os
 os.environ["QT_QPA_PLATFORM_PLUGIN_PATH"] = os.path.join(os.path.dirname(cv2.__file__), "qt", "plugins")
-from PyQt6.QtCore import QTimer
+from PyQt6.QtCore import QByteArray, QTimer
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.ui import app as ui
 
@@ -158,19 +166,23 @@ def test_the_window_runs_on_x11_with_opencv_imported_first_and_ends_cleanly(
     assert done.stdout.split("\n")[0] == "xcb (64, 96)"
 
 
+def see(qtbot: QtBot, window: MainWindow, frames: int) -> None:
+    """Wait until so many pictures have been painted."""
+    last = None
+    for _ in range(frames):
+        wait_until(qtbot, lambda last=last: window.view.shown is not last)  # type: ignore[misc]
+        last = window.view.shown
+
+
 def play(qtbot: QtBot, start: Start, path: Path, frames: int) -> None:
     window = start(path, settings=Settings(loop=True, smooth=False)).window
     wait_for_labels(qtbot, window)
     window.controls.set_speed(4.0)
-    qtbot.wait(1500)
+    see(qtbot, window, 60)
     gc.collect()
     widgets, threads = len(QApplication.allWidgets()), threading.active_count()
     memory = psutil.Process().memory_info().rss
-    seen, last = 0, None
-    while seen < frames:
-        wait_until(qtbot, lambda last=last: window.view.shown is not last)  # type: ignore[misc]
-        last = window.view.shown
-        seen += 1
+    see(qtbot, window, frames)
     gc.collect()
     assert len(QApplication.allWidgets()) == widgets
     assert threading.active_count() == threads
@@ -235,3 +247,39 @@ def test_without_qts_camera_support_the_list_says_so_and_still_comes(monkeypatch
     found, why = cameras.list_cameras()
     assert "cannot be loaded" in why
     assert all(choice.sizes == () for choice in found)
+
+
+class Device:
+    """A camera as Qt lists it."""
+
+    def __init__(self, unique_id: str, name: str) -> None:
+        self._id, self._name = unique_id, name
+
+    def id(self) -> QByteArray:
+        return QByteArray(self._id.encode())
+
+    def description(self) -> str:
+        return self._name
+
+    def videoFormats(self) -> list[object]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("platform", "ids", "numbers", "caution"),
+    [
+        ("linux", ("/dev/video2", "/dev/video0"), {"built in": 2, "on a cable": 0}, ""),
+        ("darwin", ("6C707041-05AC", "0x11400001d6c0103"), {"built in": 1, "on a cable": 0}, ""),
+        ("win32", ("first", "second"), {"built in": 0, "on a cable": 1}, "another order"),
+    ],
+)
+def test_a_cameras_number_is_the_one_that_opencv_counts(
+    monkeypatch: pytest.MonkeyPatch, platform: str, ids: tuple[str, str], numbers: dict[str, int], caution: str
+) -> None:
+    devices = [Device(unique_id, name) for unique_id, name in zip(ids, ("built in", "on a cable"), strict=True)]
+    multimedia = SimpleNamespace(QMediaDevices=SimpleNamespace(videoInputs=lambda: devices))
+    monkeypatch.setitem(sys.modules, "PyQt6.QtMultimedia", multimedia)
+    monkeypatch.setattr(sys, "platform", platform)
+    found, note = cameras.list_cameras()
+    assert {camera.name: camera.number for camera in found} == numbers
+    assert caution in note
