@@ -53,6 +53,7 @@ QComboBox, QLineEdit, QSpinBox {{
     background: {GROUND}; border: 1px solid {LINE}; border-radius: 6px; padding: 4px 8px; min-height: 20px;
     selection-background-color: {ACCENT}; selection-color: {ON_ACCENT};
 }}
+QComboBox QLineEdit {{ background: transparent; border: none; padding: 0; min-height: 0; }}
 QComboBox::drop-down {{ border: none; width: 20px; }}
 QComboBox::down-arrow {{ image: url({{icons}}/chevron-down.svg); width: 12px; height: 12px; }}
 QComboBox QAbstractItemView, QMenu {{

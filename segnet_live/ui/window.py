@@ -66,7 +66,12 @@ class MainWindow(QMainWindow):
             self.view,
             self.panel.legend,
             self.transport.seek_bar,
-            (self.show_notice, self.transport.show_time, self.transport.record.refresh, self.panel.recording.refresh),
+            (
+                self.show_notice,
+                self.transport.show_time,
+                self.transport.record.refresh,
+                self.panel.recording.button.refresh,
+            ),
         )
         self._connect()
         self.commands = commands(controls, saver, self.sources, self.panel, self._actions())
