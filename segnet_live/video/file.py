@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 
 import cv2
 from av.error import FFmpegError
@@ -157,6 +158,7 @@ class FileSource:
             self._stream = video_stream(self._container, self._title)
             assert self._stream.time_base is not None
             self._live = self._url and self._container.duration is None
+            self._rtsp = self._container.format.name == "rtsp"
             # Frame threads hold pictures back; a live picture is wanted at once.
             self._stream.thread_type = "SLICE" if self._live else "AUTO"
             # Motion-JPEG over HTTP carries no times: its demuxer numbers pictures as if there were 25 a second.
@@ -200,7 +202,7 @@ class FileSource:
         """Return the source time at which a source on the network says that its pictures end; -inf where none does."""
         length_s = stream_length_s(self._container, self._stream) if self._url and not self._live else None
         # a container's length may be its sound's; RTSP states the one length of all that it sends
-        is_pictures = bool(self._stream.duration) or self._container.format.name == "rtsp"
+        is_pictures = bool(self._stream.duration) or self._rtsp
         if length_s is None or not (is_pictures or audio_stream(self._container) is None):
             return -math.inf
         return min(self._origin_s + length_s, self._end_s)
@@ -214,10 +216,11 @@ class FileSource:
         except FFmpegError:
             return False
         self._restart(whole=False)
+        timed = self._pending is None or self._rtsp or self._stamp(self._pending[0]) is not None
         # Pictures shown before the key frame may lean on ones that were jumped over.
         while self._pending is not None and not self._pending[0].key_frame:
             self._pending = self._next()
-        return self._pending is None or self._stamp(self._pending[0]) is not None
+        return timed
 
     def _restart(self, *, whole: bool) -> None:
         """Decode from where the container stands; `whole` if that is its beginning."""
@@ -226,7 +229,16 @@ class FileSource:
         self._last: int | None = None
         self._expected = Fraction(0)
         self._shift = 0
+        if self._rtsp and not whole:
+            self._time_by_second()
         self._pending = self._next()
+
+    def _time_by_second(self) -> None:
+        """Time the first picture after a jump by the one after it: libavformat's RTSP gives the first none."""
+        first, second = next(self._pictures, None), next(self._pictures, None)
+        if second is not None and second.pts is not None:
+            self._expected = second.pts - 1 / ((self._rate or NOMINAL_RATE) * self._time_base)
+        self._pictures = chain([picture for picture in (first, second) if picture is not None], self._pictures)
 
     def _pending_s(self) -> float:
         assert self._pending is not None
@@ -262,7 +274,7 @@ class FileSource:
     def _stamp(self, picture: VideoFrame) -> int | None:
         """The picture's own time, None where the container gives none."""
         if self._lag is None:  # the first picture
-            self._untimed = picture.pts is None and picture.dts is None
+            self._untimed = picture.pts is None and picture.dts is None and not self._rtsp
             self._lag = (picture.dts or 0) - (self._first_dts or 0)
         # AVI numbers pictures in decoding order and libavformat guesses the rest, wrongly for H.264. A decoder stamps
         # them with the dts at which they came out: a constant lag behind the time they are shown.
