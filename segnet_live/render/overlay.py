@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import cv2
 import numpy as np
@@ -71,20 +71,3 @@ class Overlay:
 def _look_up(labels: LabelMap, table: NDArray[np.uint8]) -> RGB:
     """(H, W) ids through a (256, 1, 3) table, whose channel order stays (OpenCV calls it BGR, and need not know)."""
     return cv2.applyColorMap(labels, table).astype(np.uint8, copy=False)
-
-
-def burn_text(rgb: RGB, lines: Sequence[str]) -> None:
-    """Write ASCII `lines` into the top left corner of a (H, W, 3) uint8 RGB picture, in place, on a darkened ground.
-
-    The text's height follows the picture's: 1/36 of it, 12 px at least.
-    """
-    line_px = max(12, rgb.shape[0] // 36)
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    thickness = max(1, line_px // 14)
-    scale = cv2.getFontScaleFromHeight(font, max(6, round(line_px * 0.62)), thickness)
-    width = max((cv2.getTextSize(line, font, scale, thickness)[0][0] for line in lines), default=0)
-    box = rgb[: line_px * (len(lines) + 1), : width + line_px]
-    np.floor_divide(box, 3, out=box)
-    for number, line in enumerate(lines, start=1):
-        at = (line_px // 2, line_px * number + line_px // 4)
-        cv2.putText(rgb, line, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""The overlay's arithmetic, against a slow reference; views; burnt-in text; class shares."""
+"""The overlay's arithmetic, against a slow reference; class shares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE, recoloured
 from segnet_live.errors import UsageError
 from segnet_live.labels import class_shares
-from segnet_live.render.overlay import Overlay, burn_text
+from segnet_live.render.overlay import Overlay
 
 VOID = CAMVID.void_id
 
@@ -79,17 +79,3 @@ def test_class_shares_count_every_pixel_and_leave_void_out() -> None:
     assert shares[3] == pytest.approx(0.5)
     assert shares[8] == pytest.approx(0.1)
     assert shares.sum() == pytest.approx(0.6)
-
-
-@pytest.mark.parametrize("size", [(32, 48), (540, 960)])
-def test_burnt_text_stays_in_its_corner_and_grows_with_the_picture(size: tuple[int, int]) -> None:
-    picture = np.full((*size, 3), 120, np.uint8)
-    burn_text(picture, ["source 25.0 fps", "latency 20 ms"])
-    changed = (picture != 120).any(2)
-    assert (picture > 200).any()
-    assert changed[: size[0] // 2, : size[1] // 2].any()
-    if size[0] > 100:
-        rows = np.flatnonzero(changed.any(1))
-        assert rows[0] == 0
-        assert 30 < len(rows) < 60
-        assert not changed[:, size[1] // 2 :].any()

@@ -31,8 +31,11 @@ from segnet_live.engine.governor import Target
 from segnet_live.errors import EngineError
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.pipeline.live.session import Picture
+from segnet_live.render.hud import TEXT_PX
+from segnet_live.render.hud import draw_plate as render_plate
 from segnet_live.ui.app import App
 from segnet_live.ui.help import HelpDialog
+from segnet_live.ui.hud import draw_plate
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.window import MainWindow
 from tests.support.clips import grey_clip
@@ -456,3 +459,13 @@ def test_a_smaller_source_brings_an_engine_of_its_own_shape(
     assert shown(window).result.frame.size == (128, 64)
     assert np.array_equal(np.unique(shown(window).result.labels), (SKY, ROAD))
     assert replace(window.controls.engine, running=None).error == ""
+
+
+def test_the_hud_on_the_screen_is_the_one_in_recordings() -> None:
+    lines, history = ["source  25.0 fps", "latency  p50 20.0 ms"], [(8.0, 20.0), (1.0, 45.0)]
+    image = draw_plate(lines, history, 2.0)
+    pixels = render_plate(lines, history, 2.0 * TEXT_PX)
+    assert (image.height(), image.width()) == pixels.shape[:2]
+    for x, y in ((30, 30), (image.width() // 2, image.height() - 30), (0, 0)):
+        assert image.pixelColor(x, y).alpha() == pixels[y, x, 3]
+    assert image.devicePixelRatio() == 2.0

@@ -27,7 +27,7 @@ from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import Masks, Sink, Stats
 from segnet_live.pipeline.record.video import Recording
-from segnet_live.render.hud import HudText
+from segnet_live.render.hud import Hud
 from segnet_live.render.view import ViewSettings
 from segnet_live.video.open import open_source
 from segnet_live.video.source import SourceInfo, VideoSource
@@ -135,7 +135,7 @@ def prepare(
         def assemble_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
             sinks: list[Sink] = []
             if config.record is not None and config.source is not None:
-                hud = HudText(metrics, engine) if options.burn_hud else None
+                hud = Hud(metrics, engine, governor) if options.burn_hud else None
                 sinks.append(Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite))
             if config.masks is not None:
                 sinks.append(Masks(config.masks))

@@ -24,8 +24,7 @@ from segnet_live.files import free_path
 from segnet_live.frame import RGB, Frame, FrameResult, Size
 from segnet_live.pipeline.handover import BoundedQueue, Closed
 from segnet_live.pipeline.record.sinks import Masks
-from segnet_live.render.hud import HudText
-from segnet_live.render.overlay import burn_text
+from segnet_live.render.hud import Hud, with_plate
 from segnet_live.render.view import ViewSettings, compose
 from segnet_live.video.recorder import Recorder
 
@@ -174,7 +173,7 @@ class Recording:
         spec: SourceSpec,
         settings: ViewSettings,
         *,
-        hud: HudText | None = None,
+        hud: Hud | None = None,
         overwrite: bool = False,
     ) -> None:
         self.path = path
@@ -186,11 +185,12 @@ class Recording:
     def write(self, result: FrameResult) -> None:
         picture = compose(result.rgb, result.labels, result.classes, self._settings)
         if self._hud:
-            picture = picture.copy()
-            burn_text(picture, self._hud.lines())
+            picture = with_plate(picture, self._hud.plate(picture.shape[0]))
         self._files.write(picture, result, result.frame)
 
     def close(self, *, whole: bool) -> None:
+        if self._hud:
+            self._hud.close()
         # Sound that outlasts the pictures belongs to a whole file only.
         self._files.close(cut_audio=None if whole else True)
 
@@ -336,17 +336,6 @@ class LiveRecording:
             waiting = self._queue.get()
             picture = waiting.picture if waiting.plate is None else with_plate(waiting.picture, waiting.plate)
             self._files.write(picture, waiting.result, waiting.frame)
-
-
-def with_plate(picture: NDArray[np.uint8], plate: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a copy of (H, W, 3) RGB with a (h, w, 4) premultiplied BGRA plate in its upper left corner."""
-    picture = picture.copy()
-    h, w = min(plate.shape[0], picture.shape[0]), min(plate.shape[1], picture.shape[1])
-    plate = plate[:h, :w]
-    corner = picture[:h, :w].astype(np.uint16)
-    keep = 255 - plate[..., 3:].astype(np.uint16)
-    picture[:h, :w] = np.minimum(255, corner * keep // 255 + plate[..., 2::-1]).astype(np.uint8)
-    return picture
 
 
 class ContinuousTime:
