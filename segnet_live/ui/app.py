@@ -153,7 +153,7 @@ def start(app: App, config: RunConfig) -> None:
 
 
 def run(config: RunConfig) -> int:
-    """Show the window until it is closed. Returns the exit code.
+    """Show the window until it is closed and return the exit code.
 
     Raises:
         SegnetLiveError: the window cannot start; the line says why.
@@ -162,7 +162,7 @@ def run(config: RunConfig) -> int:
     app = create_app(config)
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """PyQt aborts the process on an exception in a slot unless somebody takes it; the user is told instead."""
+        """Tell the user of an exception in a slot; unless somebody takes it, PyQt aborts the process."""
         log.error("unexpected error in the window", exc_info=(kind, error, trace))
         app.window.banner.problem(f"unexpected: {kind.__name__}: {error}; please report it with the log (--debug)")
 

@@ -53,7 +53,7 @@ def list_cameras() -> tuple[list[CameraChoice], str]:
 
 
 def _numbered() -> list[CameraChoice]:
-    """Linux: the video devices, named by the kernel. Elsewhere one numbered camera, which may or may not be there."""
+    """Return Linux's video devices, named by the kernel; elsewhere one numbered camera, which may not be there."""
     if not sys.platform.startswith("linux"):
         return [CameraChoice(0, "Camera 0")]
     cameras = []

@@ -1,4 +1,4 @@
-"""Help: what one sees, and every key."""
+"""Explain what one sees, and list every key."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from segnet_live.ui.theme import ACCENT, LINE, RAISED
 
 
 def key_name(command: Command) -> str:
-    """The command's keys as printed on a keyboard; a row of class keys as from - to."""
+    """Return the command's keys as printed on a keyboard, a row of class keys as its first and last."""
     if command.keys[0].endswith("Alt+1"):
         return f"{command.keys[0]} ... 9, 0, -"
     return " or ".join(QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in command.keys)
 
 
 class HelpDialog(QDialog):
-    """What one sees, and every key."""
+    """The dialog behind F1."""
 
     def __init__(self, parent: QWidget, table: list[Command]) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""Names of recordings, snapshots and hard frames, from the pattern in the settings."""
+"""Name recordings, snapshots and hard frames by the pattern in the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
 
 
 def check_pattern(pattern: str) -> None:
-    """The pattern names files that every system accepts.
+    """Check that the pattern names files that every system accepts.
 
     Raises:
         UsageError: it is empty, has an unknown field, or characters that file names may not have.
@@ -38,7 +38,7 @@ def check_pattern(pattern: str) -> None:
 
 
 def file_stem(pattern: str, *, source: str, model: str, view: str) -> str:
-    """The pattern filled in, safe as a file name on every system.
+    """Return the pattern filled in, safe as a file name on every system.
 
     Raises:
         UsageError: see `check_pattern`.
@@ -56,7 +56,7 @@ def file_stem(pattern: str, *, source: str, model: str, view: str) -> str:
 
 
 def short_title(title: str) -> str:
-    """A source's title as one short word or two: a file's stem, a URL's host and path."""
+    """Return a source's title as one short word or two: a file's stem, a URL's host and path."""
     if "://" in title:
         return _FORBIDDEN.sub("-", title.split("://", 1)[1].rsplit("@", 1)[-1]).strip("-")
     return Path(title).stem if "/" in title or "\\" in title or "." in title else title

@@ -1,4 +1,4 @@
-"""Ways to choose a source: dialogs, drops, recent list, cameras, the demo drive."""
+"""Offer ways to choose a source: dialogs, drops, recent list, cameras, the demo drive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VIDEOS = f"Videos ({' '.join(f'*{suffix}' for suffix in VIDEO_SUFFIXES)});;All f
 
 
 def spec_for(place: str) -> SourceSpec:
-    """A source for whatever was dropped or is on the recent list: a URL, a video, a folder or a picture."""
+    """Return the source for what was dropped or is on the recent list: a URL, a video, a folder or a picture."""
     if is_url(place):
         return SourceSpec("video", place)
     path = Path(place)
@@ -44,7 +44,7 @@ def recent_source(entry: str) -> SourceSpec:
 
 
 class Sources(QObject):
-    """Asks the user for a source and opens it."""
+    """Ask the user for a source and open it."""
 
     def __init__(self, window: QWidget, controls: Controls) -> None:
         super().__init__(window)
@@ -90,7 +90,7 @@ class Sources(QObject):
         return found
 
     def fill(self, menu: QMenu) -> None:
-        """The Open menu, made anew each time it is shown: cameras come and go."""
+        """Make the Open menu anew, each time it is shown: cameras come and go."""
         menu.clear()
         for text, keys, ask in (
             ("Open video ...", "Ctrl+O", self.ask_video),
@@ -135,7 +135,7 @@ class Sources(QObject):
 
     @staticmethod
     def dropped(mime: QMimeData | None) -> str | None:
-        """The place that was dropped, None if it is nothing to open."""
+        """Return the place that was dropped, None if it is nothing to open."""
         if mime is None:
             return None
         if mime.hasUrls():

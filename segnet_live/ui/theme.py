@@ -1,4 +1,4 @@
-"""The window's looks: colours, style sheet, icons."""
+"""Give the window its colours, style sheet and icons."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def icon_path(name: str) -> str:
 
 @cache
 def icon(name: str) -> QIcon:
-    """An icon of `assets/icons`, sharp at every scale and faint when disabled."""
+    """Return an icon of `assets/icons`, sharp at every scale and faint when disabled."""
     found = QIcon(icon_path(name))
     for scale in (1, 2, 3):  # Qt's own way to grey out leaves light icons on dark ground as bright as before
         pixmap = found.pixmap(ICON_SIZE, scale)
@@ -116,7 +116,7 @@ def icon(name: str) -> QIcon:
 
 
 def monospace(size_px: float) -> QFont:
-    """The system's fixed-pitch font at `size_px`."""
+    """Return the system's fixed-pitch font at `size_px`."""
     font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
     font.setStyleHint(QFont.StyleHint.Monospace)
     font.setPixelSize(max(1, round(size_px)))
@@ -124,7 +124,7 @@ def monospace(size_px: float) -> QFont:
 
 
 def dress(app: QApplication) -> None:
-    """Dark palette and style sheet for every window of `app`."""
+    """Give every window of `app` the dark palette and the style sheet."""
     app.setStyle("Fusion")
     palette = QPalette()
     roles = QPalette.ColorRole

@@ -1,4 +1,4 @@
-"""The dialog that asks for a network stream."""
+"""Ask for the address of a network stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "t
 
 
 class UrlDialog(QDialog):
-    """Asks for a stream's address; OK only for one that has a known scheme."""
+    """The dialog for a stream's address; its OK waits for one that has a known scheme."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""One line over the lower edge of the picture: errors until dismissed, good news for a few seconds."""
+"""Show a line over the lower edge of the picture: errors until dismissed, good news for a few seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTE_MS = 6000
 
 
 class Banner(QFrame):
-    """Floats in `parent` and never takes the focus. Several errors stand below each other, each once."""
+    """A line that floats in `parent` and never takes the focus; several errors stand below each other, each once."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -37,7 +37,7 @@ class Banner(QFrame):
         return self._label.text() if not self.isHidden() else ""
 
     def problem(self, text: str) -> None:
-        """An error, in words, until dismissed; the last three stay."""
+        """Show an error, in words, until dismissed; the last three stay."""
         if self.property("kind") == "note":
             self._texts.clear()
         if text not in self._texts:
@@ -46,7 +46,7 @@ class Banner(QFrame):
         self._show("problem")
 
     def note(self, text: str) -> None:
-        """Good news; does not push an error away."""
+        """Show good news for a few seconds; an error stays."""
         if not self.isHidden() and self.property("kind") == "problem":
             return
         self._texts = [text]

@@ -110,7 +110,7 @@ class Legend(QWidget):
         self._layout.setSpacing(0)
 
     def show_classes(self, classes: ClassSet, hidden: frozenset[int]) -> None:
-        """One row for each class, in its colour, struck out if muted."""
+        """Show one row for each class, in its colour, struck out if muted."""
         if tuple(row.name for row in self.rows) != classes.names:
             for row in self.rows:
                 self._layout.removeWidget(row)
@@ -128,7 +128,7 @@ class Legend(QWidget):
             (self.soloed if solo else self.muted).emit(place)
 
     def show_shares(self, shares: NDArray[np.float32]) -> None:
-        """(K,) shares of the picture, 0..1."""
+        """Show the classes' (K,) shares of the picture, 0..1."""
         if len(shares) == len(self.rows):
             for row, share in zip(self.rows, shares, strict=True):
                 if abs(row.share - share) >= 0.0005:

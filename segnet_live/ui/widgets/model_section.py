@@ -91,7 +91,7 @@ class ModelSection(QWidget):
             self._use_size(text)
 
     def _offer_sizes(self) -> None:
-        """Sizes of the source's own aspect ratio: half, once, twice the model's pixels; and the paper's."""
+        """Offer sizes of the source's aspect ratio, with half to four times the model's pixels, and the paper's."""
         source = self._controls.source
         shape = source.info.size if source is not None and source.info is not None else (360, 480)
         pixels = self._controls.card.pixels

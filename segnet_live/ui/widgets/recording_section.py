@@ -16,7 +16,7 @@ from segnet_live.ui.widgets.seek_bar import clock
 
 
 def file_size(count: int) -> str:
-    """Bytes as people read them."""
+    """Return a count of bytes as people read it."""
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
 
 
@@ -36,7 +36,7 @@ class RecordButton(QPushButton):
         self.refresh()
 
     def refresh(self) -> None:
-        """Called on changes, and four times a second."""
+        """Show the state of the recording; called on changes and four times a second."""
         recording = self._saver.recording
         self.setEnabled(not self._saver.is_finishing)
         self.setChecked(recording is not None)

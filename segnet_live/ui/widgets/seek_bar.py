@@ -15,7 +15,7 @@ STRIP_ROWS = 40
 
 
 def clock(time_s: float, *, tenths: bool = False) -> str:
-    """Seconds as people read them: 1:02, 1:02:03, with tenths 1:02.5."""
+    """Return seconds as people read them: 1:02, 1:02:03, with tenths 1:02.5."""
     whole = int(time_s)
     hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
     text = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
@@ -23,9 +23,9 @@ def clock(time_s: float, *, tenths: bool = False) -> str:
 
 
 def strip_picture(means: NDArray[np.float32], classes: ClassSet) -> NDArray[np.uint8]:
-    """(bins, K) mean shares -> (STRIP_ROWS, bins, 4) uint8 BGRA: each column stacks the classes' colours, id 0 on top.
+    """Return (bins, K) mean shares as (STRIP_ROWS, bins, 4) uint8 BGRA.
 
-    Columns that were not seen (nan) are transparent.
+    Each column stacks the classes' colours, id 0 on top. Columns that were not seen (nan) are transparent.
     """
     tops = np.cumsum(np.nan_to_num(means), axis=1)
     rows = (np.arange(STRIP_ROWS, dtype=np.float32) + 0.5) / STRIP_ROWS
@@ -65,13 +65,13 @@ class SeekBar(QWidget):
         return self._strip
 
     def show_range(self, start_s: float, duration_s: float | None) -> None:
-        """The bar spans `duration_s` from `start_s`; None makes it idle."""
+        """Let the bar span `duration_s` from `start_s`; None makes it idle."""
         self._start_s, self._duration_s = start_s, duration_s or 0.0
         self.setEnabled(bool(duration_s))
         self.update()
 
     def show_time(self, at_s: float) -> None:
-        """Playback is at source time `at_s`."""
+        """Mark source time `at_s` as where playback is."""
         if at_s != self._at_s:
             self._at_s = at_s
             self.update()

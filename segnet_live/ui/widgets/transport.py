@@ -18,7 +18,7 @@ NARROW_PX = 620
 
 
 class Transport(QWidget):
-    """Follows the controls' state; what cannot be done with this source is greyed out."""
+    """Buttons that follow the controls' state; what cannot be done with this source is greyed out."""
 
     def __init__(self, controls: Controls, saver: Saver) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Transport(QWidget):
         self.show_time()
 
     def show_time(self) -> None:
-        """Called four times a second."""
+        """Show where playback is; called four times a second."""
         controls = self._controls
         shown = controls.session.newest
         info = controls.source.info if controls.source is not None else None

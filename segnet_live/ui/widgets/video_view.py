@@ -1,4 +1,4 @@
-"""The picture: paints what the session composed, with HUD, wiper, hover and notices over it."""
+"""Paint what the session composed, with HUD, wiper, hover and notices over it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAYER_NAMES = {"overlay": "Overlay", "labels": "Labels", "original": "Original"}
 
 
 class VideoView(QWidget):
-    """Pulls the newest picture from the session on a fast timer and reports when each one was painted.
+    """The picture: pulls the newest from the session on a fast timer and reports when each was painted.
 
     The one place where a numpy array lives behind a QImage: `_shown` holds it as long as `_image` looks at it.
 
@@ -61,7 +61,7 @@ class VideoView(QWidget):
         self.update()
 
     def show_notice(self, text: str) -> None:
-        """A line over the middle of the picture; "" takes it away."""
+        """Show a line over the middle of the picture; "" takes it away."""
         if text != self._notice:
             self._notice = text
             self.update()
@@ -91,7 +91,7 @@ class VideoView(QWidget):
         self._session.set_screen_size((max(1, round(self.height() * scale)), max(1, round(self.width() * scale))))
 
     def picture_rect(self) -> QRectF:
-        """Where the picture lies, in this widget's coordinates, on whole device pixels."""
+        """Return where the picture lies, in this widget's coordinates, on whole device pixels."""
         if self._shown is None:
             return QRectF()
         scale = self.devicePixelRatioF()
@@ -118,14 +118,14 @@ class VideoView(QWidget):
         self._drawn = True
 
     def _plate_place(self, plate: QImage) -> QPointF:
-        """The picture's upper left corner, if the plate fits into the picture; else the widget's."""
+        """Return the picture's upper left corner if the plate fits into the picture, else the widget's."""
         rect = self.picture_rect()
         size = plate.deviceIndependentSize()
         fits = size.height() + 24 <= rect.height() and size.width() + 24 <= rect.width()
         return rect.topLeft() + QPointF(12, 12) if fits else QPointF(8, 8)
 
     def _paint_dividers(self, painter: QPainter, rect: QRectF) -> None:
-        """The wiper's line and grip, and which layer is which."""
+        """Paint the wiper's line and grip, and which layer is which."""
         assert self._shown is not None
         settings = self._shown.settings
         if settings.view not in ("wiper", "side-by-side"):
@@ -161,7 +161,7 @@ class VideoView(QWidget):
         self._paint_tag(painter, name, at, swatch=QColor(*colour))
 
     def class_at(self, place: QPointF) -> tuple[str, tuple[int, int, int]] | None:
-        """Name and colour of the class at `place` (widget coordinates); None outside the picture."""
+        """Return name and colour of the class at `place` (widget coordinates); None outside the picture."""
         rect = self.picture_rect()
         if self._shown is None or not self._shown.result.is_segmented or not rect.contains(place):
             return None
