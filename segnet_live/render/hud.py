@@ -6,6 +6,7 @@ One text and one painter for the window, its recordings and runs without a windo
 from __future__ import annotations
 
 import math
+import textwrap
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -27,6 +28,8 @@ TEXT_PX = 12.5
 STAGE_ORDER = ("decode", "inference", "resize", "overlay", "paint", "write")
 COLUMNS = 44
 """Letters that a plate has room for at least, so that it does not change its width all the time."""
+MOST_COLUMNS = 50
+"""What is longer goes on in the next line, so that the plate leaves some of a small picture in sight."""
 GROUND, TEXT, ACCENT, WHITE = (8, 11, 15), (242, 245, 248), (242, 193, 78), (255, 255, 255)
 FIRST, LAST, FONT_PX = " ", "~", 40
 """What assets/hud-font.png holds."""
@@ -65,8 +68,8 @@ def hud_lines(
             lines.append(f"VRAM {usage.vram_used_mib:.0f} / {usage.vram_total_mib:.0f} MiB")
         else:
             lines.append(f"memory {usage.memory_mib:.0f} MiB   CPU {usage.cpu_percent:.0f} %")
-    plain = (line.replace("®", "").replace("™", "") for line in lines)
-    return [line.encode("ascii", "replace").decode("ascii") for line in plain]
+    plain = (line.replace("®", "").replace("™", "").encode("ascii", "replace").decode("ascii") for line in lines)
+    return [part for line in plain for part in textwrap.wrap(line, MOST_COLUMNS, subsequent_indent=" " * 9)]
 
 
 def _ms(value: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,14 @@ def test_hud_tells_rates_latency_and_engine_in_ascii() -> None:
     for fact in ("openvino bf16 on AMD EPYC", "segnet-fast at 320x576", "governor holds 25 fps", "memory 700 MiB"):
         assert fact in text
     assert text.isascii()
+
+
+def test_long_lines_go_on_below_so_that_the_plate_stays_narrow() -> None:
+    engine = replace(ENGINE, device="Intel Xeon Platinum 8481C CPU @ 2.70GHz (2 threads)")
+    governor = "20 fps: 160x288, 1 frame in 4 (out of reach, 8.6 x the budget)"
+    lines = hud_lines(Metrics().snapshot(), engine, None, "", governor)
+    assert max(len(line) for line in lines) <= 50
+    assert " ".join(" ".join(lines).split()).endswith(f"governor {governor}")
 
 
 def test_hud_says_when_there_is_no_engine() -> None:
