@@ -121,6 +121,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         size=given.size,
         view=given.view,
         opacity=given.opacity,
+        layers=given.layers,
         classes=given.classes,
         burn_hud=given.burn_hud,
         smooth=given.smooth,
@@ -214,6 +215,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("picture").add_argument
     add("--view", choices=VIEWS, help="what is shown and recorded (default: overlay)")
     add("--opacity", type=float, metavar="0..1", help="of the class colours (default: 0.5)")
+    add(
+        "--layers",
+        type=_names,
+        metavar="LEFT,RIGHT",
+        help="of the views wiper and side-by-side (default: original,overlay)",
+    )
     add("--classes", type=_names, metavar="A,B", help="colour these classes only, e.g. Road,Car")
     add(
         "--burn-hud",

@@ -97,6 +97,7 @@ class RunOptions:
         target_fps: hold this many frames a second by running the network smaller, at last on fewer frames; None for
             the one size.
         max_latency_ms: hold this latency, capture to display, by running the network smaller.
+        layers: what stands left and right of the wiper, and side by side.
         burn_hud: write the figures into the recorded picture.
     """
 
@@ -109,6 +110,7 @@ class RunOptions:
     max_latency_ms: float | None = None
     view: View = "overlay"
     opacity: float = 0.5
+    layers: tuple[Layer, Layer] = ("original", "overlay")
     burn_hud: bool = False
 
 
@@ -120,7 +122,8 @@ class RunConfig:
 
     Attributes:
         source: None lets the window choose (headless needs one).
-        model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, burn_hud: see RunOptions.
+        model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, layers, burn_hud: see
+            RunOptions.
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         overwrite: existing outputs may be replaced.
         reconnect: open a camera or network source again when it is lost in a headless run; None does so for cameras and
@@ -142,6 +145,7 @@ class RunConfig:
     size: tuple[int, int] | None = None
     view: View | None = None
     opacity: float | None = None
+    layers: tuple[Layer, Layer] | None = None
     classes: tuple[str, ...] | None = None
     burn_hud: bool | None = None
     smooth: bool | None = None
@@ -163,6 +167,9 @@ class RunConfig:
             raise UsageError(f"--size got {format_size(self.size)}; both sides must be {SMALLEST_SIDE} or more")
         if self.opacity is not None and not 0 <= self.opacity <= 1:
             raise UsageError(f"--opacity got {self.opacity:g}; give a number from 0 (picture) to 1 (class colours)")
+        if self.layers is not None and not (len(self.layers) == 2 and set(self.layers) <= set(LAYERS)):
+            got = ",".join(self.layers)
+            raise UsageError(f"--layers got {got!r}", f"name the left and the right one of {', '.join(LAYERS)}")
         if self.classes is not None and not all(name.strip() for name in self.classes or ("",)):
             raise UsageError("--classes got an empty name; give names with commas between them, such as Road,Car")
         for option, target in (("--target-fps", self.target_fps), ("--max-latency", self.max_latency_ms)):

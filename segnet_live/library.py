@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.classes import ClassSet
-from segnet_live.config import Backend, Precision, RunConfig, SourceSpec, View
+from segnet_live.config import Backend, Layer, Precision, RunConfig, SourceSpec, View
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
@@ -278,6 +278,7 @@ def annotate(
     max_latency_ms: float | None = None,
     view: View = "overlay",
     opacity: float = 0.5,
+    layers: tuple[Layer, Layer] = ("original", "overlay"),
     classes: Sequence[str] | None = None,
     burn_hud: bool = False,
     masks: str | os.PathLike[str] | None = None,
@@ -295,6 +296,7 @@ def annotate(
         output: the mp4 to write.
         view: "overlay", "labels", "original", "side-by-side" or "wiper".
         opacity: of the class colours, 0 to 1.
+        layers: what stands left and right in the views "side-by-side" and "wiper".
         classes: names of the classes to show in colour; None for all.
         burn_hud: write rates, latency and engine into the picture.
         masks: a folder for one PNG of class ids a frame.
@@ -322,6 +324,7 @@ def annotate(
         max_latency_ms=max_latency_ms,
         view=view,
         opacity=opacity,
+        layers=layers,
         classes=None if classes is None else tuple(classes),
         burn_hud=burn_hud,
         overwrite=overwrite,

@@ -32,8 +32,8 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> Non
 
 OPTIONS = {
     "": "--video --camera --images --synthetic --start --duration --record --masks --stats --headless --overwrite "
-    "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --classes "
-    "--burn-hud --reconnect --no-reconnect --debug --version",
+    "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --layers "
+    "--classes --burn-hud --reconnect --no-reconnect --debug --version",
     "models": "--dir --debug",
     "doctor": "--no-engines --debug",
     "compile": "--model --backend --precision --size --debug",

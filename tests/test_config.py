@@ -23,6 +23,8 @@ CLIP = SourceSpec("video", "drive.mp4")
         ({"size": (31, 64)}, "32"),
         ({"opacity": 1.01}, "0 (picture)"),
         ({"opacity": math.nan}, "--opacity"),
+        ({"layers": ("overlay",)}, "--layers"),
+        ({"layers": ("overlay", "wiper")}, "original"),
         ({"classes": ()}, "--classes"),
         ({"classes": ("Road", " ")}, "--classes"),
         ({"record": Path("out.avi")}, ".mp4"),

@@ -27,7 +27,11 @@ class LatestSlot(Generic[T]):
         self.dropped = 0
 
     def put(self, value: T) -> None:
-        """Make `value` the newest; raises Closed after `close`."""
+        """Make `value` the newest.
+
+        Raises:
+            Closed: after `close`.
+        """
         with self._condition:
             if self._closed:
                 raise Closed
@@ -37,7 +41,11 @@ class LatestSlot(Generic[T]):
             self._condition.notify_all()
 
     def take(self, timeout_s: float | None = None) -> T | None:
-        """Wait for a value and remove it; None after `timeout_s`. Raises Closed once closed and empty."""
+        """Wait for a value and remove it; None after `timeout_s`.
+
+        Raises:
+            Closed: it is closed and empty.
+        """
         with self._condition:
             self._condition.wait_for(lambda: self._value is not None or self._closed, timeout_s)
             value, self._value = self._value, None
@@ -45,12 +53,8 @@ class LatestSlot(Generic[T]):
                 raise Closed
             return value
 
-    def clear(self) -> None:
-        """Forget a waiting value without counting it as dropped (after a seek)."""
-        with self._condition:
-            self._value = None
-
     def close(self) -> None:
+        """Refuse further values; one that waits can still be taken."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
@@ -67,7 +71,11 @@ class BoundedQueue(Generic[T]):
         self._aborted = False
 
     def put(self, item: T) -> None:
-        """Append, waiting for room; raises Closed if the queue is closed or aborted."""
+        """Append, waiting for room.
+
+        Raises:
+            Closed: the queue is closed or aborted.
+        """
         with self._condition:
             self._condition.wait_for(lambda: len(self._items) < self._size or self._closed)
             if self._closed:
@@ -76,7 +84,11 @@ class BoundedQueue(Generic[T]):
             self._condition.notify_all()
 
     def get(self) -> T:
-        """Remove the oldest, waiting for one; raises Closed once closed and drained, or aborted."""
+        """Remove the oldest, waiting for one.
+
+        Raises:
+            Closed: the queue is closed and drained, or aborted.
+        """
         with self._condition:
             self._condition.wait_for(lambda: bool(self._items) or self._closed)
             if self._aborted or not self._items:
@@ -86,7 +98,7 @@ class BoundedQueue(Generic[T]):
             return item
 
     def close(self) -> None:
-        """No more items come; what waits can still be taken."""
+        """Take no more items; what waits can still be had."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

@@ -159,6 +159,8 @@ def run(config: RunConfig) -> int:
         SegnetLiveError: the window cannot start; the line says why.
     """
     check_libraries()
+    from segnet_live.pipeline.inference import freeze_libraries
+
     app = create_app(config)
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -170,6 +172,7 @@ def run(config: RunConfig) -> int:
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: app.window.close())
     start(app, config)
+    freeze_libraries()
     code = app.qt.exec()
     app.dispose()
     return code

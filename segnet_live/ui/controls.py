@@ -72,7 +72,7 @@ class Controls(QObject):
         self._news.connect(self._take)
         self.session = LiveSession(open_source, open_engine, self._news.emit, card.classes)
         colours = COLOUR_BLIND_SAFE if settings.colour_blind else None
-        self._show(ViewSettings(view=options.view, opacity=options.opacity, layers=settings.wiped, colours=colours))
+        self._show(ViewSettings(view=options.view, opacity=options.opacity, layers=options.layers, colours=colours))
 
     def _take(self, news: Any) -> None:
         if isinstance(news, SourceState):

@@ -76,6 +76,7 @@ class Settings:
             max_latency_ms=self.target.latency_ms if self.target is not None else None,
             view=self.view,
             opacity=self.opacity,
+            layers=self.wiped,
             burn_hud=self.burn_hud,
         )
 

@@ -121,7 +121,8 @@ def prepare(
     options = config.options()
     card = find_card(options.model or DEFAULT_MODEL)
     shown = range(len(card.classes)) if config.classes is None else card.classes.ids(config.classes)
-    settings = ViewSettings(options.view, options.opacity, hidden=frozenset(range(len(card.classes))) - set(shown))
+    hidden = frozenset(range(len(card.classes))) - set(shown)
+    settings = ViewSettings(options.view, options.opacity, hidden, layers=options.layers)
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)

@@ -1,8 +1,7 @@
-"""What a run leaves behind besides its recording: label maps, statistics. Nothing is made before the first frame."""
+"""Write what a run leaves behind besides its recording: label maps, statistics. Without a frame nothing is made."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 from pathlib import Path
@@ -12,7 +11,7 @@ import cv2
 
 from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError
-from segnet_live.files import partial_path
+from segnet_live.files import partial_path, write_atomically
 from segnet_live.frame import FrameResult
 
 
@@ -57,24 +56,12 @@ class Masks:
         # Level 1 with run lengths: as fast as storing, and a hundredth of the size on label maps.
         options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
         png = cv2.imencode(".png", result.labels, options)[1].tobytes()
-        partial = path.with_suffix(".partial")  # never matches *.png
-        try:
-            if not self.count:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            # Encoded in memory and renamed, so that a full disk never leaves half a picture; and cv2.imwrite cannot
-            # write names outside the code page on Windows.
-            partial.write_bytes(png)
-            os.replace(partial, path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise OutputError(
-                f"{path} cannot be written ({error.strerror}); the {self.count} label maps before it are kept"
-            ) from error
+        # Encoded in memory: cv2.imwrite cannot write names outside the code page on Windows.
+        write_atomically(path, png, advice=f"the {self.count} label maps before it are kept")
         self.count += 1
 
     def close(self, *, whole: bool) -> None:
-        """Nothing waits: each label map was complete once written."""
+        """Do nothing: each label map was complete once written."""
 
     def __str__(self) -> str:
         return f"{self.count} label maps in {self.folder}"

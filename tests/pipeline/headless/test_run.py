@@ -110,6 +110,10 @@ def test_original_and_wiper_can_be_recorded(clip: Path, tiny_card: Card, tmp_pat
     assert np.abs(original - source).mean() < 8
     assert np.abs(wiper[:, :44] - source[:, :44]).mean() < 8
     assert np.abs(wiper[:, 52:] - source[:, 52:]).mean() > 20
+    layers = ["--view", "side-by-side", "--layers", "labels,original"]
+    pair = recorded(clip, tiny_card, tmp_path / "pair.mp4", *layers)[0].astype(int)
+    assert np.abs(pair[:, :96] - source).mean() > 20
+    assert np.abs(pair[:, 96:] - source).mean() < 8
 
 
 def test_figures_are_burnt_in_only_if_asked(clip: Path, tiny_card: Card, tmp_path: Path) -> None:

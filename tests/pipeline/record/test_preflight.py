@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segnet_live import files
 from segnet_live.classes import CAMVID
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
@@ -153,12 +155,12 @@ def test_a_full_disk_leaves_no_half_label_map(tmp_path: Path, monkeypatch: pytes
     masks = Masks(tmp_path / "labels")
     masks.write(segmented(0))
 
-    def full(path: Path, data: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            super().write(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(files, "open", Full, raising=False)
     with pytest.raises(OutputError, match="No space"):
         masks.write(segmented(1))
     masks.close(whole=False)
