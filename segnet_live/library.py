@@ -151,9 +151,9 @@ class StreamResult(FrameResult):
     """One frame of `stream` and what was made of it; see `FrameResult` for everything that is known of it."""
 
     @property
-    def shares(self) -> NDArray[np.float32]:
-        """(K,) float32 share of each class in `labels`, 0..1 (`class_shares`)."""
-        return self.class_shares
+    def shares(self) -> dict[str, float]:
+        """Each class's share of the picture by its name, 0..1; `class_shares` has them by id."""
+        return dict(zip(self.classes.names, self.class_shares.tolist(), strict=True))
 
     def overlay(self, view: View = "overlay", *, opacity: float = 0.5) -> RGB:
         """Return a new (H, W, 3) uint8 RGB picture of the frame with its classes' colours over it.
@@ -216,10 +216,10 @@ def stream(
 
         >>> import segnet_live
         >>> for result in segnet_live.stream("drive.mp4", duration_s=0.1):
-        ...     print(f"{result.pts_s:.2f} s", result.rgb.shape, result.labels.shape, result.shares.shape)
-        0.00 s (360, 640, 3) (360, 640) (11,)
-        0.04 s (360, 640, 3) (360, 640) (11,)
-        0.08 s (360, 640, 3) (360, 640) (11,)
+        ...     print(f"{result.pts_s:.2f} s", result.rgb.shape, result.labels.shape, len(result.shares))
+        0.00 s (360, 640, 3) (360, 640) 11
+        0.04 s (360, 640, 3) (360, 640) 11
+        0.08 s (360, 640, 3) (360, 640) 11
         >>> result.overlay(opacity=0.7).shape
         (360, 640, 3)
 
