@@ -80,17 +80,17 @@ class CameraSource:
 
     @property
     def corrupt(self) -> int:
-        """Reads that failed without the camera being lost."""
+        """How many reads failed without the camera being lost."""
         return self._corrupt
 
     def read(self) -> Frame | None:
         pending, self._pending = self._pending or self._grab(), None
         if pending is None:
-            raise SourceLost(f"{self._title}: stopped giving pictures; check its cable")
+            raise SourceLost(f"{self._title}: stopped giving pictures", "check its cable")
         bgr, captured_s = pending
         if bgr.shape[:2] != self._info.size:
             change = f"{self._info.size} to {bgr.shape[:2]} (height, width)"
-            raise SourceLost(f"{self._title}: the picture size changed from {change}; open it again")
+            raise SourceLost(f"{self._title}: the picture size changed from {change}", "open it again")
         elapsed_s = captured_s - self._started_s
         if self._duration_s is not None and elapsed_s >= self._duration_s:
             return None
@@ -107,7 +107,7 @@ class CameraSource:
         )
 
     def seek(self, time_s: float) -> None:
-        raise SourceError(f"{self._title}: a camera cannot seek; record it to a file first")
+        raise SourceError(f"{self._title}: a camera cannot seek", "record it to a file first")
 
     def close(self) -> None:
         self._camera.release()
@@ -121,7 +121,7 @@ class CameraSource:
         self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
     def _grab(self) -> tuple[NDArray[np.uint8], float] | None:
-        """A BGR picture and when it came; None once the camera is lost."""
+        """Return a BGR picture and when it came; None once the camera is lost."""
         for attempt in range(_TRIES):
             good, bgr = self._camera.read()
             if good and bgr is not None:

@@ -1,4 +1,4 @@
-"""Decoded pictures to upright square-pixel RGB, and RGB to what H.264 encodes; matrix and range always stated."""
+"""Convert decoded pictures to upright square-pixel RGB, and RGB to what H.264 encodes; matrix and range stated."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ HD_LINES = 720
 
 
 def matrix_for(height: int) -> Colorspace:
-    """The YUV matrix of a picture that does not state one."""
+    """Return the YUV matrix of a picture that does not state one."""
     return Colorspace.ITU709 if height >= HD_LINES else Colorspace.SMPTE170M
 
 
 class PictureConverter:
-    """Keeps its swscale contexts between pictures. One thread."""
+    """Convert decoded pictures to RGB, with swscale contexts kept between pictures. One thread."""
 
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
 
     def rgb(self, picture: VideoFrame, pixel_aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB, upright, pixels made square by enlarging the short side.
+        """Return (H, W, 3) uint8 RGB, upright, pixels made square by enlarging the short side.
 
         Args:
             picture: as decoded, any pixel format.
@@ -65,7 +65,7 @@ class PictureConverter:
 
 
 def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.uint8]:
-    """`rgb` turned and mirrored as the picture's display matrix says, in steps of 90 degrees."""
+    """Return `rgb` turned and mirrored as the picture's display matrix says, in steps of 90 degrees."""
     if "DISPLAYMATRIX" not in picture.side_data:
         return rgb
     # Row-vector convention: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 6.2.2).
@@ -80,7 +80,10 @@ def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.ui
 
 
 class YuvConverter:
-    """RGB frames of one size to yuv420p, limited range, in the matrix players expect at that height. One thread."""
+    """Convert RGB frames of one size to yuv420p, limited range, in the matrix players expect at that height.
+
+    One thread.
+    """
 
     def __init__(self, size: tuple[int, int]) -> None:
         """`size` is (height, width) of the frames; odd sides come out one pixel longer."""
@@ -98,7 +101,7 @@ class YuvConverter:
         encoder.color_trc = ColorTrc.BT709
 
     def yuv(self, rgb: NDArray[np.uint8]) -> VideoFrame:
-        """`rgb` (H, W, 3) uint8 as a frame of the encoder's format; odd sides replicate their last pixel."""
+        """Return `rgb`, (H, W, 3) uint8, as a frame of the encoder's format; odd sides replicate their last pixel."""
         if any(self._pad):
             rgb = cv2.copyMakeBorder(rgb, 0, self._pad[0], 0, self._pad[1], cv2.BORDER_REPLICATE)  # type: ignore[assignment]
         return self._scaler.reformat(

@@ -1,4 +1,4 @@
-"""Opening containers with PyAV, and saying in one line why one cannot be used."""
+"""Open containers with PyAV, and say in one line why one cannot be used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXT_FORMATS = {"tty", "lrc", "srt", "webvtt", "ass", "subviewer", "microdvd"}
 
 
 def open_container(location: str) -> InputContainer:
-    """An open container with its streams probed. Blocks, for URLs at most about twice the connect timeout.
+    """Return an open container with its streams probed. Blocks, for URLs at most about twice the connect timeout.
 
     Raises:
         SourceError: missing, a folder, empty, or no container that libavformat knows.
@@ -36,12 +36,12 @@ def open_container(location: str) -> InputContainer:
             return av.open(location, "r", options=options, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
         except FFmpegError as error:
             # Not chained: the cause's text holds the URL with its password.
-            raise SourceError(f"{title}: cannot be opened ({reason(error)}); check address and network") from None
+            raise SourceError(f"{title}: cannot be opened ({reason(error)})", "check address and network") from None
     path = Path(location)
     if path.is_dir():
-        raise SourceError(f"{title}: is a folder; name a video file, or pass a folder of pictures with --images")
+        raise SourceError(f"{title}: is a folder", "name a video file, or pass a folder of pictures with --images")
     if not path.exists():
-        raise SourceError(f"{title}: no such file; check the path")
+        raise SourceError(f"{title}: no such file", "check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{title}: the file is empty; nothing to play")
     try:
@@ -58,7 +58,7 @@ def open_container(location: str) -> InputContainer:
 
 
 def video_stream(container: InputContainer, title: str) -> VideoStream:
-    """The main moving picture; cover art is none.
+    """Return the main moving picture; cover art is none.
 
     Raises:
         SourceError: there is none, or no decoder for it.
@@ -66,22 +66,22 @@ def video_stream(container: InputContainer, title: str) -> VideoStream:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         what = "only sound" if container.streams.audio else "no video track"
-        raise SourceError(f"{title}: holds {what}; name a file with moving pictures")
+        raise SourceError(f"{title}: holds {what}", "name a file with moving pictures")
     best = container.streams.best("video")
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
     if stream.codec_context is None:
-        raise SourceError(f"{title}: its video codec is unknown here; convert it to H.264 first")
+        raise SourceError(f"{title}: its video codec is unknown here", "convert it to H.264 first")
     return stream
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The main sound track that can be decoded, or None."""
+    """Return the main sound track that can be decoded, or None."""
     best = container.streams.best("audio")
     return best if isinstance(best, AudioStream) and best.codec_context is not None else None
 
 
 def stream_length_s(container: InputContainer, stream: Stream) -> float | None:
-    """Seconds the container promises for `stream`, None where it says nothing."""
+    """Return the seconds that the container promises for `stream`, None where it says nothing."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     if not container.duration:
@@ -92,7 +92,7 @@ def stream_length_s(container: InputContainer, stream: Stream) -> float | None:
 
 
 def pictures_missing(container: InputContainer, stream: VideoStream, got: int, end_s: float, rate: Fraction) -> int:
-    """Pictures that the container promises beyond the `got` packets up to `end_s` of source time: lost by a cut."""
+    """Count pictures that the container promises beyond the `got` packets up to `end_s` of source time."""
     name = container.format.name
     if "mp4" in name:  # an edit list may leave out pictures that the header counts; the index holds what is shown
         return max(0, len(stream.index_entries) - got)
@@ -112,7 +112,7 @@ def pictures_missing(container: InputContainer, stream: VideoStream, got: int, e
 
 
 def reason(error: FFmpegError) -> str:
-    """Why libav refused, without the location it repeats (a URL there still has its password)."""
+    """Return why libav refused, without the location it repeats (a URL there still has its password)."""
     if isinstance(error, ExitError):
         return f"no answer within {CONNECT_TIMEOUT_S:g} s"
     return (error.strerror or type(error).__name__).strip()

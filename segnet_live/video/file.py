@@ -1,4 +1,4 @@
-"""Video files and network streams through PyAV: upright square-pixel RGB frames with the source's own times."""
+"""Read video files and network streams through PyAV: upright square-pixel RGB frames with the source's own times."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class FileSource:
         self._owed_s = self._told_s - max(_SLACK_S, 2 / float(self._rate or NOMINAL_RATE))
         if start_s and not self._go_to(self._start_s):
             self.close()
-            raise SourceError(f"{self._title}: ends before {start_s:g} s; choose an earlier start")
+            raise SourceError(f"{self._title}: ends before {start_s:g} s", "choose an earlier start")
 
     @property
     def info(self) -> SourceInfo:
@@ -109,7 +109,7 @@ class FileSource:
         if rgb.shape[:2] != self._info.size:
             if self._live:
                 change = f"{self._info.size} to {rgb.shape[:2]} (height, width)"
-                raise SourceLost(f"{self._title}: the picture size changed from {change}; open it again")
+                raise SourceLost(f"{self._title}: the picture size changed from {change}", "open it again")
             rgb = cv2.resize(rgb, self._info.size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
         self._index += 1
         interval_s = 1 / float(self._rate or NOMINAL_RATE)
@@ -129,7 +129,7 @@ class FileSource:
     def seek(self, time_s: float) -> None:
         """Continue with the first frame at or after `time_s`, found by decoding on from the key frame before it."""
         if not self._info.seekable:
-            raise SourceError(f"{self._title}: a live stream cannot seek; record it to a file first")
+            raise SourceError(f"{self._title}: a live stream cannot seek", "record it to a file first")
         self._reached_s = max(time_s, self._start_s)
         self._go_to(self._reached_s)
 
@@ -152,7 +152,7 @@ class FileSource:
         return self._pending is not None
 
     def _open(self) -> None:
-        """Container, decoder and first picture, from the beginning."""
+        """Open container and decoder, and decode the first picture."""
         self._container = open_container(self._location)
         try:
             self._stream = video_stream(self._container, self._title)
@@ -245,7 +245,7 @@ class FileSource:
         return float(self._pending[1] * self._time_base)
 
     def _next(self) -> tuple[VideoFrame, int] | None:
-        """The next picture and its time in ticks."""
+        """Return the next picture and its time in ticks."""
         picture = next(self._pictures, None)
         if picture is None:
             return None
@@ -255,7 +255,7 @@ class FileSource:
         return picture, self._last
 
     def _time_of(self, picture: VideoFrame) -> int:
-        """Ticks as the picture states them; counted on at the rate where it states none or the clock went back."""
+        """Return the ticks a picture states; count on at the rate where it states none or its clock went back."""
         if self._wallclock:
             return round(Fraction(time.perf_counter()) / self._time_base)
         stamp = self._stamp(picture)
@@ -272,7 +272,7 @@ class FileSource:
         return pts
 
     def _stamp(self, picture: VideoFrame) -> int | None:
-        """The picture's own time, None where the container gives none."""
+        """Return the picture's own time, None where the container gives none."""
         if self._lag is None:  # the first picture
             self._untimed = picture.pts is None and picture.dts is None and not self._rtsp
             self._lag = (picture.dts or 0) - (self._first_dts or 0)
@@ -295,7 +295,7 @@ class FileSource:
             self._corrupt += pictures_missing(self._container, self._stream, self._packets_read, end_s, rate)
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
-        """Packets to the end, last the one that flushes the decoder. Read errors of files are counted and passed."""
+        """Yield packets to the end, last the one that flushes the decoder; count and pass read errors of files."""
         errors = 0
         while errors < _MAX_READ_ERRORS:
             try:

@@ -1,4 +1,4 @@
-"""A folder or pattern of pictures as a source: natural order, one nominal rate, each frame with its file's stem."""
+"""Read a folder or pattern of pictures as a source: natural order, one nominal rate, each frame with its stem."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class ImageSource:
 
     @property
     def info(self) -> SourceInfo:
-        """`size` is that of the first picture."""
+        """What is known of the pictures; `size` is that of the first one."""
         return self._info
 
     @property
     def corrupt(self) -> int:
-        """Files so far that are no picture or a damaged one."""
+        """How many files so far were no picture or a damaged one."""
         return self._corrupt
 
     def read(self) -> Frame | None:
@@ -112,7 +112,7 @@ class ImageSource:
 
 
 def picture_files(place: str) -> list[Path]:
-    """The pictures that `place` (folder, pattern or file) names, in natural order: 2 before 10.
+    """Return the pictures that `place` (folder, pattern or file) names, in natural order: 2 before 10.
 
     Raises:
         SourceError: there are none, or two share a stem, which names a picture's outputs.
@@ -126,14 +126,14 @@ def picture_files(place: str) -> list[Path]:
         found = [place] if folder.exists() else glob.glob(place, recursive=True)
         files = [Path(f) for f in found if Path(f).is_file()]
         if not files:
-            raise SourceError(f"{place}: no such folder, and no file fits it as a pattern; check the path")
+            raise SourceError(f"{place}: no such folder, and no file fits it as a pattern", "check the path")
     files = [f for f in sorted(files, key=_natural) if f.is_file()]
     seen: dict[str, Path] = {}
     for file in files:
         other = seen.setdefault(file.stem, file)
         if other is not file:
             raise SourceError(
-                f"{other} and {file} have the same stem, which names their outputs; rename one or narrow the pattern"
+                f"{other} and {file} have the same stem, which names their outputs", "rename one or narrow the pattern"
             )
     return files
 
@@ -153,7 +153,7 @@ def read_rgb(file: Path) -> NDArray[np.uint8] | None:
 
 
 def _position(time_s: float) -> int:
-    """The first picture at or after `time_s`; a float of seconds may be off by a millionth of a picture."""
+    """Return the first picture at or after `time_s`; a float of seconds may be off by a millionth of a picture."""
     return math.ceil(time_s * RATE - 1e-6)
 
 

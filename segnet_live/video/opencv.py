@@ -1,4 +1,4 @@
-"""OpenCV without its chatter."""
+"""Keep OpenCV from writing to stderr."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import cv2
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """OpenCV says nothing on stderr inside: it reports every camera system it tries and every damaged picture there,
-    while the one line that the user needs is the caller's."""
+    """Silence OpenCV inside the block.
+
+    It reports every camera system it tries and every damaged picture on stderr, while the one line that the user needs
+    is the caller's.
+    """
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield

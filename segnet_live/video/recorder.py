@@ -1,4 +1,4 @@
-"""Annotated video to mp4: the source's own times and sound, and a file that survives a kill while it grows."""
+"""Write annotated video to mp4: the source's own times and sound, and a file that survives a kill while it grows."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 from segnet_live.errors import OutputError
+from segnet_live.files import partial_path
 from segnet_live.video.colour import YuvConverter
 from segnet_live.video.location import is_url
 from segnet_live.video.remux import remux
@@ -44,7 +45,7 @@ _GROWING = {
 
 
 class Recorder:
-    """Writes frames to `<name>.partial.mp4`; `close` turns it into an ordinary fast-start mp4 and gives it its name.
+    """Write frames to `<name>.partial.mp4`; `close` turns it into an ordinary fast-start mp4 and gives it its name.
 
     One thread; every method blocks while it encodes or writes. Each frame is encoded when the next one arrives, as
     only then its duration is known. After a kill the partial file plays, but for at most its last two seconds. As a
@@ -54,7 +55,6 @@ class Recorder:
         path: the finished file.
         partial: the growing file.
         frames: frames written so far.
-        dropped: for the owner to count frames it had to leave out; the recorder itself drops none.
     """
 
     def __init__(
@@ -90,9 +90,8 @@ class Recorder:
             SourceError: `audio_from` cannot be opened.
         """
         self.path = Path(path)
-        self.partial = self.path.with_suffix(".partial.mp4")
+        self.partial = partial_path(self.path)
         self.frames = 0
-        self.dropped = 0
         self._size = size
         self._time_base = time_base
         self._ticks = max(time_base, _FINEST_TICK)
@@ -103,7 +102,7 @@ class Recorder:
         try:
             self.partial.open("wb").close()
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from error
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror})", "choose another place") from error
         self._output = av.open(f"file:{self.partial}", "w", format="mp4", options=_GROWING)
         self._video = self._output.add_stream("libx264", rate=self._rate, time_base=self._ticks)
         self._converter = YuvConverter(size)
@@ -120,19 +119,8 @@ class Recorder:
         self._cut_to_s: Fraction | None = None
         self._open = True
 
-    @property
-    def bytes_written(self) -> int:
-        """Bytes in the file so far."""
-        file = self.partial if self.partial.exists() else self.path
-        return file.stat().st_size if file.exists() else 0
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds of source time recorded, up to the last frame's beginning."""
-        return 0.0 if self._first is None or self._last is None else float((self._last - self._first) * self._time_base)
-
     def continue_from(self, source_s: Fraction) -> None:
-        """The next frame written lies at `source_s` of the source, whatever its pts: the sound goes on from there."""
+        """Take the sound on from `source_s` of the source, where the next frame lies whatever its pts."""
         self._cut_to_s = source_s
 
     def write(self, rgb: NDArray[np.uint8], pts: int, duration: int = 0) -> None:
@@ -269,24 +257,24 @@ class Recorder:
 
     def _refuse(self, overwrite: bool, inputs: list[str]) -> None:
         if self.path.suffix.lower() != ".mp4":
-            raise OutputError(f"{self.path}: recordings are mp4; choose a name that ends in .mp4")
+            raise OutputError(f"{self.path}: recordings are mp4", "choose a name that ends in .mp4")
         if not self.path.parent.is_dir():
-            raise OutputError(f"{self.path}: there is no folder {self.path.parent}; make it first")
+            raise OutputError(f"{self.path}: there is no folder {self.path.parent}", "make it first")
         for file in (self.path, self.partial):
             if file.is_dir():
-                raise OutputError(f"{file}: is a folder; choose another name")
+                raise OutputError(f"{file}: is a folder", "choose another name")
             if file.exists() and any(Path(i).exists() and file.samefile(i) for i in inputs):
-                raise OutputError(f"{file}: is the input itself; choose another name for the recording")
+                raise OutputError(f"{file}: is the input itself", "choose another name for the recording")
         if overwrite:
             return
         if self.path.exists():
-            raise OutputError(f"{self.path}: exists already; choose another name or pass --overwrite")
+            raise OutputError(f"{self.path}: exists already", "choose another name or pass --overwrite")
         if self.partial.exists():
-            raise OutputError(f"{self.partial}: is left of an interrupted recording; rename it or pass --overwrite")
+            raise OutputError(f"{self.partial}: is left of an interrupted recording", "rename it or pass --overwrite")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Failures inside end the recording with one line that names what is kept."""
+        """Turn failures inside into one line that names what is kept."""
         try:
             yield
         except (FFmpegError, OSError) as error:

@@ -1,4 +1,4 @@
-"""A finished recording from the fragmented file it grew in."""
+"""Make a finished recording of the fragmented file it grew in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sound of a recording: the source's packets where a browser plays them in mp4, else re-encoded to AAC."""
+"""Carry sound into a recording: the source's packets where a browser plays them in mp4, else re-encoded to AAC."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Soundtrack:
         self._stream = stream
         self._packets = self._demux()
         self._early: Packet[AudioStream] | None = None
-        self._way: _Way | None = None
+        self._track: AudioTrack | None = None
 
     @classmethod
     def open(cls, location: str) -> Soundtrack | None:
-        """The sound of `location`, or None where it has none.
+        """Return the sound of `location`, or None where it has none.
 
         Raises:
             SourceError: the file cannot be opened.
@@ -59,24 +59,24 @@ class Soundtrack:
             self._container.seek(int(time_s / self._stream.time_base), stream=self._stream)
         self._early = None
         self._packets = itertools.dropwhile(lambda p: _end_s(p) <= time_s, self._demux())
-        if self._way is not None:
-            self._way.cut()
+        if self._track is not None:
+            self._track.cut()
 
     def begin(self, output: OutputContainer) -> Fraction | None:
-        """Add the sound to `output`; gives its first packet's source time, or None if there is none from here on."""
+        """Add the sound to `output`; return its first packet's source time, None if there is none from here on."""
         first = next(self._packets, None)
         if first is not None:
             self._packets = itertools.chain([first], self._packets)
         example = self._first_of_all() if first is None else first
         if example is None:
             return None
-        way = _Copied if self._stream.codec_context.name in _COPIED else _Encoded
-        self._way = way(self._stream, output, example)
-        return None if first is None else _begin_s(first) - self._way.run_in_s
+        kind = Passthrough if self._stream.codec_context.name in _COPIED else Transcode
+        self._track = kind(self._stream, output, example)
+        return None if first is None else _begin_s(first) - self._track.run_in_s
 
     def packets_until(self, end_s: Fraction | None, shift_s: Fraction) -> Iterator[Packet[AudioStream]]:
-        """Packets not given yet that begin before `end_s` of source time (None: all), `shift_s` later, ready to mux."""
-        while self._way is not None:
+        """Yield packets to mux, `shift_s` later: those not given yet that begin before `end_s` (None: all)."""
+        while self._track is not None:
             packet = next(self._packets, None) if self._early is None else self._early
             self._early = None
             if packet is None:
@@ -84,18 +84,18 @@ class Soundtrack:
             if end_s is not None and _begin_s(packet) >= end_s:
                 self._early = packet
                 return
-            yield from self._way.feed(packet, shift_s)
+            yield from self._track.feed(packet, shift_s)
 
     def last_packets(self) -> Iterator[Packet[AudioStream]]:
-        """What an encoder still holds back, when there will be no more."""
-        if self._way is not None:
-            yield from self._way.finish()
+        """Return what an encoder still holds back, when there will be no more."""
+        if self._track is not None:
+            yield from self._track.finish()
 
     def close(self) -> None:
         self._container.close()
 
     def _first_of_all(self) -> Packet[AudioStream] | None:
-        """The track's first packet; what was being read ends."""
+        """Return the track's first packet; what was being read ends."""
         with suppress(FFmpegError):
             self._container.seek(0)
         first = next(self._demux(), None)
@@ -103,7 +103,7 @@ class Soundtrack:
         return first
 
     def _demux(self) -> Iterator[Packet[AudioStream]]:
-        """Packets with rising times; damage leaves a gap or ends the sound, never the recording."""
+        """Yield packets with rising times; damage leaves a gap or ends the sound, never the recording."""
         last: int | None = None
         source = self._stream
         known = source.start_time is not None and source.duration is not None
@@ -118,7 +118,7 @@ class Soundtrack:
                     yield packet
 
 
-class _Way(Protocol):
+class AudioTrack(Protocol):
     """How packets of a source become packets of the recording.
 
     Attributes:
@@ -128,17 +128,17 @@ class _Way(Protocol):
     run_in_s: Fraction
 
     def feed(self, packet: Packet[AudioStream], shift_s: Fraction) -> Iterator[Packet[AudioStream]]:
-        """Take the next packet, which belongs `shift_s` later than the source has it; give what is ready to mux."""
+        """Take the next packet, which belongs `shift_s` later than the source has it; return what is ready to mux."""
         ...
 
     def cut(self) -> None:
-        """The packets to come do not continue the ones before."""
+        """Begin anew: the packets to come do not continue the ones before."""
         ...
 
     def finish(self) -> Iterator[Packet[AudioStream]]: ...
 
 
-class _Copied:
+class Passthrough:
     """Packet by packet, bit for bit. At a cut, packets that would lie over the ones before are left out."""
 
     run_in_s = Fraction(0)
@@ -175,7 +175,7 @@ class _Copied:
         yield from ()
 
 
-class _Encoded:
+class Transcode:
     """Decoded, and encoded to AAC as one run of samples: gaps become silence, what lies over the end is left out."""
 
     def __init__(self, source: AudioStream, output: OutputContainer, first: Packet[AudioStream]) -> None:

@@ -1,4 +1,4 @@
-"""The source contract: what is known of a video once it is open, and how its frames are pulled."""
+"""The contract of sources: what is known of a video once it is open, and how its frames are pulled."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class VideoSource(Protocol):
 
     @property
     def corrupt(self) -> int:
-        """Pictures lost or damaged so far."""
+        """How many pictures were lost or damaged so far."""
         ...
 
     def read(self) -> Frame | None:
-        """The next frame, or None at the end. Blocks.
+        """Return the next frame, or None at the end, be it the source's or that of the part asked for. Blocks.
 
         Raises:
-            SourceLost: a live source stopped delivering.
+            SourceLost: a camera stopped, or something on the network before the end that it stated.
             SourceError: nothing more can be read and no frame was.
         """
         ...

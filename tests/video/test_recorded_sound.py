@@ -70,7 +70,6 @@ def test_a_trimmed_recording_has_just_its_own_sound(clip: MakeClip, tmp_path: Pa
     source = clip(audio=codec, name="clip.mkv", frames=75, options={"g": "10"})
     recorder = record(source, tmp_path / "out.mp4", start_s=1.0, duration_s=1.0)
     assert recorder.frames == 25
-    assert recorder.elapsed_s == pytest.approx(0.96)
     assert ends(tmp_path / "out.mp4") == 1
     assert float(ends(tmp_path / "out.mp4", "audio")) == pytest.approx(1.0, abs=0.05)
     assert float(times(tmp_path / "out.mp4", "audio")[0]) == pytest.approx(0.0, abs=0.05)
