@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
+from segnet_live.classes import CAMVID_NAMES
 from segnet_live.config import RunConfig, RunOptions
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
@@ -25,7 +26,7 @@ from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.reconnect import numbered_on, open_where_it_was, reconnects, reopen
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.pipeline.record.preflight import check_outputs
-from segnet_live.pipeline.record.sinks import Masks, Sink, Stats
+from segnet_live.pipeline.record.sinks import Masks, Sink, Stats, TruthScore
 from segnet_live.pipeline.record.video import Recording
 from segnet_live.render.hud import Hud
 from segnet_live.render.view import ViewSettings
@@ -142,6 +143,8 @@ def prepare(
                 sinks.append(Masks(config.masks))
             if config.stats is not None:
                 sinks.append(Stats(config.stats, card.classes))
+            if config.source is not None and config.source.kind == "synthetic" and card.classes.names == CAMVID_NAMES:
+                sinks.append(TruthScore(len(card.classes)))
             if more_sinks is not None:
                 sinks.append(more_sinks(source.info))
             observe = governor.observe if governor else None
@@ -176,7 +179,7 @@ def run(config: RunConfig) -> int:
         SegnetLiveError: anything that cannot be carried out; if frames were written before, they are kept and named.
     """
     job = prepare(config, say)
-    if not job.sinks:
+    if not any((config.record, config.masks, config.stats)):
         say("nothing will be written: add --record, --masks or --stats")
     freeze_libraries()
     began_s = time.monotonic()

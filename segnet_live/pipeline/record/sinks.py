@@ -13,6 +13,7 @@ from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError
 from segnet_live.files import partial_path, write_atomically
 from segnet_live.frame import FrameResult
+from segnet_live.quality import Confusion
 
 
 class Sink(Protocol):
@@ -111,3 +112,23 @@ class Stats:
 
     def __str__(self) -> str:
         return f"{self.count} rows in {partial_path(self.path) if self._failed else self.path}"
+
+
+class TruthScore:
+    """Score label maps against the ground truth that the example drive knows: figures for the last line, no file."""
+
+    def __init__(self, classes: int) -> None:
+        self._confusion = Confusion(classes)
+
+    def write(self, result: FrameResult) -> None:
+        if result.frame.truth is not None:
+            self._confusion.add(result.frame.truth, result.labels)
+
+    def close(self, *, whole: bool) -> None:
+        """Nothing is kept."""
+
+    def __str__(self) -> str:
+        if not self._confusion.counts.any():
+            return "no truth to compare with"
+        scores = self._confusion.scores()
+        return f"against the drive's truth: G {scores.global_accuracy:.1%}, mIoU {scores.miou:.1%}"

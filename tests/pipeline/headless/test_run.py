@@ -26,6 +26,7 @@ from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.errors import SourceLost
 from segnet_live.pipeline.headless import run as headless_run
+from segnet_live.video.synthetic import SyntheticSource
 from tests.support.cards import write_card
 from tests.support.clips import STRIPED_FRAMES, STRIPED_RATE, striped_clip
 from tests.support.engines import FakeEngine
@@ -368,3 +369,22 @@ def test_a_stream_that_is_lost_ends_with_a_whole_recording(
     frames = len(seconds_and_frames(record)[1])
     assert 2 <= frames < 10
     assert f"{frames} frames in" in captured.out
+
+
+def test_the_example_drive_tells_how_well_the_model_agrees_with_its_truth(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = SyntheticSource().read().truth  # type: ignore[union-attr]
+
+    class KnowsTheFirst(FakeEngine):
+        def segment(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            super().segment(rgb)
+            assert truth is not None
+            return truth
+
+    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: KnowsTheFirst())
+    given = ["--synthetic", "--headless", "--no-smooth", "--duration", "0.04", "--model", str(tiny_card.folder)]
+    assert main(given) == 0
+    said = capsys.readouterr().out
+    assert "against the drive's truth: G 100.0%, mIoU 100.0%" in said
+    assert "nothing will be written" in said
