@@ -19,7 +19,7 @@ from segnet_live.config import RunConfig
 from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
 from segnet_live.pipeline.headless.progress import FrameProgress
-from segnet_live.pipeline.headless.run import POLL_S, prepare, say, signals
+from segnet_live.pipeline.headless.run import POLL_S, prepare, print_line, signals
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.video.location import VIDEO_SUFFIXES
 
@@ -44,7 +44,7 @@ class Task:
 
 
 def plan(config: RunConfig) -> tuple[list[Task], int]:
-    """The tasks still to be done, by name, and how many files were finished before; makes the folder of recordings.
+    """Return the tasks still to be done, by name, and how many files were finished before; make the recordings' folder.
 
     Raises:
         UsageError: an option that needs a single file, no --record folder, or two files that would share a recording.
@@ -82,7 +82,7 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
 
 
 def core_groups(files: int, backend: str) -> list[list[int]]:
-    """The cores of each file done at a time; one empty group (all cores) where that would not help.
+    """Return the cores of each file done at a time; one empty group (all cores) where that would not help.
 
     As many files as cores: two files on a core each take four fifths of the time that two cores take for one by one.
     One at a time where the network runs on a GPU, which every process would load it onto, and where processes cannot
@@ -98,7 +98,7 @@ def core_groups(files: int, backend: str) -> list[list[int]]:
 
 
 def run_folder(config: RunConfig) -> int:
-    """Every video of the folder is annotated, or its failure told in one line.
+    """Annotate every video of the folder, or tell its failure in one line.
 
     Returns:
         0 if all are done, 2 if any failed, 128 plus the signal's number after one (finished files are kept).
@@ -108,7 +108,7 @@ def run_folder(config: RunConfig) -> int:
     """
     todo, done_before = plan(config)
     if done_before:
-        say(f"{done_before} finished before and skipped; --overwrite does them again")
+        print_line(f"{done_before} finished before and skipped; --overwrite does them again")
     groups = core_groups(len(todo), config.options().backend)
     began_s = time.monotonic()
     failed = 0
@@ -130,10 +130,10 @@ def run_folder(config: RunConfig) -> int:
                 frames += worker.frames
                 if worker.error is None:
                     finished += 1
-                    say(f"[{finished + failed}/{len(todo)}] {worker.task.recording}: {worker.summary}")
+                    print_line(f"[{finished + failed}/{len(todo)}] {worker.task.recording}: {worker.summary}")
                 elif not caught:
                     failed += 1
-                    say(f"[{finished + failed}/{len(todo)}] {worker.task.video} failed: {worker.error}")
+                    print_line(f"[{finished + failed}/{len(todo)}] {worker.task.video} failed: {worker.error}")
             if caught:
                 for worker in running.values():
                     worker.stop()
@@ -141,7 +141,7 @@ def run_folder(config: RunConfig) -> int:
     elapsed_s = time.monotonic() - began_s
     counts = f"{finished} done, {done_before} skipped, {failed} failed"
     left = f", {len(todo) - finished - failed} left" if caught else ""
-    say(f"{counts}{left}; {frames} frames in {elapsed_s:.1f} s, {frames / max(elapsed_s, 1e-9):.1f} frames/s")
+    print_line(f"{counts}{left}; {frames} frames in {elapsed_s:.1f} s, {frames / max(elapsed_s, 1e-9):.1f} frames/s")
     if caught:
         return 128 + caught[0]
     return 2 if failed else 0
@@ -209,7 +209,7 @@ class _Worker:
             self.pipe.send("stop")
 
     def _finish(self) -> None:
-        """The recording gets its name, or nothing of it stays."""
+        """Give the recording its name, or leave nothing of it."""
         try:
             if self.error is None:
                 os.replace(self.task.unfinished, self.task.recording)
@@ -220,7 +220,7 @@ class _Worker:
 
 
 def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
-    """The child's life: one file, its frame count as it grows, then ("done", line) or ("failed", line)."""
+    """Do one file in the child: send its frame count as it grows, then ("done", line) or ("failed", line)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop
     if cores:
         psutil.Process().cpu_affinity(cores)  # OpenVINO, x264 and the decoder size their thread pools by this

@@ -1,4 +1,7 @@
-"""Three threads that overlap, capture -> inference -> writing: one stop path, one error, outputs always closed."""
+"""Run a source through an engine into sinks: capture -> inference -> writing, three threads that overlap.
+
+There is one way to stop, one error, and outputs are always closed.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,7 @@ class Pipeline:
         self._end_capture()
 
     def wait(self, timeout_s: float) -> bool:
-        """True once every frame is through and the sinks are closed."""
+        """Return whether every frame is through and the sinks are closed, after `timeout_s` at most."""
         deadline = time.monotonic() + timeout_s
         for thread in self._threads[1:]:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""A run without a window: checks everything, says what was chosen and why, runs the pipeline, says what came of it."""
+"""Run without a window: check everything, say what was chosen and why, run the pipeline, say what came of it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Job:
 
 def prepare(
     config: RunConfig,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     more_sinks: Callable[[SourceInfo], Sink] | None = None,
     result_type: type[FrameResult] = FrameResult,
@@ -109,7 +109,7 @@ def prepare(
     """Return a job that only needs to be started.
 
     Args:
-        say: takes a line each about input and engine.
+        report: takes a line each about input and engine.
         more_sinks: makes a further sink for the source, once that is open.
         result_type: what sinks get of each frame.
 
@@ -128,10 +128,10 @@ def prepare(
         source = open_source(config.source)
         opened.callback(source.close)
         again = reconnects(config, source.info)
-        say(f"input: {_describe_source(source.info)}")
+        report(f"input: {_describe_source(source.info)}")
         engine, governor = _open_engine(options, card, source.info)
         opened.callback(engine.close)
-        say(f"engine: {_describe_engine(engine.info)}")
+        report(f"engine: {_describe_engine(engine.info)}")
         metrics = Metrics()
 
         def assemble_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
@@ -178,9 +178,9 @@ def run(config: RunConfig) -> int:
     Raises:
         SegnetLiveError: anything that cannot be carried out; if frames were written before, they are kept and named.
     """
-    job = prepare(config, say)
+    job = prepare(config, print_line)
     if not any((config.record, config.masks, config.stats)):
-        say("nothing will be written: add --record, --masks or --stats")
+        print_line("nothing will be written: add --record, --masks or --stats")
     freeze_libraries()
     began_s = time.monotonic()
     before: list[Job] = []
@@ -197,7 +197,7 @@ def run(config: RunConfig) -> int:
                 _carry_out(job, before, caught, progress)
         finally:
             job.pipeline.close()
-    say(job.summary(time.monotonic() - began_s, before))
+    print_line(job.summary(time.monotonic() - began_s, before))
     if job.pipeline.error and not job.is_lost:
         raise job.pipeline.error
     if caught:
@@ -218,7 +218,7 @@ def _carry_out(job: Job, before: Sequence[Job], caught: Sequence[int], progress:
         if len(caught) > told:
             told = len(caught)
             pipeline.stop()
-            say("finishing what is begun; please wait")
+            print_line("finishing what is begun; please wait")
     pipeline.finish()
 
 
@@ -230,7 +230,7 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
     if job.pipeline.written:
         backoff.succeeded()
     kept = "; ".join(str(sink) for sink in job.sinks if job.pipeline.written)
-    say(f"{job.pipeline.error}; {f'kept {kept}; ' if kept else ''}trying again, Ctrl-C ends")
+    print_line(f"{job.pipeline.error}; {f'kept {kept}; ' if kept else ''}trying again, Ctrl-C ends")
     lost_s = time.monotonic()
     source = reopen(
         lambda: open_where_it_was(spec, info, job.reached_s, until_s),
@@ -243,18 +243,18 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
     named = again.named
     names = [str(path) for path in (named.record, named.masks, named.stats) if path is not None]
     into = f"; going on in {', '.join(names)}" if names else ""
-    say(f"{source.info.title} is back after {time.monotonic() - lost_s:.1f} s{into}")
+    print_line(f"{source.info.title} is back after {time.monotonic() - lost_s:.1f} s{into}")
     return again
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line at once, also into a pipe."""
     print(line, flush=True)
 
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Ctrl-C, termination and a closed terminal are collected instead of breaking off whatever is being written."""
+    """Collect Ctrl-C, termination and a closed terminal instead of breaking off whatever is being written."""
     caught: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:

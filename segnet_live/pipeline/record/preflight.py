@@ -1,4 +1,4 @@
-"""Whether the outputs of a headless run can be written, found out before any work."""
+"""Find out before any work whether the outputs of a run can be written, with a window or without."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBE_BYTES = 1 << 16
 
 
 def check_outputs(config: RunConfig) -> None:
-    """Every output of `config` can be written and overwrites nothing that it should not; nothing is made yet.
+    """Check that every output of `config` can be written and overwrites nothing it should not; make nothing yet.
 
     Raises:
         UsageError: an output is the input, two outputs are one file, or something exists and --overwrite was not given.
@@ -61,7 +61,7 @@ def _check_folder(folder: Path, config: RunConfig) -> None:
 
 
 def _is_input(path: Path, source: SourceSpec) -> bool:
-    """True if `path` is the source's file, or the folder its images lie in."""
+    """Return whether `path` is the source's file, or the folder its images lie in."""
     if source.kind not in ("video", "images") or is_url(source.value):
         return False
     given = Path(source.value)
@@ -74,7 +74,11 @@ def _is_input(path: Path, source: SourceSpec) -> bool:
 
 
 def _probe(option: str, folder: Path) -> None:
-    """A small file can be written into `folder`; it is gone again afterwards."""
+    """Write a small file into `folder`, which is gone again afterwards.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(PROBE_BYTES))
