@@ -91,6 +91,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_points, smooth=False, set="camvid", architecture="")
 
+    command = commands.add_parser("opinions", help="soft labels of an own network, to learn from in the next round")
+    command.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of `fit`")
+    command.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders of pictures")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of soft labels to write")
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="labelled set, if the checkpoint does not tell its classes"
+    )
+    command.set_defaults(run=_opinions, set="camvid", architecture="", model="")
+
     command = commands.add_parser("package", help="checkpoint -> model folder with card", parents=[engine])
     command.add_argument("--checkpoint", type=Path, required=True)
     command.add_argument("--model", default="", help="architecture, if the checkpoint does not say")
@@ -264,6 +273,24 @@ def _points(args: argparse.Namespace) -> None:
         figures = score_points(card, args.points or HERE, args.pictures, _via(args))
     if args.json is not None:
         write_json(args.json, figures)
+
+
+def _opinions(args: argparse.Namespace) -> None:
+    from train.data import PICTURES, files_by_stem
+    from train.logit_adjustment import remove_prior
+    from train.own_opinions import write_opinions
+    from train.package import balancing_frequencies
+
+    checkpoint = read_checkpoint(args.checkpoint)
+    files = [file for folder in args.pictures for file in files_by_stem(folder, *PICTURES).items()]
+    if not files:
+        raise UsageError(f"{args.pictures[0]} holds no picture (PNG, JPEG or WebP); pass folders of pictures")
+    with _subject(args) as card:
+        power = checkpoint.config.get("weight_power", 0.0)
+        if power:
+            card = remove_prior(card, balancing_frequencies(checkpoint, SETS[args.set], args.data), power, 0.0)
+        count = write_opinions(card, files, args.out)
+    print(f"{args.out}: {count} opinions")
 
 
 def _package(args: argparse.Namespace) -> None:

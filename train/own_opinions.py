@@ -33,26 +33,21 @@ def write_opinions(
     card: Card,
     pictures: Iterable[tuple[str, Path]],
     out: Path,
-    log_prior: NDArray[np.float64] | None = None,
     zooms: Sequence[float] = ZOOMS,
 ) -> int:
     """Write what the model of `card` thinks of each (name, file) to `out`/name.png; return how many were written.
-
-    Args:
-        log_prior: (K,) what class balancing adds to the model's logits, taken off again: a student balances anew.
 
     Raises:
         DataError: a picture cannot be read. OutputError: `out` cannot be written.
     """
     network = load_network(card).eval()
-    offset = torch.zeros(len(card.classes)) if log_prior is None else torch.from_numpy(log_prior).float()
     count, seen = 0, seen_by(card.training)
     for name, path in pictures:
         rgb = read_rgb(path)
         shrink = min(0.5, LONGEST / max(rgb.shape[:2]))
         size = (round(rgb.shape[0] * shrink), round(rgb.shape[1] * shrink))
         sizes = [network_size((rgb.shape[0], rgb.shape[1]), round(card.pixels * zoom**2)) for zoom in zooms]
-        said = opinion(network, rgb, card.mean, card.std, offset, sizes, size)
+        said = opinion(network, rgb, card.mean, card.std, sizes, size)
         write_opinion(out / f"{name}.png", said, card.classes, seen)
         count += 1
     return count
@@ -64,22 +59,17 @@ def opinion(
     rgb: RGB,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
-    offset: torch.Tensor,
     sizes: Sequence[Size],
     size: Size,
 ) -> NDArray[np.float32]:
-    """Return (K, h, w) probabilities at `size`: the mean over passes at `sizes`, each also mirrored.
-
-    Args:
-        offset: (K,) taken off the logits.
-    """
-    total = torch.zeros((1, len(offset), *size))
+    """Return (K, h, w) probabilities at `size`: the mean over passes at `sizes`, each also mirrored."""
+    total: torch.Tensor | float = 0.0
     for network_size_ in sizes:
         x = torch.from_numpy(fit_input(rgb, network_size_)).permute(2, 0, 1)[None].float() / 255
         x = (x - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
         for mirrored in (False, True):
-            logits = network(x.flip(3) if mirrored else x) - offset.view(1, -1, 1, 1)
+            logits = network(x.flip(3) if mirrored else x)
             shares = (logits.flip(3) if mirrored else logits).softmax(1)
-            total += F.interpolate(shares, size, mode="bilinear", antialias=True)
-    mixed: NDArray[np.float32] = (total / (2 * len(sizes)))[0].numpy()
+            total = total + F.interpolate(shares, size, mode="bilinear", antialias=True)
+    mixed: NDArray[np.float32] = torch.as_tensor(total / (2 * len(sizes)))[0].numpy()
     return mixed

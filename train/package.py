@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segnet_live.card import Card, read_card
 from segnet_live.config import format_size
@@ -16,7 +17,7 @@ from segnet_live.nets.segnet import NETWORKS
 from train.checkpoint import Checkpoint, read_checkpoint
 from train.data import LabelledSet, class_frequencies
 from train.evaluate import write_json
-from train.initialise import labelled_images
+from train.initialise import Images, labelled_images
 from train.int8_ranges import input_maxima
 from train.logit_adjustment import remove_prior
 from train.measure import Through, measured
@@ -95,20 +96,37 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
 
 def _finished(card: Card, checkpoint: Checkpoint, labelled: LabelledSet, figures: Figures) -> Card:
     """Remove balancing from `card` and give it ranges for int8, as the run's own training images want both."""
-    config = checkpoint.config
-    images = labelled_images(
-        labelled,
-        figures.data,
-        leave_out=config.get("leave_out", ""),
-        train_on_val=config.get("train_on_val", False),
-    )
+    config, images = checkpoint.config, _training_images(checkpoint, labelled, figures.data)
     if config.get("recipe") == "release" and config.get("weight_power"):
-        stored = checkpoint.run.get("class_frequencies")  # older checkpoints lack them: without rendered frames, then
-        frequencies = class_frequencies(images.train, labelled.classes) if stored is None else np.array(stored)
+        frequencies = balancing_frequencies(checkpoint, labelled, figures.data)
         card = remove_prior(card, frequencies, config["weight_power"], figures.balancing)
     int8 = {"maxima": input_maxima(card, images.train), "data": images.about}
     write_json(card.folder / "card.json", read_fields(card) | {"int8": int8})
     return read_card(card.folder)
+
+
+def balancing_frequencies(checkpoint: Checkpoint, labelled: LabelledSet, data: Path | None) -> NDArray[np.float64]:
+    """Return (K,) the class frequencies that a run's balancing was made for.
+
+    Args:
+        data: folder of the labelled set, for older checkpoints, which do not tell: without rendered frames, then.
+
+    Raises:
+        UsageError: the checkpoint does not tell, and there is no `data`.
+    """
+    stored = checkpoint.run.get("class_frequencies")
+    if stored is not None:
+        return np.array(stored)
+    if data is None:
+        raise UsageError("the checkpoint does not tell its class frequencies", "pass the labelled set as --data")
+    return class_frequencies(_training_images(checkpoint, labelled, data).train, labelled.classes)
+
+
+def _training_images(checkpoint: Checkpoint, labelled: LabelledSet, data: Path) -> Images:
+    config = checkpoint.config
+    return labelled_images(
+        labelled, data, leave_out=config.get("leave_out", ""), train_on_val=config.get("train_on_val", False)
+    )
 
 
 def _metrics(card: Card, labelled: LabelledSet, figures: Figures) -> dict[str, Any]:
