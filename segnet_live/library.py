@@ -307,7 +307,8 @@ def annotate(
         How many frames were written.
 
     Raises:
-        SegnetLiveError: as the command does; frames that were written before are kept.
+        SegnetLiveError: as the command does with --no-reconnect: a live source that is lost ends it; frames that were
+            written before are kept.
     """
     config = RunConfig(
         source=_spec(source, start_s, duration_s),
