@@ -29,6 +29,22 @@ def freeze_libraries() -> None:
     gc.freeze()
 
 
+class GarbageCollector:
+    """Collects garbage once in COLLECT_EVERY frames, in the thread that counts them.
+
+    In the window that is Qt's own thread: a widget that has become garbage must not be destroyed in another.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def count_frame(self) -> None:
+        """Count a frame, and collect if it is time."""
+        self._count += 1
+        if self._count % COLLECT_EVERY == 0:
+            gc.collect()
+
+
 class Inference:
     """Segments frames in one thread, and finishes and accounts for their results in another.
 
@@ -43,7 +59,6 @@ class Inference:
         self._metrics = metrics
         self._observe = observe
         self._finished: deque[tuple[float, float]] = deque(maxlen=64)
-        self._count = 0
 
     def segment(self, result: R, engine: Engine, classes: ClassSet) -> R:
         """Return the result with the labels of `engine`. Belongs to the thread that owns the engine; blocks.
@@ -68,9 +83,6 @@ class Inference:
             return
         for name, ms in result.stages_ms.items():
             self._metrics.stage(name, ms)
-        self._count += 1
-        if self._count % COLLECT_EVERY == 0:
-            gc.collect()
 
     def report(self, result: FrameResult, output_ms: float, latency_ms: float) -> None:
         """Tell the governor of a finished frame; any thread.

@@ -15,7 +15,7 @@ from segnet_live.engine.base import Engine
 from segnet_live.frame import FrameResult
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
-from segnet_live.pipeline.inference import Inference
+from segnet_live.pipeline.inference import GarbageCollector, Inference
 from segnet_live.pipeline.record.sinks import Sink
 from segnet_live.video.source import VideoSource
 
@@ -66,6 +66,7 @@ class Pipeline:
         self._classes = classes
         self._result_type = result_type
         self._inference = Inference(metrics, observe)
+        self._garbage = GarbageCollector()
         self._stopping = threading.Event()
         self._latest: LatestSlot[FrameResult] | None = LatestSlot() if source.info.live else None
         self._captured: BoundedQueue[FrameResult] = BoundedQueue(WAITING_FRAMES)
@@ -178,6 +179,7 @@ class Pipeline:
             for sink in self._sinks:
                 sink.write(result)
             self.written += 1
+            self._garbage.count_frame()
             self.reached_s = result.frame.pts_s
             write_ms = (time.perf_counter() - result.labelled_s) * 1e3
             self._metrics.stage("write", write_ms)

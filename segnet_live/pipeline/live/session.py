@@ -21,7 +21,7 @@ from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.frame import RGB, Frame, FrameResult, Size, SourceInfo
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import Closed, LatestSlot
-from segnet_live.pipeline.inference import Inference
+from segnet_live.pipeline.inference import GarbageCollector, Inference
 from segnet_live.pipeline.live.capture import Capture, OpenSource, Phase, SourceState
 from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
@@ -84,6 +84,7 @@ class LiveSession:
         self._choice: EngineChoice | None = None
         self._engines = EngineSwitch(open_engine, self._notify)
         self._inference = Inference(self.metrics, self._engines.observe)
+        self._garbage = GarbageCollector()
         self._capture: Capture | None = None
         self._captured: LatestSlot[FrameResult] = LatestSlot()
         self._labelled: LatestSlot[FrameResult] = LatestSlot()
@@ -279,9 +280,12 @@ class LiveSession:
     def take_picture(self) -> Picture | None:
         """Return the newest picture, once; None if there is no new one."""
         try:
-            return self._pictures.take(timeout_s=0)
+            picture = self._pictures.take(timeout_s=0)
         except Closed:
             return None
+        if picture is not None:
+            self._garbage.count_frame()
+        return picture
 
     @property
     def newest(self) -> Picture | None:

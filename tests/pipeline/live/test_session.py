@@ -19,7 +19,7 @@ from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame, LabelMap, Size
-from segnet_live.pipeline import backoff
+from segnet_live.pipeline import backoff, inference
 from segnet_live.pipeline.live import session as session_module
 from segnet_live.pipeline.live.capture import Phase, SourceState
 from segnet_live.pipeline.live.class_timeline import BINS, ClassTimeline
@@ -350,6 +350,18 @@ def test_a_governor_is_told_of_this_moments_latency_though_nothing_is_painted(
     monkeypatch.setattr(session_module, "PAINT_COUNTS_S", 0.0)
     assert min(next_latencies()) < 400, "but not for ever"
     assert threads == {"inference"}
+
+
+def test_garbage_is_collected_in_the_windows_thread_alone(
+    watch: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(inference, "COLLECT_EVERY", 5)
+    monkeypatch.setattr(inference.gc, "collect", lambda: threads.append(threading.current_thread()))
+    watcher = watch(ScriptedSource(live=False, count=10**6))
+    watcher.open(FILE)
+    watcher.until(lambda: len(threads) >= 2)
+    assert set(threads) == {threading.main_thread()}
 
 
 def test_memory_threads_and_hand_overs_stay_flat(watch: Callable[..., Watcher]) -> None:
