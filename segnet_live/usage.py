@@ -1,19 +1,23 @@
-"""Memory and processor use of this process, sampled once a second off the window's thread."""
+"""Sample memory and processor use of this process once a second, off the window's thread."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from dataclasses import dataclass
 
 import psutil
 
+from segnet_live import nvidia
+from segnet_live.errors import EngineError
+
 MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One sample; a GPU's memory is the whole device's (`None` without an NVIDIA GPU).
+    """One sample; the GPU is the one this process computes on, its memory the whole device's; None without one.
 
     Attributes:
         cpu_percent: of one core: two busy cores are 200.
@@ -38,23 +42,25 @@ class UsageMeter:
     def _run(self) -> None:
         process = psutil.Process(os.getpid())
         process.cpu_percent()
-        import pynvml
-
-        try:
-            pynvml.nvmlInit()
-            gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
-        except pynvml.NVMLError:
-            gpu = None
-        while not self._stop.wait(self._interval_s):
-            used = total = None
-            if gpu is not None:
-                try:
-                    memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
-                    used, total = memory.used / MIB, memory.total / MIB
-                except pynvml.NVMLError:  # the driver was unloaded or the GPU fell off the bus
-                    gpu = None
-            self.latest = Usage(process.memory_info().rss / MIB, process.cpu_percent(), used, total)
+        with contextlib.ExitStack() as driver:
+            try:
+                driver.enter_context(nvidia.session())  # else each sample would load and unload the driver's library
+                answers = True
+            except EngineError:
+                answers = False
+            while not self._stop.wait(self._interval_s):
+                memory = _gpu_memory() if answers else None
+                used, total = (memory.used_mib, memory.total_mib) if memory is not None else (None, None)
+                self.latest = Usage(process.memory_info().rss / MIB, process.cpu_percent(), used, total)
 
     def close(self) -> None:
         self._stop.set()
         self._thread.join(2.0)
+
+
+def _gpu_memory() -> nvidia.Memory | None:
+    try:
+        device = nvidia.current()
+        return nvidia.memory(device.uuid) if device is not None else None
+    except EngineError:  # the driver was unloaded or the GPU fell off the bus
+        return None

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from segnet_live import nvidia
 from segnet_live.config import BACKENDS, PRECISIONS, Backend, Precision
 from segnet_live.errors import CardError, UsageError
 
@@ -121,9 +122,7 @@ def _engines(backends: str | None, precisions: str | None) -> tuple[tuple[str, s
 
 def _present() -> tuple[str, ...]:
     """Backends worth trying here: those of the GPU only where there is one."""
-    from segnet_live.engine.open import has_nvidia_gpu
-
-    return BACKENDS[1:] if has_nvidia_gpu() else ("openvino", "torch")
+    return BACKENDS[1:] if nvidia.has_gpu() else ("openvino", "torch")
 
 
 def _names(option: str, text: str | None, choices: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from segnet_live import __version__
+from segnet_live import __version__, nvidia
 
 FEATURES = (
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8",
@@ -85,19 +85,8 @@ def _cpu() -> tuple[str, set[str] | None]:
 
 
 def _gpu() -> str | None:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        return f"{pynvml.nvmlDeviceGetName(handle)}, driver {pynvml.nvmlSystemGetDriverVersion()}"
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
+    device = nvidia.current()
+    return f"{device.name}, driver {nvidia.driver_version()}" if device is not None else None
 
 
 @dataclass(frozen=True, slots=True)

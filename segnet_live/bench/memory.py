@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 import psutil
 
+from segnet_live import nvidia
 from segnet_live.card import Card
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import EngineError
@@ -101,24 +102,16 @@ def engine_memory(card: Card, backend: str, size: Size, precision: str) -> Engin
 
 def _device_mib() -> float | None:
     """Memory in use on the GPU, by its driver, after this process's CUDA context is up; None without a GPU."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    if not nvidia.has_gpu():
         return None
-    try:
-        import torch
+    import torch
 
-        if not torch.cuda.is_available():
-            return None
-        torch.zeros(1, device="cuda")  # makes the context
-        torch.cuda.synchronize()
-        # by its identity: torch counts the devices that CUDA_VISIBLE_DEVICES shows, the driver counts all
-        identity = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{identity}")
-        return float(pynvml.nvmlDeviceGetMemoryInfo(handle).used) / 2**20
-    except pynvml.NVMLError:
+    if not torch.cuda.is_available():
         return None
-    finally:
-        pynvml.nvmlShutdown()
+    torch.zeros(1, device="cuda")  # makes the context
+    torch.cuda.synchronize()
+    device = nvidia.current()
+    try:
+        return nvidia.memory(device.uuid).used_mib if device is not None else None
+    except EngineError:
+        return None

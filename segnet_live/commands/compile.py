@@ -62,9 +62,9 @@ def fastest() -> str:
     from segnet_live.engine.nvidia.inductor import inductor_problem
     from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
 
-    if not tensorrt_problem():
+    if tensorrt_problem() is None:
         return "tensorrt"
-    return "openvino" if inductor_problem() else "inductor"
+    return "inductor" if inductor_problem() is None else "openvino"
 
 
 def _row(card: Card, backend: str, precision: str, size: tuple[int, int], took_s: float) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from segnet_live import __version__
 from segnet_live.commands.finding import Finding, failure
+from segnet_live.errors import EngineError
 
 COLOURS = {"ok": "green", "absent": "yellow", "failed": "red"}
 QT_PROBE = "from PyQt6.QtGui import QGuiApplication as A; a = A([]); print(a.platformName())"
@@ -88,35 +89,27 @@ def _package(what: str, distribution: str, *, extra: str = "") -> Finding:
 
 
 def _gpu() -> Finding:
-    import pynvml
+    from segnet_live import nvidia
 
+    driver = nvidia.driver_version()
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return Finding("GPU", "absent", f"no NVIDIA driver answers ({error})", "with an NVIDIA GPU: install its driver")
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        names = [
-            f"{pynvml.nvmlDeviceGetName(handle)}, {pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30:.0f} GiB"
-            for handle in handles
-        ]
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        return Finding("GPU", "ok" if names else "absent", f"{'; '.join(names) or 'none'}; driver {driver}")
-    finally:
-        pynvml.nvmlShutdown()
+        names = [f"{device.name}, {device.memory_mib / 1024:.0f} GiB" for device in nvidia.devices()]
+    except EngineError as error:
+        return Finding("GPU", "absent" if driver is None else "failed", error.problem, error.advice)
+    return Finding("GPU", "ok" if names else "absent", f"{'; '.join(names) or 'none'}; driver {driver}")
 
 
 def _cuda() -> Finding:
     import torch
 
-    from segnet_live.engine.nvidia.device import cuda_problem, driver_version
+    from segnet_live.engine.nvidia.device import cuda_problem
+    from segnet_live.nvidia import driver_version
 
     problem = cuda_problem()
-    if not problem:
+    if problem is None:
         return Finding("CUDA", "ok", f"{torch.version.cuda}, {torch.cuda.get_device_name()}")
-    found, _, advice = problem.partition("; ")
     # with a driver there is a GPU that goes unused, and that is worth an alarm
-    return Finding("CUDA", "failed" if driver_version() else "absent", found, advice)
+    return Finding("CUDA", "failed" if driver_version() else "absent", problem.problem, problem.advice)
 
 
 def _tensorrt() -> Finding:

@@ -28,6 +28,7 @@ from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.parity import MINIMUM
+from segnet_live.errors import EngineError
 from segnet_live.frame import Size
 from segnet_live.nets.segnet import NETWORKS
 
@@ -45,9 +46,8 @@ def trials() -> Iterator[Finding]:
         yield Finding("torch on the CPU", "ok", f"PyTorch {torch.__version__}, the reference")
         for what, problem, make in _engines(card, Path(folder)):
             reason = problem()
-            if reason:
-                found, _, advice = reason.partition("; ")
-                yield Finding(what, "absent", found, advice)
+            if reason is not None:
+                yield Finding(what, "absent", reason.problem, reason.advice)
                 continue
             try:
                 engine = make()
@@ -64,15 +64,15 @@ def trials() -> Iterator[Finding]:
                 yield Finding(what, "failed", f"only {agreement:.2%} of pixels agree", advice)
 
 
-def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], str], Callable[[], Engine]]]:
+def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], EngineError | None], Callable[[], Engine]]]:
     """Yield (name, why it cannot run, how to open it) of every engine but eager on the CPU."""
 
-    def no_openvino() -> str:
+    def no_openvino() -> EngineError | None:
         try:
             import openvino  # noqa: F401
         except ImportError as error:
-            return f"OpenVINO does not load ({error}); pip install openvino"
-        return ""
+            return EngineError(f"OpenVINO does not load ({error})", "pip install openvino")
+        return None
 
     yield "openvino", no_openvino, lambda: open_engine(card, backend="openvino", size=SIZE, precision="fp32")
     yield "torch on the GPU", cuda_problem, lambda: EagerEngine(card, SIZE, device="cuda")

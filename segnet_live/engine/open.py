@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from segnet_live import nvidia
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS
 from segnet_live.engine.base import Engine
@@ -18,27 +19,13 @@ from segnet_live.errors import EngineError
 from segnet_live.frame import Size
 
 
-def has_nvidia_gpu() -> bool:
-    """True if the driver lists a GPU; asks NVML, because importing torch costs seconds."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        try:
-            return bool(pynvml.nvmlDeviceGetCount() > 0)
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return False
-
-
 def runs_on_gpu(backend: str) -> bool:
-    """Whether `open_engine` would take the GPU for this backend; may import torch."""
-    if backend == "openvino" or not has_nvidia_gpu():
+    """Tell whether `open_engine` would take the GPU for this backend; may import torch."""
+    if backend == "openvino" or not nvidia.has_gpu():
         return False
     from segnet_live.engine.nvidia.device import cuda_problem
 
-    return not cuda_problem()
+    return cuda_problem() is None
 
 
 def open_engine(
@@ -68,11 +55,11 @@ def open_engine(
     reason = "asked for"
     if backend == "auto":
         no_gpu = "no NVIDIA GPU"
-        if has_nvidia_gpu():
+        if nvidia.has_gpu():
             from segnet_live.engine.nvidia.device import cuda_problem
 
             problem = cuda_problem()
-            if not problem:
+            if problem is None:
                 from segnet_live.engine.nvidia.auto import open_cuda
 
                 return open_cuda(card, size, precision, "an NVIDIA GPU is present")

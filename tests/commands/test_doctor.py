@@ -119,7 +119,7 @@ def test_an_engine_that_disagrees_or_crashes_is_a_failure(monkeypatch: pytest.Mo
     def crash() -> object:
         raise RuntimeError("CUDA error: an illegal memory access\nmore")
 
-    ready: Callable[[], str] = lambda: ""  # noqa: E731
+    ready: Callable[[], None] = lambda: None  # noqa: E731
     wrong = Wrong()
     wrong.info, wrong.close = None, lambda: None  # type: ignore[attr-defined]
     engines = [("wrong", ready, lambda: wrong), ("crash", ready, crash)]

@@ -78,7 +78,7 @@ def install(patch: Any, mode: str = "well") -> None:
     """Put the stand-ins in place; `patch(owner, name, value)` sets an attribute."""
     patch(tensorrt_build, "gpu", lambda: FAKE_GPU)
     patch(tensorrt_build, "versions", lambda: SOFTWARE)
-    patch(tensorrt_build, "tensorrt_problem", lambda: "")
+    patch(tensorrt_build, "require_tensorrt", lambda: None)
     patch(tensorrt_build, "DEVICE", "cpu")
     patch(tensorrt_build, "TIMED_FRAMES", 1)
     patch(tensorrt_build, "TensorRTEngine", StandIn)

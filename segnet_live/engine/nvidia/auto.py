@@ -10,10 +10,10 @@ from segnet_live.engine import parity
 from segnet_live.engine.base import Engine
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import build_process, tensorrt_build
-from segnet_live.engine.nvidia.device import alone
+from segnet_live.engine.nvidia.device import compile_lock
 from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
-from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
+from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, require_tensorrt, tensorrt_problem
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
 
@@ -30,7 +30,7 @@ def open_inductor(
         CardError: the weights are damaged.
         Cancelled: `cancel` was set before the compiler began.
     """
-    with alone(cancel):
+    with compile_lock(cancel):
         engine = InductorEngine(card, size, precision=precision, reason=reason)
         try:
             found = parity.measure(engine, card)
@@ -52,14 +52,12 @@ def open_tensorrt(card: Card, size: Size, precision: str, reason: str, cancel: t
         Cancelled: `cancel` was set.
     """
     precision = tensorrt_build.precision_of(precision)
-    problem = tensorrt_problem()
-    if problem:
-        raise EngineError(f"backend tensorrt: {problem}")
+    require_tensorrt()
     entry = tensorrt_build.find(card, size, precision)
     if entry is None:
         log.info("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
         entry = build_process.build_in_child(card, size, precision, cancel)
-    with alone(cancel):
+    with compile_lock(cancel):
         return TensorRTEngine(card, size, entry, reason=reason)
 
 
@@ -89,7 +87,7 @@ def open_cuda(card: Card, size: Size, precision: str, reason: str) -> Engine:
     return ProgressiveEngine(eager("cuda"), later, fallbacks=(eager("cuda"), eager("cpu")))
 
 
-def _usable(stage: Stage, problem: str) -> bool:
-    if problem:
+def _usable(stage: Stage, problem: EngineError | None) -> bool:
+    if problem is not None:
         log.info("%s is not used: %s", stage.name, problem)
-    return not problem
+    return problem is None

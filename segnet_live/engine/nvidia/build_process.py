@@ -19,9 +19,9 @@ from typing import IO
 from segnet_live import paths
 from segnet_live.card import Card, read_card
 from segnet_live.engine.artifacts import EngineCache, Entry
-from segnet_live.engine.nvidia.device import Cancelled, first_line
+from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.engine.nvidia.tensorrt_build import build, find
-from segnet_live.errors import EngineError, SegnetLiveError
+from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import Size
 
 CHILD = (sys.executable, "-m", "segnet_live.engine.nvidia.build_process")

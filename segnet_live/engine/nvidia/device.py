@@ -1,19 +1,17 @@
-"""What there is to know of the NVIDIA GPU: whether CUDA engines can run, its identity, and the memory they take."""
+"""Tell whether CUDA engines can run and on which GPU, and keep their compilers out of each other's way."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pynvml
 import torch
 
-from segnet_live.errors import EngineError
+from segnet_live.errors import EngineError, first_line
+from segnet_live.nvidia import driver_version
 
-MIB = 1 << 20
 INSTALL_TORCH = "install a CUDA build of PyTorch: https://pytorch.org/get-started/locally"
 
 
@@ -33,38 +31,27 @@ class GPU:
     driver: str
 
 
-def driver_version() -> str | None:
-    """The NVIDIA driver's version, None where no driver answers. Needs no CUDA."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def cuda_problem() -> str:
-    """Why CUDA engines cannot run here and what to do about it, in one clause; "" if they can."""
+def cuda_problem() -> EngineError | None:
+    """Return why CUDA engines cannot run here, with what to do about it; None if they can."""
     if torch.cuda.is_available():
-        return ""
+        return None
     driver = driver_version()
     if driver is None:
-        return "no NVIDIA driver answers; with an NVIDIA GPU, install its driver"
+        return EngineError("no NVIDIA driver answers", "with an NVIDIA GPU, install its driver")
     if torch.version.cuda is None:
-        return f"PyTorch {torch.__version__} is built without CUDA; {INSTALL_TORCH}"
+        return EngineError(f"PyTorch {torch.__version__} is built without CUDA", INSTALL_TORCH)
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
         if "too old" in str(error):
-            return f"the NVIDIA driver {driver} is too old for CUDA {torch.version.cuda}; install a newer driver"
-        return f"CUDA does not start ({first_line(error)}); check that nvidia-smi runs"
-    return "the driver answers but shows PyTorch no GPU; check CUDA_VISIBLE_DEVICES"
+            needed = torch.version.cuda
+            return EngineError(f"the NVIDIA driver {driver} is too old for CUDA {needed}", "install a newer driver")
+        return EngineError(f"CUDA does not start ({first_line(error)})", "check that nvidia-smi runs")
+    return EngineError("the driver answers but shows PyTorch no GPU", "check CUDA_VISIBLE_DEVICES")
 
 
 def use_true_fp32() -> None:
-    """From now on fp32 is fp32 in this process: cuDNN takes TF32, which has fp16's mantissa, unless told otherwise.
+    """Make fp32 mean fp32 in this process: cuDNN takes TF32, which has fp16's mantissa, unless told otherwise.
 
     For good, not for a while: the setting belongs to the process, and engines of several threads would restore it in
     any order. (`torch.backends.cudnn.flags` also switches cuDNN off unless told otherwise.)
@@ -73,7 +60,7 @@ def use_true_fp32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-_ALONE = threading.RLock()
+_COMPILE_LOCK = threading.RLock()
 
 
 class Cancelled(Exception):
@@ -81,13 +68,13 @@ class Cancelled(Exception):
 
 
 @contextlib.contextmanager
-def alone(cancel: threading.Event | None = None) -> Iterator[None]:
-    """One thread at a time compiles for the GPU and captures CUDA graphs: PyTorch allows no second one.
+def compile_lock(cancel: threading.Event | None = None) -> Iterator[None]:
+    """Let one thread at a time compile for the GPU and capture CUDA graphs: PyTorch allows no second one. Reentrant.
 
     Raises:
         Cancelled: `cancel` was set before it was this thread's turn.
     """
-    while not _ALONE.acquire(timeout=0.2):
+    while not _COMPILE_LOCK.acquire(timeout=0.2):
         if cancel is not None and cancel.is_set():
             raise Cancelled
     try:
@@ -95,12 +82,12 @@ def alone(cancel: threading.Event | None = None) -> Iterator[None]:
             raise Cancelled
         yield
     finally:
-        _ALONE.release()
+        _COMPILE_LOCK.release()
 
 
 @contextlib.contextmanager
 def fastest_convolutions() -> Iterator[None]:
-    """cuDNN times its algorithms for every convolution that it meets in here; to be used `alone`."""
+    """Let cuDNN time its algorithms for every convolution that it meets in the body; hold `compile_lock`."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:
@@ -111,91 +98,36 @@ def fastest_convolutions() -> Iterator[None]:
 
 def release_cached() -> None:
     """Give device memory that torch holds in reserve back, unless another thread is capturing a graph just now."""
-    if torch.cuda.is_available() and _ALONE.acquire(blocking=False):
+    if torch.cuda.is_available() and _COMPILE_LOCK.acquire(blocking=False):
         try:
             torch.cuda.empty_cache()
         finally:
-            _ALONE.release()
+            _COMPILE_LOCK.release()
 
 
 def gpu() -> GPU:
-    """The GPU in use.
+    """Return the GPU in use.
 
     Raises:
         EngineError: there is none that CUDA can use.
     """
     problem = cuda_problem()
-    if problem:
-        raise EngineError(problem)
+    if problem is not None:
+        raise problem
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     sm = f"{properties.major}.{properties.minor}"
     return GPU(properties.name, sm, str(torch.version.cuda), driver_version() or "unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Two counters of GPU memory, MiB; None where it cannot be told.
-
-    Attributes:
-        torch_peak_mib: most that torch's allocator has reserved since `reset_peak`.
-        process_mib: what the driver counts for this process now: context, TensorRT and torch together.
-    """
-
-    torch_peak_mib: float | None
-    process_mib: float | None
-
-
 def reset_peak() -> None:
-    """Start counting torch's peak anew; without a GPU nothing happens."""
+    """Start counting torch's peak anew; do nothing without a GPU."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
-def memory() -> Memory:
-    """Both counters now."""
-    peak = torch.cuda.max_memory_reserved() / MIB if torch.cuda.is_available() else None
-    return Memory(peak, _process_mib())
-
-
-def _process_mib() -> float | None:
-    """The driver's figure for this process; None without a driver, or where it hides processes (containers)."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        used = [
-            process.usedGpuMemory
-            for index in range(pynvml.nvmlDeviceGetCount())
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(index))
-            if process.pid == os.getpid() and process.usedGpuMemory is not None
-        ]
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
-    return sum(used) / MIB if used else None
-
-
-def window_bits(pooling: str, precision: str) -> int:
-    """Bits that an engine's memory of one 2x2 pooling window takes; the paper needs 2.
-
-    `slices` and `resize` keep a code in the activation's own type, because TensorRT compares no smaller one;
-    `mask` keeps four booleans of a byte; PyTorch's own indices are int64.
-    """
-    activation = {"fp32": 32, "fp16": 16, "bf16": 16}
-    return {"torch": 64, "mask": 32}.get(pooling) or activation[precision]
-
-
 def as_engine_error(error: Exception, what: str) -> EngineError:
-    """`error` from CUDA or TensorRT as the one line that says what was lost and what to do."""
+    """Return `error` from CUDA or TensorRT as the one line that says what was lost and what to do."""
     text = first_line(error)
     if isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text.lower():
-        return EngineError(f"{what}: the GPU is out of memory; close other programs or take a smaller --size")
-    return EngineError(f"{what}: {text}" + ("; nvidia-smi tells if the GPU was lost" if "CUDA" in text else ""))
-
-
-def first_line(error: BaseException) -> str:
-    """The first non-empty line of an error's text, or its type."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+        return EngineError(f"{what}: the GPU is out of memory", "close other programs or take a smaller --size")
+    return EngineError(f"{what}: {text}", "nvidia-smi tells if the GPU was lost" if "CUDA" in text else "")

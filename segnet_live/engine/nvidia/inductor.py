@@ -17,15 +17,14 @@ from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.eager import DTYPES
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.device import (
-    alone,
     as_engine_error,
+    compile_lock,
     cuda_problem,
     fastest_convolutions,
-    first_line,
     release_cached,
     use_true_fp32,
 )
-from segnet_live.errors import EngineError
+from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import LabelMap, Size
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
@@ -35,14 +34,12 @@ MOST_COMPILED = 1024
 """Networks and sizes that one process may compile."""
 
 
-def inductor_problem() -> str:
-    """Why torch.compile cannot be used on a GPU here and what to do about it, in one clause; "" if it can."""
+def inductor_problem() -> EngineError | None:
+    """Return why torch.compile cannot be used on a GPU here, with what to do about it; None if it can."""
     problem = cuda_problem()
-    if problem:
-        return problem
-    if importlib.util.find_spec("triton") is None:
-        return "torch.compile needs Triton, which is missing (on Windows: pip install triton-windows)"
-    return ""
+    if problem is None and importlib.util.find_spec("triton") is None:
+        return EngineError("torch.compile needs Triton, which is missing (on Windows: pip install triton-windows)")
+    return problem
 
 
 class InductorEngine:
@@ -62,10 +59,10 @@ class InductorEngine:
     ) -> None:
         precision = "fp16" if precision == "auto" else precision
         if precision not in DTYPES:
-            raise EngineError(f"backend inductor has no precision {precision!r}; choose from {', '.join(DTYPES)}")
-        problem = inductor_problem() if device == "cuda" else ""
-        if problem:
-            raise EngineError(f"backend inductor: {problem}")
+            raise EngineError(f"backend inductor has no precision {precision!r}", f"choose from {', '.join(DTYPES)}")
+        problem = inductor_problem() if device == "cuda" else None
+        if problem is not None:
+            raise EngineError(f"backend inductor: {problem.problem}", problem.advice)
         network = load_network(card)
         # RESIZE keeps the rank at 4, so that activations stay channels-last between convolutions
         pooling = MASK if network.pooling is MASK else RESIZE
@@ -77,14 +74,14 @@ class InductorEngine:
         try:
             # Dynamo counts all networks that a process ever compiled as versions of one function, and stops at eight
             limit = dynamo.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED)
-            with alone(), fastest_convolutions(), limit:
+            with compile_lock(), fastest_convolutions(), limit:
                 compiled = torch.compile(deploy, fullgraph=True, dynamic=False)
                 self._loop = FrameLoop(compiled, size, torch.device(device))
                 self._loop.segment(np.zeros((*size, 3), np.uint8))
         except Exception as error:  # Dynamo, Inductor, Triton and the C++ compiler have an error tree each
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise as_engine_error(error, "compiling the network failed") from error
-            raise EngineError(f"torch.compile failed: {first_line(error)}; take --backend torch") from error
+            raise EngineError(f"torch.compile failed: {first_line(error)}", "take --backend torch") from error
         name = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
         self.info = EngineInfo("inductor", name, precision, card.name, size, reason)
 

@@ -19,8 +19,8 @@ from segnet_live.card import Card
 from segnet_live.engine.artifacts import Entry
 from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
-from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem, first_line, release_cached
-from segnet_live.errors import EngineError
+from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem, release_cached
+from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import LabelMap, Size
 
 log = logging.getLogger(__name__)
@@ -28,18 +28,29 @@ log = logging.getLogger(__name__)
 INSTALL = "pip install 'segnet-live[tensorrt]'"
 
 
-def tensorrt_problem() -> str:
-    """Why TensorRT cannot be used here and what to do about it, in one clause; "" if it can."""
+def tensorrt_problem() -> EngineError | None:
+    """Return why TensorRT cannot be used here, with what to do about it; None if it can."""
     problem = cuda_problem()
-    if problem:
+    if problem is not None:
         return problem
     if importlib.util.find_spec("tensorrt") is None or importlib.util.find_spec("torch_tensorrt") is None:
-        return f"TensorRT is not installed; {INSTALL}"
+        return EngineError("TensorRT is not installed", INSTALL)
     try:
         import tensorrt  # noqa: F401  # only importing it tells whether its libraries load
     except Exception as error:  # a vendor package: missing or mismatched libraries raise anything
-        return f"TensorRT does not load ({first_line(error)}); {INSTALL} again"
-    return ""
+        return EngineError(f"TensorRT does not load ({first_line(error)})", f"{INSTALL} again")
+    return None
+
+
+def require_tensorrt() -> None:
+    """Do nothing if TensorRT can be used here.
+
+    Raises:
+        EngineError: it cannot, see `tensorrt_problem`.
+    """
+    problem = tensorrt_problem()
+    if problem is not None:
+        raise EngineError(f"backend tensorrt: {problem.problem}", problem.advice)
 
 
 class Runner:
@@ -114,9 +125,7 @@ class TensorRTEngine:
     """
 
     def __init__(self, card: Card, size: Size, entry: Entry, *, reason: str = "") -> None:
-        problem = tensorrt_problem()
-        if problem:
-            raise EngineError(f"backend tensorrt: {problem}")
+        require_tensorrt()
         device = torch.device("cuda")
         try:
             self._loop = FrameLoop(Runner(entry.blob, size, device), size, device)

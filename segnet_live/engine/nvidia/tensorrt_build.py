@@ -20,7 +20,7 @@ from segnet_live.card import Card
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import EngineCache, Entry, Facts
 from segnet_live.engine.nvidia.device import as_engine_error, gpu, release_cached
-from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
+from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, require_tensorrt
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
 from segnet_live.nets.deploy import GRAPH_REVISION, Deploy
@@ -127,9 +127,7 @@ def build(card: Card, size: Size, precision: str, cache: EngineCache, scratch: P
         EngineError: TensorRT is missing or fails, memory runs out, or the engine disagrees with fp32 eager.
         CardError: the weights are damaged.
     """
-    problem = tensorrt_problem()
-    if problem:
-        raise EngineError(f"backend tensorrt: {problem}")
+    require_tensorrt()
     network = load_network(card)
     forms = pooling_forms(card)
     with cache.building(facts_of(card, size, precision, forms[0])):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import pynvml
@@ -33,8 +32,7 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(pynvml, "nvmlInit", missing)
-    assert "no NVIDIA driver answers" in device.cuda_problem()
-    assert device.memory().process_mib is None
+    assert "no NVIDIA driver answers" in str(device.cuda_problem())
     with pytest.raises(EngineError, match="no NVIDIA driver"):
         device.gpu()
 
@@ -42,7 +40,7 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("driver")
 def test_a_torch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert "built without CUDA; install a CUDA build of PyTorch: https://pytorch.org" in device.cuda_problem()
+    assert "built without CUDA; install a CUDA build of PyTorch: https://pytorch.org" in str(device.cuda_problem())
 
 
 @pytest.mark.usefixtures("driver")
@@ -65,7 +63,7 @@ def test_a_driver_that_cuda_cannot_use(monkeypatch: pytest.MonkeyPatch, said: st
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "init", init)
-    assert expected in device.cuda_problem()
+    assert expected in str(device.cuda_problem())
 
 
 @pytest.mark.usefixtures("driver")
@@ -103,30 +101,23 @@ def test_a_gpu_that_cannot_hold_the_network_leaves_the_cpu(tiny_card: Card, monk
     engine.close()
 
 
-def test_bits_per_pooling_window() -> None:
-    assert device.window_bits("torch", "fp16") == 64
-    assert device.window_bits("slices", "fp16") == 16
-    assert device.window_bits("resize", "fp32") == 32
-    assert device.window_bits("mask", "bf16") == 32
-
-
 def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> None:
     order: list[str] = []
     cancel = threading.Event()
 
     def second() -> None:
         try:
-            with device.alone(cancel):
+            with device.compile_lock(cancel):
                 order.append("second")
         except device.Cancelled:
             order.append("cancelled")
 
     def third() -> None:
-        with device.alone():
+        with device.compile_lock():
             order.append("third")
 
     threads = [threading.Thread(target=second), threading.Thread(target=third)]
-    with device.alone(), device.alone():  # a thread does not wait for itself
+    with device.compile_lock(), device.compile_lock():  # a thread does not wait for itself
         for thread in threads:
             thread.start()
         cancel.set()
@@ -134,7 +125,3 @@ def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> N
         order.append("first")
     threads[1].join(30)
     assert order == ["cancelled", "first", "third"]
-
-
-def test_ordinary_tests_see_no_gpu() -> None:
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""

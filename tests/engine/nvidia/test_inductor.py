@@ -72,7 +72,7 @@ def test_a_compiler_that_fails_is_an_engine_error(tiny_card: Card, monkeypatch: 
 
 
 def test_without_triton_the_reason_is_named(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inductor, "cuda_problem", lambda: "")
+    monkeypatch.setattr(inductor, "cuda_problem", lambda: None)
     monkeypatch.setattr(inductor.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EngineError, match=r"backend inductor: torch\.compile needs Triton, which is missing"):
         InductorEngine(tiny_card, SIZE)

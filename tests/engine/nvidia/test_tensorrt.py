@@ -71,7 +71,7 @@ class FakeTensorRT(types.SimpleNamespace):
 def trt(monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
     fake = FakeTensorRT()
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", fake)
-    monkeypatch.setattr(tensorrt, "tensorrt_problem", lambda: "")
+    monkeypatch.setattr(tensorrt, "tensorrt_problem", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: types.SimpleNamespace(cuda_stream=7))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "no GPU")
     # the engine asks for "cuda"; its tensors live on the CPU here
@@ -138,7 +138,7 @@ def test_a_lost_gpu_is_told_from_lack_of_memory(
 
 
 def test_without_a_gpu_the_reason_is_named(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensorrt, "cuda_problem", lambda: "no NVIDIA driver answers")
+    monkeypatch.setattr(tensorrt, "cuda_problem", lambda: EngineError("no NVIDIA driver answers"))
     with pytest.raises(EngineError, match="backend tensorrt: no NVIDIA driver answers"):
         tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)
 
@@ -150,9 +150,9 @@ def test_a_tensorrt_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch,
             if name == "tensorrt":
                 raise error
 
-    monkeypatch.setattr(tensorrt, "cuda_problem", lambda: "")
+    monkeypatch.setattr(tensorrt, "cuda_problem", lambda: None)
     monkeypatch.setattr(tensorrt.importlib.util, "find_spec", lambda name: object())
     monkeypatch.delitem(__import__("sys").modules, "tensorrt", raising=False)
     monkeypatch.setattr("sys.meta_path", [Broken(), *__import__("sys").meta_path])
-    assert "TensorRT does not load" in tensorrt.tensorrt_problem()
-    assert str(error) in tensorrt.tensorrt_problem()
+    assert "TensorRT does not load" in str(tensorrt.tensorrt_problem())
+    assert str(error) in str(tensorrt.tensorrt_problem())

@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import pytest
 
+from segnet_live import nvidia
 from segnet_live.card import Card
 from segnet_live.config import RunConfig, SourceSpec
-from segnet_live.engine import open as engine_open
 from segnet_live.engine.nvidia import device
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import SourceError, UsageError
@@ -118,7 +118,7 @@ def test_core_groups_share_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_on_a_gpu_files_are_done_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_run.psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
-    monkeypatch.setattr(engine_open, "has_nvidia_gpu", lambda: True)
-    monkeypatch.setattr(device, "cuda_problem", lambda: "")
+    monkeypatch.setattr(nvidia, "has_gpu", lambda: True)
+    monkeypatch.setattr(device, "cuda_problem", lambda: None)
     assert folder_run.core_groups(3, "auto") == [[]]
     assert len(folder_run.core_groups(2, "openvino")) == 2
