@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import platformdirs
@@ -29,9 +30,13 @@ def assets_dir() -> Path:
 
 
 def cache_dir(*parts: str) -> Path:
-    """A private per-user folder for compiled engines, made if missing (mode 700 where the system has modes)."""
+    """Return the private per-user folder for compiled engines (mode 700 where the system has modes).
+
+    It is made if it is missing and can be made; where the disk is full or cannot be written, whoever writes says so.
+    """
     path = Path(platformdirs.user_cache_dir(_APP, appauthor=False)).joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(OSError):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
 
 

@@ -1,4 +1,4 @@
-"""How good label maps are: G, C and mIoU from one confusion matrix, BF at boundaries, agreement, flicker in time."""
+"""How good label maps are: G, C and mIoU from one confusion matrix, BF at boundaries, flicker in time."""
 
 from __future__ import annotations
 
@@ -71,20 +71,6 @@ class Confusion:
             accuracy = hit / truth
         overall = float(hit.sum() / truth.sum())
         return Scores(overall, float(accuracy[present].mean()), float(iou[present].mean()), iou, accuracy)
-
-
-def agreement(reference: LabelMap, labels: LabelMap, classes: int) -> tuple[float, NDArray[np.float64]]:
-    """Share 0..1 of pixels on which two label maps agree: overall, and (K,) among each class's pixels in `reference`.
-
-    A class that `reference` does not show is nan. For many images add each pair to one `Confusion` instead.
-
-    Raises:
-        ValueError: the sizes differ, or an id of `labels` is no class.
-    """
-    confusion = Confusion(classes)
-    confusion.add(reference, labels)
-    scores = confusion.scores()
-    return scores.global_accuracy, scores.accuracy
 
 
 def _same_size(truth: LabelMap, labels: LabelMap) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from segnet_live.quality import Confusion, Flicker, agreement, boundary_f1
+from segnet_live.quality import Confusion, Flicker, boundary_f1
 
 VOID = 11
 
@@ -53,13 +53,6 @@ def test_bad_input_is_named() -> None:
         confusion.add(labels("ab"), labels("ac"))
     with pytest.raises(ValueError, match="no labelled pixel"):
         confusion.scores()
-
-
-def test_agreement_is_a_share_of_the_references_pixels() -> None:
-    overall, per_class = agreement(labels("aaab"), labels("aabb"), 3)
-    assert overall == 0.75
-    assert per_class[:2] == pytest.approx([2 / 3, 1.0])
-    assert math.isnan(per_class[2])
 
 
 def test_equal_maps_have_bf_one() -> None:

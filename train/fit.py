@@ -21,7 +21,7 @@ from segnet_live.engine.resize import fit_input
 from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import LabelMap
 from segnet_live.labels import labels_at
-from segnet_live.nets.pooling import EXACT
+from segnet_live.nets.pooling import form_for
 from segnet_live.nets.segnet import Network
 from train.auxiliary import AuxiliaryHead
 from train.averaging import recompute_batch_norm, update_ema
@@ -121,9 +121,8 @@ class Run:
             self.trained = torch.compile(self.trained)  # type: ignore[assignment]
 
     def _placed(self, network: Network) -> Network:
-        """Move it to the device, channels last; on CUDA with equal pooling that keeps it so (max_unpool2d does not)."""
-        if self.processes.device.type == "cuda" and network.pooling is EXACT["torch"]:
-            network.pooling = EXACT["resize"]
+        """Move `network` to the device, channels last, with the pooling form that suits it there."""
+        network.pooling = form_for(network, "cuda" if self.processes.device.type == "cuda" else "cpu")
         network.to(self.processes.device)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

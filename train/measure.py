@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet_live.card import Card
-from segnet_live.config import SourceSpec, format_size
+from segnet_live.config import Backend, Precision, SourceSpec, format_size
 from segnet_live.engine.base import Engine
 from segnet_live.engine.open import open_engine, runs_on_gpu
 from segnet_live.engine.smoothing import SmoothedEngine
@@ -28,15 +28,15 @@ class Through:
         smooth: labels smoothed over time.
     """
 
-    backend: str = "auto"
-    precision: str = "auto"
+    backend: Backend = "auto"
+    precision: Precision = "auto"
     size: Size | None = None
     smooth: bool = False
 
     def opened(self, card: Card, source: Size) -> Engine:
         """Open the engine, for frames of `source` (height, width)."""
         # `auto` changes engines in mid-run on a GPU, and a figure is of one engine
-        backend = "torch" if self.backend == "auto" and runs_on_gpu("auto") else self.backend
+        backend: Backend = "torch" if self.backend == "auto" and runs_on_gpu("auto") else self.backend
         engine = open_engine(card, backend=backend, precision=self.precision, size=self.size, source_size=source)
         return SmoothedEngine(engine, card.classes) if self.smooth else engine
 

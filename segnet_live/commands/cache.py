@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +12,11 @@ from rich.table import Table
 from segnet_live.config import format_size
 from segnet_live.paths import cache_dir
 
+if TYPE_CHECKING:
+    from segnet_live.engine.artifacts import Kind, Listed
+
 MIB = 1 << 20
+BACKENDS: tuple[Kind, ...] = ("tensorrt", "openvino")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show or delete; what is deleted is compiled again when it is next needed."""
-    from segnet_live.engine.artifacts import clear
+    from segnet_live.engine.artifacts import ArtifactStore, clear
 
     console = Console(highlight=False)
     folder = cache_dir()
@@ -30,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         files, freed = clear(folder)
         console.print(f"deleted {files} files, {freed / MIB:.1f} MiB, from {folder}")
         return 0
-    rows = _tensorrt() + _openvino()
+    rows = [_row(backend, entry) for backend in BACKENDS for entry in ArtifactStore.of(backend).entries()]
+    rows += _compiled_forms(ArtifactStore.of("openvino").folder / "compiled")
     if not rows:
         console.print(f"nothing is kept in {folder}")
         return 0
@@ -43,50 +47,30 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tensorrt() -> list[tuple[str, ...]]:
-    from segnet_live.engine.artifacts import EngineCache, age
-
-    rows: list[tuple[str, ...]] = []
-    for entry in EngineCache().entries():
-        facts, size = entry.facts, entry.facts.get("size")
-        parity = entry.notes.get("parity", {}).get("overall")
-        rows.append(
-            (
-                "tensorrt",
-                str(facts.get("model", "damaged")),
-                format_size(size) if size else "",
-                str(facts.get("precision", "")),
-                f"{facts['name']}, TensorRT {facts['tensorrt']}" if "tensorrt" in facts else "",
-                f"{entry.size_bytes / MIB:.1f}",
-                age(entry.modified),
-                f"{parity:.2%}" if parity is not None else "",
-            )
-        )
-    return rows
-
-
-def _openvino() -> list[tuple[str, ...]]:
-    """List converted models; OpenVINO's own compiled forms of them lie in one folder and are counted together."""
+def _row(backend: Kind, entry: Listed) -> tuple[str, ...]:
     from segnet_live.engine.artifacts import age
 
-    folder = cache_dir("openvino")
-    rows: list[tuple[str, ...]] = []
-    for manifest in sorted(folder.glob("*.json")):
-        try:
-            written = json.loads(manifest.read_bytes())
-            name, (height, width) = str(written["card"]), written["size"]
-            size = format_size((height, width))
-        except (OSError, ValueError, KeyError, TypeError):
-            name, size = "damaged", ""
-        used = _used(folder.glob(f"{manifest.stem}.*"))
-        rows.append(("openvino", name, size, "any", "this CPU", f"{used / MIB:.1f}", age(manifest.stat().st_mtime), ""))
-    compiled = list((folder / "compiled").glob("*"))
-    if compiled:
-        newest = max(path.stat().st_mtime for path in compiled)
-        used = _used(compiled)
-        rows.append(("openvino", "compiled forms", "", "", "this CPU", f"{used / MIB:.1f}", age(newest), ""))
-    return rows
+    fields, size = entry.key_fields, entry.key_fields.get("size")
+    parity = entry.metadata.get("parity", {}).get("overall")
+    what_for = f"{fields['name']}, TensorRT {fields['tensorrt']}" if "tensorrt" in fields else "this CPU"
+    return (
+        backend,
+        str(fields.get("model", "damaged")),
+        format_size((size[0], size[1])) if size else "",
+        str(fields.get("precision", "any")) if fields else "",
+        what_for if fields else "",
+        f"{entry.size_bytes / MIB:.1f}",
+        age(entry.modified),
+        f"{parity:.2%}" if parity is not None else "",
+    )
 
 
-def _used(files: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in files)
+def _compiled_forms(folder: Path) -> list[tuple[str, ...]]:
+    """Count OpenVINO's own compiled forms of the converted networks together."""
+    from segnet_live.engine.artifacts import age
+
+    files = [path.stat() for path in folder.glob("*")]
+    if not files:
+        return []
+    used, newest = sum(file.st_size for file in files), max(file.st_mtime for file in files)
+    return [("openvino", "compiled forms", "", "", "this CPU", f"{used / MIB:.1f}", age(newest), "")]

@@ -8,10 +8,10 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from segnet_live.card import DEFAULT_MODEL, Card, find_card
-from segnet_live.config import PRECISIONS, format_size, parse_size
+from segnet_live.card import DEFAULT_MODEL, find_card
+from segnet_live.config import PRECISIONS, Backend, format_size, parse_size
 
-BACKENDS = ("auto", "openvino", "inductor", "tensorrt")
+BACKENDS: tuple[Backend, ...] = ("auto", "openvino", "inductor", "tensorrt")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,16 +48,16 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 parity = measure(engine, card)
                 remember(card, engine.info, parity)
-                table.add_row(
-                    *_row(card, engine.info.backend, engine.info.precision, size, took_s), *parity.words(card)
-                )
+                info = engine.info
+                what = (card.name, info.backend, info.precision, format_size(size), f"{took_s:.1f}")
+                table.add_row(*what, *parity.words(card))
             finally:
                 engine.close()
     console.print(table)
     return 0
 
 
-def fastest() -> str:
+def fastest() -> Backend:
     """Return the fastest backend that this machine can compile for."""
     from segnet_live.engine.nvidia.inductor import inductor_problem
     from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
@@ -65,7 +65,3 @@ def fastest() -> str:
     if tensorrt_problem() is None:
         return "tensorrt"
     return "inductor" if inductor_problem() is None else "openvino"
-
-
-def _row(card: Card, backend: str, precision: str, size: tuple[int, int], took_s: float) -> tuple[str, ...]:
-    return card.name, backend, precision, format_size(size), f"{took_s:.1f}"

@@ -223,6 +223,7 @@ def _cache() -> Finding:
 
     folder = cache_dir()
     try:
+        folder.mkdir(parents=True, exist_ok=True)  # fails for the reason for which `cache_dir` could not make it
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

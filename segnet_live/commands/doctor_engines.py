@@ -81,13 +81,11 @@ def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], Engin
 
 
 def _built(card: Card, folder: Path) -> Engine:
-    """Build a TensorRT engine in a cache of its own, and open it."""
-    from segnet_live.engine.artifacts import EngineCache
+    """Build a TensorRT engine in a store of its own, and open it."""
+    from segnet_live.engine.artifacts import ArtifactStore
     from segnet_live.engine.nvidia.build_process import build_in_child
 
-    cache = folder / "cache"
-    cache.mkdir()
-    entry = build_in_child(card, SIZE, "fp32", threading.Event(), EngineCache(cache))
+    entry = build_in_child(card, SIZE, "fp32", threading.Event(), ArtifactStore(folder / "cache"))
     return TensorRTEngine(card, SIZE, entry)
 
 

@@ -1,9 +1,13 @@
-"""Compiled engines on disk: raw bytes, a JSON manifest and a sha256, in a private per-user folder.
+"""Keep what was compiled, converted or measured for this machine: one store, in a private per-user folder.
 
-An entry is found by the hash of its facts: everything that would make it another engine, or a wrong one. So a stale
-or foreign
-entry is never found, only a damaged one, and that counts as absent: a rebuild and one log line, never an error.
-Nothing is unpickled. The library's own engine cache is not used: its key leaves out the weights.
+An artifact is a JSON manifest and, beside it, any number of files, whose sha256 the manifest holds. It is found by the
+hash of its key fields: everything that would make it another one, or a wrong one. So a stale or foreign artifact is
+never found; a damaged one counts as absent: it is made again, after one log line, never an error. A folder that cannot
+be written costs one log line, too. Nothing is unpickled.
+
+    tensorrt/    engines (Torch-TensorRT's own engine cache is not used: its key leaves out the weights)
+    openvino/    converted networks; OpenVINO's own compiled forms of them lie in openvino/compiled
+    parity/      how far an engine agrees with fp32 eager; no files
 """
 
 from __future__ import annotations
@@ -12,124 +16,128 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock
 
+from segnet_live.errors import OutputError, first_line
+from segnet_live.files import write_atomically
 from segnet_live.paths import cache_dir
 
 log = logging.getLogger(__name__)
 
-Facts = dict[str, Any]
-SCHEMA = 1
+Kind: TypeAlias = Literal["tensorrt", "openvino", "parity"]
+Fields: TypeAlias = dict[str, Any]
+"""Plain values that JSON can hold."""
+SCHEMA = 2
+ENGINE = ".engine"
+"""Suffix of a TensorRT engine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An intact engine and what is known of it.
+class Artifact:
+    """An intact artifact.
 
     Attributes:
-        facts: what it was built from and for.
-        notes: what was found out when it was built, such as parity and time.
-        blob: the engine itself.
+        key_fields: what it was made from and for.
+        metadata: what was found out when it was made, such as parity and time.
+        files: contents by suffix.
+        manifest: where its manifest lies, and its files beside it; None for one that is not on disk.
     """
 
-    facts: Facts
-    notes: Facts
-    blob: bytes
+    key_fields: Fields
+    metadata: Fields
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    manifest: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line of `segnet-live cache list`; `modified` in seconds since 1970."""
+    """One line of `segnet-live cache list`; `modified` in seconds since 1970, no fields where it is damaged."""
 
-    path: Path
-    facts: Facts
-    notes: Facts
+    manifest: Path
+    key_fields: Fields
+    metadata: Fields
     size_bytes: int
     modified: float
 
 
-def key(facts: Facts) -> str:
-    """The name of the entry with these facts."""
-    return hashlib.sha256(json.dumps({"schema": SCHEMA, **facts}, sort_keys=True).encode()).hexdigest()[:24]
+def key(key_fields: Fields) -> str:
+    """Return the name of the artifact with these fields."""
+    return hashlib.sha256(json.dumps({"schema": SCHEMA, **key_fields}, sort_keys=True).encode()).hexdigest()[:24]
 
 
-class EngineCache:
-    """Engines by their facts. Any process may use the same folder at the same time.
+class ArtifactStore:
+    """Artifacts of one kind by their key fields. Any process may use the same folder at the same time."""
 
-    Args:
-        folder: None takes the private one of this user.
-    """
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or cache_dir("tensorrt")
+    @classmethod
+    def of(cls, kind: Kind) -> ArtifactStore:
+        """Return this user's store of a kind; its folder may be missing, or impossible to make."""
+        return cls(cache_dir(kind))
 
-    def load(self, facts: Facts) -> Entry | None:
-        """The engine with exactly these facts; None, after a log line if something was there, means: build it."""
-        manifest = self.folder / f"{key(facts)}.json"
+    def load(self, key_fields: Fields) -> Artifact | None:
+        """Return the artifact with exactly these fields; None, after a log line if something was there: make it."""
+        manifest = self._manifest(key_fields)
         try:
             written = json.loads(manifest.read_bytes())
-            if written["facts"] != json.loads(json.dumps(facts)):
+            if written["key_fields"] != json.loads(json.dumps(key_fields)):
                 raise ValueError("it was made for something else")
-            blob = manifest.with_suffix(".engine").read_bytes()
-            if hashlib.sha256(blob).hexdigest() != written["sha256"]:
-                raise ValueError("its engine is damaged")
-            return Entry(facts, dict(written["notes"]), blob)
-        except FileNotFoundError as error:
-            if manifest.exists():
-                log.warning("cache entry %s is not used (%s is missing); building again", manifest, error.filename)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("cache entry %s is not used (%s); building again", manifest, error)
+            files = {suffix: manifest.with_suffix(suffix).read_bytes() for suffix in written["sha256"]}
+            for suffix, content in files.items():
+                if hashlib.sha256(content).hexdigest() != written["sha256"][suffix]:
+                    raise ValueError(f"its {suffix} file is damaged")
+            return Artifact(key_fields, dict(written["metadata"]), files, manifest)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            with contextlib.suppress(OSError):
+                if manifest.exists():
+                    log.warning("cached %s is not used (%s); it is made again", manifest, error)
         return None
 
-    def store(self, facts: Facts, blob: bytes, notes: Facts) -> bool:
-        """Keep an engine; False, after a log line, where the folder is full or cannot be written.
+    def save(self, key_fields: Fields, metadata: Fields, files: Mapping[str, bytes] | None = None) -> Path | None:
+        """Keep an artifact and return its manifest; None, after a log line, if the folder is full or not writable.
 
-        The manifest comes last and makes the entry valid, so a reader sees the old entry, none, or the new one.
+        The manifest comes last and makes the artifact valid, so a reader sees the old one, none, or the new one.
+
+        Args:
+            files: contents by suffix.
         """
-        name = key(facts)
-        manifest = {"facts": facts, "notes": notes, "sha256": hashlib.sha256(blob).hexdigest()}
+        files = files or {}
+        manifest = self._manifest(key_fields)
+        sums = {suffix: hashlib.sha256(content).hexdigest() for suffix, content in files.items()}
+        written = {"key_fields": key_fields, "metadata": metadata, "sha256": sums}
         try:
-            (self.folder / f"{name}.json").unlink(missing_ok=True)
-            self._write(f"{name}.engine", blob)
-            self._write(f"{name}.json", json.dumps(manifest, indent=1).encode())
-        except OSError as error:
-            log.warning(
-                "the engine runs but is not kept: %s (%s); free or repair %s", error.strerror, name, self.folder
-            )
-            return False
-        return True
-
-    def _write(self, name: str, data: bytes) -> None:
-        descriptor, partial = tempfile.mkstemp(dir=self.folder, prefix=name, suffix=".partial")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.folder / name)
-        except OSError:
-            Path(partial).unlink(missing_ok=True)
-            raise
+            manifest.unlink(missing_ok=True)
+            for suffix, content in files.items():
+                write_atomically(manifest.with_suffix(suffix), content, durable=True)
+            write_atomically(manifest, json.dumps(written, indent=1), durable=True)
+        except (OSError, OutputError) as error:
+            reason = error.problem if isinstance(error, OutputError) else f"{manifest}: {first_line(error)}"
+            log.warning("it works but is not kept: %s; free or repair %s", reason, self.folder)
+            for suffix in files:  # a disk that is full gets its room back
+                with contextlib.suppress(OSError):
+                    manifest.with_suffix(suffix).unlink()
+            return None
+        return manifest
 
     @contextlib.contextmanager
-    def building(self, facts: Facts) -> Iterator[None]:
-        """Only one process at a time is inside with the same facts; the system frees the lock of one that dies.
+    def making(self, key_fields: Fields) -> Iterator[None]:
+        """Let one process at a time into the body with the same fields; the system frees the lock of one that dies.
 
         Where the folder cannot be written there is no lock, and nothing is shared either.
         """
-        lock = FileLock(self.folder / f"{key(facts)}.lock")
+        lock = FileLock(self._manifest(key_fields).with_suffix(".lock"))
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except OSError as error:
-            log.warning("%s cannot be locked (%s); building alone", self.folder, error.strerror)
+            log.warning("%s cannot be locked (%s); going on alone", self.folder, first_line(error))
             yield
             return
         try:
@@ -138,22 +146,25 @@ class EngineCache:
             lock.release()
 
     def entries(self) -> list[Listed]:
-        """What is kept, newest first; damaged manifests appear with empty facts."""
+        """Return what is kept, newest first; damaged manifests have no fields."""
         found = []
         for manifest in self.folder.glob("*.json"):
             try:
                 written = json.loads(manifest.read_bytes())
-                facts, notes = dict(written["facts"]), dict(written["notes"])
+                key_fields, metadata = dict(written["key_fields"]), dict(written["metadata"])
             except (OSError, ValueError, KeyError, TypeError):
-                facts, notes = {}, {}
+                key_fields, metadata = {}, {}
             with contextlib.suppress(OSError):  # cleared by someone else meanwhile
                 size = sum(p.stat().st_size for p in self.folder.glob(f"{manifest.stem}.*"))
-                found.append(Listed(manifest, facts, notes, size, manifest.stat().st_mtime))
+                found.append(Listed(manifest, key_fields, metadata, size, manifest.stat().st_mtime))
         return sorted(found, key=lambda entry: -entry.modified)
+
+    def _manifest(self, key_fields: Fields) -> Path:
+        return self.folder / f"{key(key_fields)}.json"
 
 
 def clear(folder: Path) -> tuple[int, int]:
-    """Delete every file below `folder`; how many, and their bytes. What another process holds open stays."""
+    """Delete every file below `folder`; return how many, and their bytes. What another process holds open stays."""
     files = freed = 0
     for path in sorted(folder.rglob("*"), reverse=True):
         with contextlib.suppress(OSError):
@@ -167,5 +178,5 @@ def clear(folder: Path) -> tuple[int, int]:
 
 
 def age(seconds_since_1970: float) -> str:
-    """The local date and minute, as lists show it."""
+    """Return the local date and minute, as lists show it."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds_since_1970))

@@ -1,14 +1,12 @@
-"""The engine contract: frame in, label map at network size out."""
+"""Define the engine contract: frame in, label map at network size out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from segnet_live.frame import LabelMap, Size
+from segnet_live.config import Backend, Precision
+from segnet_live.frame import RGB, LabelMap, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +14,18 @@ class EngineInfo:
     """What runs, and why it was chosen: the words the HUD, the log and the benchmark show.
 
     Attributes:
-        backend: "torch", "openvino", "inductor" or "tensorrt".
+        backend: never "auto".
         device: as a person knows it, e.g. "AMD EPYC (2 threads)" or "NVIDIA H100".
-        precision: "fp32", "bf16", "fp16" or "int8".
+        precision: never "auto".
         model: the card's name.
         input_size: (height, width) the network runs at.
         reason: why this backend, one clause.
         parity: share 0..1 of pixels labelled as fp32 eager labels them, on reference frames; None if not measured.
     """
 
-    backend: str
+    backend: Backend
     device: str
-    precision: str
+    precision: Precision
     model: str
     input_size: Size
     reason: str = ""
@@ -35,15 +33,24 @@ class EngineInfo:
 
 
 class Engine(Protocol):
-    """A network ready to run. Owned by one thread at a time; `segment` blocks until the label map is on the host."""
+    """A network ready to run. Owned by one thread at a time; `segment` blocks until the label map is on the host.
+
+    tests/engine/test_contract.py holds every engine to this.
+    """
 
     @property
     def info(self) -> EngineInfo: ...
 
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
-        """(H, W, 3) uint8 RGB of any size -> (h, w) uint8 class ids at `info.input_size`, owned by the caller."""
+    def segment(self, rgb: RGB) -> LabelMap:
+        """Label a frame of any size, (H, W, 3) uint8; return (h, w) uint8 class ids at `info.input_size`.
+
+        The label map is the caller's own: no later call writes to it.
+
+        Raises:
+            EngineError: the device failed, or the engine is closed.
+        """
         ...
 
     def close(self) -> None:
-        """Give device memory back; the engine is not used afterwards."""
+        """Give device memory back; nothing happens the second time."""
         ...

@@ -1,4 +1,4 @@
-"""An engine that follows a governor's decisions, with the smaller sizes prepared in the background."""
+"""Run an engine whose input size follows a governor, with the smaller sizes opened in the background."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governor import HEADROOM, Governor, Step, Target
 from segnet_live.errors import SegnetLiveError
-from segnet_live.frame import LabelMap, Size
+from segnet_live.frame import RGB, LabelMap, Size
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +19,7 @@ class GovernedEngine:
     """An engine whose input size follows a governor. The first size runs at once; the others open in the background
     as soon as the target is in danger: on a machine that is fast enough none is ever compiled.
 
-    `segment`, `observe` and `close` belong to the inference thread; `status` may be read from any.
+    `segment`, `skips` and `close` belong to the inference thread; `observe` and `status` may be called from any.
 
     Args:
         open_at: opens an engine at a (height, width); runs in a background thread for all but the first.
@@ -38,14 +35,13 @@ class GovernedEngine:
     ) -> None:
         self._open_at = open_at
         self._engines: dict[Size, Engine] = {steps[0].size: open_at(steps[0].size)}
-        self._lock = threading.Lock()
-        self._closing = False
+        self._lock = threading.Lock()  # of everything below, and of the dict above
+        self._closed = threading.Event()
         self.governor = Governor(target, steps, available=lambda step: step.size in self._engines, clock=clock)
         self._current = self._engines[steps[0].size]
         self._to_skip = 0
-        sizes = [size for size in dict.fromkeys(step.size for step in steps) if size not in self._engines]
-        self._preparing = threading.Thread(target=self._prepare, args=(sizes,), name="governor-prepare", daemon=True)
-        self._in_danger = False
+        self._sizes = [size for size in dict.fromkeys(step.size for step in steps) if size not in self._engines]
+        self._in_danger = self._preparing = False
 
     @property
     def info(self) -> EngineInfo:
@@ -53,47 +49,59 @@ class GovernedEngine:
 
     @property
     def status(self) -> str:
-        return self.governor.status + (", preparing sizes" if self._preparing.is_alive() else "")
+        with self._lock:
+            return self.governor.status + (", preparing sizes" if self._preparing else "")
 
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+    def segment(self, rgb: RGB) -> LabelMap:
         return self._current.segment(rgb)
 
     def skips(self) -> bool:
-        """Whether the next frame is one that the stride leaves out; ask once a frame, and `segment` it if not."""
-        if self._to_skip > 0:
-            self._to_skip -= 1
-            return True
-        self._to_skip = self.governor.step.stride - 1
-        return False
+        """Tell whether the stride leaves the next frame out; ask once a frame, and `segment` it if not."""
+        with self._lock:
+            if self._to_skip > 0:
+                self._to_skip -= 1
+                return True
+            self._to_skip = self.governor.step.stride - 1
+            return False
 
     def observe(self, busy_ms: float, latency_ms: float) -> None:
         """Report a finished frame (see `Governor.observe`); the next `segment` may run at another size."""
-        before = self.governor.step
-        step = self.governor.observe(busy_ms, latency_ms)
-        if not self._in_danger and self.governor.load > HEADROOM:
-            self._in_danger = True
-            self._preparing.start()
-        if step != before:
-            self._current, self._to_skip = self._engines[step.size], 0
+        with self._lock:
+            if self._closed.is_set():
+                return
+            before = self.governor.step
+            step = self.governor.observe(busy_ms, latency_ms)
+            if not self._in_danger and self.governor.load > HEADROOM:
+                self._in_danger = self._preparing = True
+                threading.Thread(target=self._prepare, name="governor-prepare", daemon=True).start()
+            if step != before:
+                self._current, self._to_skip = self._engines[step.size], 0
 
     def close(self) -> None:
-        """Close all sizes; waits for the one that is just being opened."""
+        """Close all sizes without waiting; the one that is just being opened is closed as soon as it is open."""
         with self._lock:
-            self._closing = True
-        if self._in_danger:
-            self._preparing.join()
-        for engine in self._engines.values():
+            self._closed.set()
+            engines = list(self._engines.values())
+            self._engines.clear()
+        for engine in engines:
             engine.close()
-        self._engines.clear()
 
-    def _prepare(self, sizes: Sequence[Size]) -> None:
-        for size in sizes:
-            with self._lock:
-                if self._closing:
+    def _prepare(self) -> None:
+        try:
+            for size in self._sizes:
+                if self._closed.is_set():
                     return
-            try:
-                engine = self._open_at(size)
-            except SegnetLiveError as error:
-                log.warning("governor: %dx%d cannot be prepared and is left out: %s", *size, error)
-                continue
-            self._engines[size] = engine
+                try:
+                    engine = self._open_at(size)
+                except SegnetLiveError as error:
+                    log.warning("governor: %dx%d cannot be prepared and is left out: %s", *size, error)
+                    continue
+                with self._lock:
+                    late = self._closed.is_set()
+                    if not late:
+                        self._engines[size] = engine
+                if late:
+                    engine.close()
+        finally:
+            with self._lock:
+                self._preparing = False

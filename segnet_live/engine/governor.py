@@ -1,4 +1,4 @@
-"""Holds a frame rate or a latency by running the network smaller, or on fewer frames, and says what it does.
+"""Hold a frame rate or a latency by running the network smaller, or on fewer frames, and say what is done.
 
 `Governor` decides and touches nothing but numbers; `governed.GovernedEngine` is an engine that follows its decisions.
 Frames that are skipped get labels from `smoothing`.
@@ -30,7 +30,7 @@ RISE_AFTER_S = 4.0
 HEADROOM = 0.8
 """A larger size is tried only where it should need no more than this share of the budget."""
 FIRST_BAR_S, LONGEST_BAR_S = 20.0, 320.0
-"""How long a size that proved too slow stays barred; doubled each time."""
+"""Seconds for which a size that was too slow is not tried again; doubled each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.fps is None and self.latency_ms is None:
-            raise UsageError("the governor got no target; give --target-fps or --max-latency")
+            raise UsageError("the governor got no target", "give --target-fps or --max-latency")
         for option, value in (("--target-fps", self.fps), ("--max-latency", self.latency_ms)):
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{option} got {value:g}; give a number above 0")
+                raise UsageError(f"{option} got {value:g}", "give a number above 0")
 
     def load(self, busy_ms: float, latency_ms: float) -> float:
-        """How much of the budget a frame used: 1.0 is exactly on target, more is too slow."""
+        """Return how much of the budget a frame used: 1.0 is exactly on target, more is too slow."""
         by_rate = busy_ms * self.fps / 1000 if self.fps else 0.0
         return max(by_rate, latency_ms / self.latency_ms if self.latency_ms else 0.0)
 
@@ -79,7 +79,7 @@ class Step:
 
 
 def ladder(source: Size, top: Size, *, strides: Sequence[int] = STRIDES) -> tuple[Step, ...]:
-    """Steps from the largest to the cheapest: sizes of the source's aspect below `top`, then `strides` at the smallest.
+    """Return steps, the cheapest last: sizes of the source's aspect below `top`, then `strides` at the smallest.
 
     Args:
         source: (height, width) of the frames.

@@ -1,4 +1,4 @@
-"""Chooses and opens an engine, says why it is this one, and puts governor and smoothing around it."""
+"""Choose and open an engine, say why it is this one, and put governor and smoothing around it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from segnet_live import nvidia
 from segnet_live.card import Card
-from segnet_live.config import BACKENDS
+from segnet_live.config import BACKENDS, Backend, Precision
 from segnet_live.engine.base import Engine
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import STRIDES, Target, ladder
@@ -19,7 +19,7 @@ from segnet_live.errors import EngineError
 from segnet_live.frame import Size
 
 
-def runs_on_gpu(backend: str) -> bool:
+def runs_on_gpu(backend: Backend) -> bool:
     """Tell whether `open_engine` would take the GPU for this backend; may import torch."""
     if backend == "openvino" or not nvidia.has_gpu():
         return False
@@ -31,12 +31,12 @@ def runs_on_gpu(backend: str) -> bool:
 def open_engine(
     card: Card,
     *,
-    backend: str = "auto",
+    backend: Backend = "auto",
     size: Size | None = None,
     source_size: Size | None = None,
-    precision: str = "auto",
+    precision: Precision = "auto",
 ) -> Engine:
-    """An engine for `card`, ready to run.
+    """Open an engine for `card`.
 
     Args:
         backend: one of `config.BACKENDS`; "auto" takes the best one that this machine has.
@@ -49,7 +49,7 @@ def open_engine(
         CardError: the weights are damaged or do not fit.
     """
     if backend not in BACKENDS:
-        raise EngineError(f"unknown backend {backend!r}; choose from {', '.join(BACKENDS)}")
+        raise EngineError(f"unknown backend {backend!r}", f"choose from {', '.join(BACKENDS)}")
     if size is None:
         size = network_size(source_size, card.pixels) if source_size else card.input_size
     reason = "asked for"
@@ -99,7 +99,7 @@ def assemble(
     target: Target | None,
     smooth: bool,
 ) -> tuple[Engine, GovernedEngine | None]:
-    """An engine, governed and steadied if wished; the governor again, to report to.
+    """Return an engine, governed and smoothed if wished, and the governor again, to report to.
 
     Args:
         open_at: opens the bare engine at a (height, width), None for the default.
@@ -112,4 +112,4 @@ def assemble(
     top = size or network_size(source_size, card.pixels)
     steps = ladder(source_size, top, strides=STRIDES if target.fps else ())
     governed = GovernedEngine(open_at, target, steps)
-    return SmoothedEngine(governed, card.classes, steady=smooth, skips=governed.skips), governed
+    return SmoothedEngine(governed, card.classes, smooth=smooth, skips=governed.skips), governed

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
 import platform
 import tempfile
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 
 from segnet_live.card import Card, read_weights
+from segnet_live.config import Precision
+from segnet_live.engine.artifacts import ArtifactStore, Fields
 from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.int8 import quantise
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
-from segnet_live.frame import LabelMap, Size
-from segnet_live.paths import cache_dir
+from segnet_live.frame import RGB, LabelMap, Size
+
+if TYPE_CHECKING:
+    from segnet_live.nets.segnet import Network
 
 log = logging.getLogger(__name__)
 
 GRAPH = "uint8 HWC -> uint8 ids, r2"
-PRECISIONS = ("fp32", "bf16", "int8")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 
 
-def _key(card: Card, size: Size) -> str:
-    """Names everything that makes a converted model another one."""
-    facts = {
+def _key_fields(card: Card, size: Size) -> Fields:
+    """Return everything that makes a converted network another one."""
+    return {
+        "model": card.name,
         "graph": GRAPH,
         "weights": card.sha256,
         "architecture": card.architecture,
@@ -42,54 +44,94 @@ def _key(card: Card, size: Size) -> str:
         "size": size,
         "openvino": ov.__version__,
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _intact(manifest: Path) -> bool:
-    """Both files of a converted model are there and hold what its manifest says."""
-    try:
-        sums = json.loads(manifest.read_text())["sha256"]
-        return all(_sha256(manifest.with_suffix(suffix)) == sums[suffix] for suffix in (".xml", ".bin"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _convert(card: Card, size: Size, manifest: Path) -> None:
-    """Write the deployed network as OpenVINO IR; the manifest comes last and makes it valid."""
+def _converted(card: Card, network: Network, size: Size) -> ov.Model:
+    """Return the deployed form of `network` as an OpenVINO model in memory, (1, h, w, 3) uint8 in."""
     import torch
 
     from segnet_live.nets.deploy import Deploy
-    from segnet_live.nets.load import load_network
-    from segnet_live.nets.pooling import MASK, SLICES
+    from segnet_live.nets.pooling import form_for
 
-    network = load_network(card)
-    pooling = MASK if network.pooling is MASK else SLICES
-    deploy = Deploy(network, card.mean, card.std, pooling=pooling)
+    deploy = Deploy(network, card.mean, card.std, pooling=form_for(network, "openvino"))
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
-        model = ov.convert_model(torch.export.export(deploy, (example,), strict=False))
-    with tempfile.TemporaryDirectory(dir=manifest.parent) as folder:
-        partial = Path(folder) / "model.xml"
-        ov.save_model(model, partial, compress_to_fp16=False)
-        sums = {suffix: _sha256(partial.with_suffix(suffix)) for suffix in (".xml", ".bin")}
-        manifest.unlink(missing_ok=True)
-        for suffix in (".bin", ".xml"):
-            os.replace(partial.with_suffix(suffix), manifest.with_suffix(suffix))
-        partial.write_text(json.dumps({"card": card.name, "size": size, "graph": GRAPH, "sha256": sums}, indent=1))
-        os.replace(partial, manifest)
+        return ov.convert_model(torch.export.export(deploy, (example,), strict=False))
+
+
+def _kept(core: ov.Core, card: Card, size: Size) -> tuple[ov.Model, Path | None]:
+    """Return the card's converted network, and where OpenVINO may keep compiled forms of it; None: nowhere.
+
+    It is converted and put into the store unless it is there.
+    """
+    store, key_fields = ArtifactStore.of("openvino"), _key_fields(card, size)
+    compiled = store.folder / "compiled"
+    found = store.load(key_fields)
+    if found is not None and found.manifest is not None:
+        manifest = found.manifest
+        del found  # OpenVINO maps the file; a second copy in memory would only be in the way
+        try:
+            return core.read_model(manifest.with_suffix(".xml")), compiled
+        except RuntimeError as error:
+            log.warning("cached %s is not used (%s); it is made again", manifest, _last_line(error))
+    from segnet_live.nets.load import load_network
+
+    model = _converted(card, load_network(card), size)
+    try:
+        kept = store.save(key_fields, {}, _serialised(model))
+        return (core.read_model(kept.with_suffix(".xml")), compiled) if kept is not None else (model, None)
+    except (OSError, RuntimeError) as error:
+        log.warning("the converted network is not kept: %s", _last_line(error))
+        return model, None
+
+
+def _serialised(model: ov.Model) -> dict[str, bytes]:
+    """Return the files of an OpenVINO model by suffix.
+
+    Raises:
+        OSError, RuntimeError: the disk that holds temporary files is full.
+    """
+    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
+        path = Path(folder) / "model.xml"
+        ov.save_model(model, path, compress_to_fp16=False)
+        return {suffix: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
+
+
+def _compiled(
+    core: ov.Core, card: Card, model: ov.Model, options: dict[str, str], folder: Path | None
+) -> ov.CompiledModel:
+    """Compile `model`, from `folder` or into it where there is one and OpenVINO can write to it.
+
+    Raises:
+        EngineError: OpenVINO cannot compile it.
+    """
+    if folder is not None:
+        try:
+            return core.compile_model(model, "CPU", options | {"CACHE_DIR": str(folder)})
+        except RuntimeError as error:
+            log.warning("OpenVINO keeps no compiled form in %s (%s)", folder, _last_line(error))
+    try:
+        return core.compile_model(model, "CPU", options)
+    except RuntimeError as error:
+        raise _cannot_compile(card, error) from error
+
+
+def _cannot_compile(card: Card, error: RuntimeError) -> EngineError:
+    return EngineError(f"OpenVINO {ov.__version__} cannot compile {card.name}: {_last_line(error)}")
+
+
+def _last_line(error: Exception) -> str:
+    """Return what OpenVINO says after the places in its code at which it said it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 def _computes_in_bf16() -> bool:
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _chosen(card: Card, precision: str) -> str:
-    """The precision that runs for the one asked for: for "auto" the fastest that the card and this CPU have.
+def _chosen(card: Card, precision: Precision) -> Precision:
+    """Return the precision that runs for the one asked for: for "auto" the fastest that the card and this CPU have.
 
     Raises:
         EngineError: unknown, or missing on the card or on this CPU.
@@ -100,16 +142,16 @@ def _chosen(card: Card, precision: str) -> str:
             return "fp32"
         return "int8" if card.int8_maxima else "bf16"
     if precision not in PRECISIONS:
-        raise EngineError(f"backend openvino has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
+        raise EngineError(f"backend openvino has no precision {precision!r}", f"choose from {', '.join(PRECISIONS)}")
     if precision == "bf16" and not _computes_in_bf16():
-        raise EngineError("this CPU does not compute in bf16 (it needs AVX512_BF16 or AMX); use --precision fp32")
+        raise EngineError("this CPU does not compute in bf16 (it needs AVX512_BF16 or AMX)", "use --precision fp32")
     if precision == "int8" and not card.int8_maxima:
-        raise EngineError(f"{card.name} has no int8 ranges on its card; use --precision bf16 or fp32")
+        raise EngineError(f"{card.name} has no int8 ranges on its card", "use --precision bf16 or fp32")
     return precision
 
 
-def compile_options(precision: str, threads: int = 0) -> dict[str, str]:
-    """How every network is compiled for the CPU, a benchmark's peers included.
+def compile_options(precision: Precision, threads: int = 0) -> dict[str, str]:
+    """Return how every network is compiled for the CPU, a benchmark's peers included.
 
     Beside int8 convolutions, the rest of the network runs in bf16 where the CPU has it.
     """
@@ -125,40 +167,44 @@ class OpenVINOEngine:
         precision: "int8" (cards with ranges), "bf16", "fp32", or "auto": the first of them that the card and this CPU
             have.
         threads: 0 leaves the number to OpenVINO (one per core).
+        network: runs in place of the card's own, with the card's name and normalisation; nothing of it is kept.
 
     Raises:
         EngineError: the precision is unknown or this CPU has it not; the model does not compile.
         CardError: the weights are damaged or do not fit.
     """
 
-    def __init__(self, card: Card, size: Size, *, precision: str = "auto", threads: int = 0, reason: str = "") -> None:
+    def __init__(
+        self,
+        card: Card,
+        size: Size,
+        *,
+        precision: Precision = "auto",
+        threads: int = 0,
+        reason: str = "",
+        network: Network | None = None,
+    ) -> None:
         core = ov.Core()
-        precision = _chosen(card, precision)
-        read_weights(card)  # a good model in the cache must not hide that its weights are damaged
-        folder = cache_dir("openvino")
-        manifest = folder / f"{_key(card, size)}.json"
-        if not _intact(manifest):
-            if manifest.exists():
-                log.warning("cached model %s is damaged; converting again", manifest.name)
-            _convert(card, size, manifest)
-        options = compile_options(precision, threads) | {"CACHE_DIR": str(folder / "compiled")}
-        try:
-            model = core.read_model(manifest.with_suffix(".xml"))
-            if precision == "int8":
-                quantise(model, card.int8_maxima)
-            compiled = core.compile_model(model, "CPU", options)
-        except RuntimeError as error:
-            first = str(error).strip().splitlines()[-1]
-            raise EngineError(f"OpenVINO {ov.__version__} cannot compile {card.name}: {first}") from error
-        self._request = compiled.create_infer_request()
+        chosen = _chosen(card, precision)
+        if network is None:
+            read_weights(card)  # a good model in the cache must not hide that its weights are damaged
+            model, folder = _kept(core, card, size)
+        else:
+            model, folder = _converted(card, network, size), None
+        if chosen == "int8":
+            quantise(model, card.int8_maxima)
+        compiled = _compiled(core, card, model, compile_options(chosen, threads), folder)
+        self._request: ov.InferRequest | None = compiled.create_infer_request()
         used = compiled.get_property("INFERENCE_NUM_THREADS")
         name = f"{core.get_property('CPU', 'FULL_DEVICE_NAME') or platform.processor()} ({used} threads)"
-        self.info = EngineInfo("openvino", name, precision, card.name, size, reason)
+        self.info = EngineInfo("openvino", name, chosen, card.name, size, reason)
 
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+    def segment(self, rgb: RGB) -> LabelMap:
+        if self._request is None:
+            raise EngineError("this engine is closed")
         fitted = np.ascontiguousarray(fit_input(rgb, self.info.input_size))
         output = self._request.infer([fitted[None]], share_inputs=True, share_outputs=True)
         return np.array(output[0][0], np.uint8)  # a copy: the request writes the same memory next time
 
     def close(self) -> None:
-        del self._request
+        self._request = None

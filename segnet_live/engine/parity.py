@@ -1,4 +1,4 @@
-"""Parity: on how many pixels an engine agrees with fp32 eager, on reference frames that ship with the app.
+"""Measure parity: on how many pixels an engine agrees with fp32 eager, on reference frames that ship with the app.
 
 A GPU engine below `MINIMUM` is refused: fp16 overflow, NaN and wrong kernels all show as wrong labels. A CPU engine
 in bf16 or int8 is judged by its mIoU instead; its agreement is only shown.
@@ -6,30 +6,24 @@ in bf16 or int8 is judged by its mIoU instead; its agreement is only shown.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import math
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segnet_live.card import Card
+from segnet_live.config import format_size
+from segnet_live.engine.artifacts import ArtifactStore, Fields
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import EngineError
-from segnet_live.frame import LabelMap, Size
-from segnet_live.paths import assets_dir, cache_dir
+from segnet_live.frame import RGB, LabelMap, Size
+from segnet_live.paths import assets_dir
 from segnet_live.quality import Confusion
-
-log = logging.getLogger(__name__)
 
 MINIMUM = 0.995
 FRAMES = 8
+ADVICE = "reinstall segnet-live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +41,14 @@ class Parity:
     frames: int
 
     def words(self, card: Card) -> tuple[str, str]:
-        """As a person reads it: the overall share, and the class that agrees least with its share."""
+        """Return it as a person reads it: the overall share, and the class that agrees least with its share."""
         shares = zip(self.per_class, card.classes.names, strict=True)
         share, name = min((share, name) for share, name in shares if share is not None)
         return f"{self.overall:.2%}", f"{name} {share:.2%}"
 
 
-def reference_frames(count: int = FRAMES) -> list[NDArray[np.uint8]]:
-    """`count` frames spread over the clip that ships with the app: (H, W, 3) uint8 RGB each.
+def reference_frames(count: int = FRAMES) -> list[RGB]:
+    """Return `count` frames spread over the clip that ships with the app, (H, W, 3) uint8 each.
 
     Raises:
         EngineError: the clip is missing or damaged.
@@ -70,16 +64,14 @@ def reference_frames(count: int = FRAMES) -> list[NDArray[np.uint8]]:
             pictures = enumerate(container.decode(video=0))
             found = [picture.to_ndarray(format="rgb24") for index, picture in pictures if index in wanted]
     except (OSError, av.error.FFmpegError, IndexError) as error:
-        raise EngineError(
-            f"parity cannot be measured: {path} cannot be read ({error}); reinstall segnet-live"
-        ) from error
+        raise EngineError(f"parity cannot be measured: {path} cannot be read ({error})", ADVICE) from error
     if not found:
-        raise EngineError(f"parity cannot be measured: {path} holds no frames; reinstall segnet-live")
+        raise EngineError(f"parity cannot be measured: {path} holds no frames", ADVICE)
     return [np.asarray(frame, np.uint8) for frame in found]
 
 
-def reference_labels(card: Card, size: Size, frames: Iterable[NDArray[np.uint8]]) -> Iterator[LabelMap]:
-    """What fp32 eager makes of each frame, on the GPU where there is one.
+def reference_labels(card: Card, size: Size, frames: Iterable[RGB]) -> Iterator[LabelMap]:
+    """Yield what fp32 eager makes of each frame, on the GPU where there is one.
 
     Raises:
         CardError: see `load_network`.
@@ -94,8 +86,8 @@ def reference_labels(card: Card, size: Size, frames: Iterable[NDArray[np.uint8]]
         eager.close()
 
 
-def measure(engine: Engine, card: Card, frames: list[NDArray[np.uint8]] | None = None) -> Parity:
-    """The engine's agreement with fp32 eager on `frames`, or on the reference frames.
+def measure(engine: Engine, card: Card, frames: Sequence[RGB] | None = None) -> Parity:
+    """Return the engine's agreement with fp32 eager on `frames`, or on the reference frames.
 
     Raises:
         EngineError: the engine gave a label that is no class, or there are no reference frames.
@@ -107,7 +99,7 @@ def measure(engine: Engine, card: Card, frames: list[NDArray[np.uint8]] | None =
         labels = engine.segment(frame)
         if labels.max() >= len(card.classes):
             raise EngineError(
-                f"{_name(engine.info)} gave class id {labels.max()} of {len(card.classes)}; do not use it"
+                f"{_name(engine.info)} gave class id {labels.max()} of {len(card.classes)}", "do not use it"
             )
         confusion.add(truth, labels)
     scores = confusion.scores()
@@ -124,52 +116,51 @@ def require(parity: Parity, info: EngineInfo, card: Card) -> None:
     if not parity.overall >= MINIMUM:  # a NaN is refused, too
         overall, least = parity.words(card)
         raise EngineError(
-            f"{_name(info)} agrees with fp32 eager on {overall} of pixels (least: {least}), {MINIMUM:.1%} are needed; "
-            "use --precision fp32"
+            f"{_name(info)} agrees with fp32 eager on {overall} of pixels (least: {least}), {MINIMUM:.1%} are needed",
+            "use --precision fp32",
         )
 
 
 def _name(info: EngineInfo) -> str:
-    height, width = info.input_size
-    return f"{info.backend} {info.precision} for {info.model} at {height}x{width}"
+    return f"{info.backend} {info.precision} for {info.model} at {format_size(info.input_size)}"
 
 
-def _record(card: Card, info: EngineInfo) -> Path:
-    """Where the figure of this engine on this device is kept."""
-    facts = [card.sha256, card.mean, card.std, info.backend, info.device, info.precision, info.input_size]
-    return cache_dir("parity") / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.json"
+def _key_fields(card: Card, info: EngineInfo) -> Fields:
+    """Return what makes the figure one of this engine on this device."""
+    return {
+        "weights": card.sha256,
+        "mean": card.mean,
+        "std": card.std,
+        "backend": info.backend,
+        "device": info.device,
+        "precision": info.precision,
+        "size": info.input_size,
+    }
 
 
 def remember(card: Card, info: EngineInfo, parity: Parity) -> None:
     """Keep the figure for `known` and `recorded`; a folder that cannot be written costs a log line."""
-    path = _record(card, info)
-    written = {"card": card.sha256, "info": asdict(info), "parity": asdict(parity)}
-    try:
-        descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(written, file)
-        os.replace(partial, path)
-    except OSError as error:
-        log.warning("parity is not kept: %s (%s)", error.strerror, path)
+    ArtifactStore.of("parity").save(_key_fields(card, info), {"info": asdict(info), "parity": asdict(parity)})
 
 
 def known(card: Card, info: EngineInfo) -> Parity | None:
-    """What `remember` kept of this engine on this device."""
-    found = _read(_record(card, info))
-    return found[2] if found else None
+    """Return what `remember` kept of this engine on this device."""
+    found = ArtifactStore.of("parity").load(_key_fields(card, info))
+    read = _read(found.metadata) if found else None
+    return read[1] if read else None
 
 
 def recorded(card: Card) -> list[tuple[EngineInfo, Parity]]:
-    """Every engine of this card whose parity was measured on this machine, by backend."""
-    found = [entry for path in cache_dir("parity").glob("*.json") if (entry := _read(path)) and entry[0] == card.sha256]
-    return sorted(((info, parity) for _, info, parity in found), key=lambda pair: (pair[0].backend, pair[0].input_size))
+    """Return every engine of this card whose parity was measured on this machine, by backend."""
+    entries = ArtifactStore.of("parity").entries()
+    of_card = [_read(entry.metadata) for entry in entries if entry.key_fields.get("weights") == card.sha256]
+    return sorted(filter(None, of_card), key=lambda pair: (pair[0].backend, pair[0].input_size))
 
 
-def _read(path: Path) -> tuple[str, EngineInfo, Parity] | None:
+def _read(metadata: Fields) -> tuple[EngineInfo, Parity] | None:
     try:
-        written = json.loads(path.read_bytes())
-        info = EngineInfo(**{**written["info"], "input_size": tuple(written["info"]["input_size"])})
-        parity = written["parity"]
-        return str(written["card"]), info, Parity(parity["overall"], tuple(parity["per_class"]), parity["frames"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # never measured, or damaged: measured again when next compiled
+        info = EngineInfo(**{**metadata["info"], "input_size": tuple(metadata["info"]["input_size"])})
+        parity = metadata["parity"]
+        return info, Parity(parity["overall"], tuple(parity["per_class"]), parity["frames"])
+    except (KeyError, TypeError):
+        return None  # another version's: measured again when next compiled

@@ -1,4 +1,4 @@
-"""Label maps without flicker: a pixel keeps its class, moved along with the picture, until another has proven itself.
+"""Smooth label maps over time: a pixel keeps its class, moved along with the picture, until another outvotes it.
 
 Per frame: optical flow between the last picture and this one, at half the network's size (DIS, Kroeger et al.,
 arXiv:1603.03590); the kept label map and its confidence are moved along; then the network's own labels vote. A vote for
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine, EngineInfo
-from segnet_live.frame import LabelMap, Size
+from segnet_live.frame import RGB, LabelMap, Size
 
 CONFIDENCE = 6
 """Frames in a row by which another class is outvoted where the kept one was undisputed; the next frame's wins."""
@@ -26,24 +26,24 @@ UNLIKE = 10
 CUT = 0.5
 """Share of pixels that are unlike from which nothing of the last picture counts."""
 DOUBT = 3
-"""How much more a vote against a class that moves on its own counts."""
+"""Votes that one label against a class that moves on its own counts for."""
 SMALLEST = 32
 MOVING = frozenset(("car", "pedestrian", "bicyclist", "person", "rider", "cyclist", "truck", "bus", "van", "tram"))
 """Classes that move on their own: kept a third as long, as flow is least sure there and trails are seen at once."""
 
 
 class Smoother:
-    """Steadies the label maps of one stream. One thread, frames in order; a change of size starts anew.
+    """Smooths the label maps of one stream. One thread, frames in order; a change of size starts anew.
 
     Works on label maps and pictures alone, so with every engine; half of its time is optical flow.
 
     Args:
         moving: ids of classes that move on their own.
-        steady: False hands label maps through as they are, for the sake of `carry` alone.
+        smooth: False hands label maps through as they are, for the sake of `carry` alone.
     """
 
-    def __init__(self, moving: Collection[int] = (), *, steady: bool = True) -> None:
-        self._steady = steady
+    def __init__(self, moving: Collection[int] = (), *, smooth: bool = True) -> None:
+        self._smooth = smooth
         self._doubt = np.ones(256, np.uint8)
         self._doubt[list(moving)] = DOUBT
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -54,14 +54,14 @@ class Smoother:
         self._here = np.zeros((0, 0, 2), np.int16)
         self._here_small = np.zeros((0, 0, 2), np.float32)
 
-    def __call__(self, rgb: NDArray[np.uint8], labels: LabelMap) -> LabelMap:
-        """The steadied label map, of the size of `labels`.
+    def __call__(self, rgb: RGB, labels: LabelMap) -> LabelMap:
+        """Return the smoothed label map, of the size of `labels`.
 
         Args:
             rgb: (H, W, 3) uint8, the frame `labels` was made from, at any size.
             labels: (h, w) uint8.
         """
-        if not self._steady:
+        if not self._smooth:
             self._grey = _small_grey(rgb, _flow_size(labels.shape[:2]))
             return self._keep(labels, np.full_like(labels, CONFIDENCE))
         # What comes in from outside the picture has confidence 0: the network decides.
@@ -76,8 +76,8 @@ class Smoother:
         cv2.copyTo(labels, cv2.compare(confidence, 0, cv2.CMP_EQ), moved)  # type: ignore[call-overload]
         return self._keep(moved, voted)
 
-    def carry(self, rgb: NDArray[np.uint8]) -> LabelMap | None:
-        """The last label map moved along to the next frame, for one that the network skips; None if there is none.
+    def carry(self, rgb: RGB) -> LabelMap | None:
+        """Return the last label map moved along to the next frame, which the network skips; None if there is none.
 
         Args:
             rgb: as for `__call__`.
@@ -89,10 +89,8 @@ class Smoother:
         self._kept = cv2.merge((labels, confidence)).astype(np.uint8, copy=False)
         return labels.astype(np.uint8, copy=False)
 
-    def _follow(
-        self, rgb: NDArray[np.uint8], size: Size, border: int
-    ) -> tuple[cv2.typing.MatLike, cv2.typing.MatLike] | None:
-        """What was kept, where it lies in the next frame: labels and confidence (h, w); None if there is nothing."""
+    def _follow(self, rgb: RGB, size: Size, border: int) -> tuple[cv2.typing.MatLike, cv2.typing.MatLike] | None:
+        """Return what was kept, where it lies in the next frame: labels and confidence (h, w); None if nothing was."""
         before, self._grey = self._grey, _small_grey(rgb, _flow_size(size))
         if before is None or self._kept.shape[:2] != size or before.shape != self._grey.shape:
             return None
@@ -103,7 +101,7 @@ class Smoother:
         return labels, cv2.bitwise_and(confidence, self._alike(flow, before, size[::-1]))
 
     def _moved(self, flow: NDArray[np.float32], border: int) -> NDArray[np.uint8]:
-        """Labels and confidences (h, w, 2) where this picture has their content."""
+        """Return labels and confidences (h, w, 2) where this picture has their content."""
         height, width = self._kept.shape[:2]
         scale = width / flow.shape[1], height / flow.shape[0], 0, 0
         # Whole pixels, one step for each pixel of the flow, and both values as one 16-bit number: a third of the time.
@@ -114,7 +112,7 @@ class Smoother:
         return np.asarray(moved, np.uint16)[..., None].view(np.uint8)
 
     def _alike(self, flow: NDArray[np.float32], before: NDArray[np.uint8], size_wh: Size) -> NDArray[np.uint8]:
-        """255 at label size where the last picture, moved along, is this one, else 0; 0 throughout after a cut."""
+        """Return 255 at label size where the last picture, moved along, is this one, else 0; all 0 after a cut."""
         assert self._grey is not None
         places = cv2.add(flow, self._here_small)
         moved = cv2.remap(before, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
@@ -126,27 +124,27 @@ class Smoother:
 
 
 class SmoothedEngine:
-    """An engine whose label maps are steadied; everything else is the inner engine's.
+    """An engine whose label maps are smoothed; everything else is the inner engine's.
 
     Args:
-        steady: False leaves its label maps as they are; only skipped frames differ.
+        smooth: False leaves its label maps as they are; only skipped frames differ.
         skips: asked once a frame; the inner engine is spared those for which it says yes, and the label map is carried
             on from the frame before.
     """
 
     def __init__(
-        self, inner: Engine, classes: ClassSet, *, steady: bool = True, skips: Callable[[], bool] = lambda: False
+        self, inner: Engine, classes: ClassSet, *, smooth: bool = True, skips: Callable[[], bool] = lambda: False
     ) -> None:
         self.inner = inner
         self._skips = skips
         moving = [i for i, name in enumerate(classes.names) if name.lower() in MOVING]
-        self._smoother = Smoother(moving, steady=steady)
+        self._smoother = Smoother(moving, smooth=smooth)
 
     @property
     def info(self) -> EngineInfo:
         return self.inner.info
 
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+    def segment(self, rgb: RGB) -> LabelMap:
         carried = self._smoother.carry(rgb) if self._skips() else None
         return self._smoother(rgb, self.inner.segment(rgb)) if carried is None else carried
 
@@ -158,14 +156,14 @@ def _flow_size(size: Size) -> Size:
     return max(SMALLEST, size[0] // 2), max(SMALLEST, size[1] // 2)
 
 
-def _small_grey(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """`size` uint8 of the green channel, most of grey, by way of twice the size: quicker than an area filter."""
+def _small_grey(rgb: RGB, size: Size) -> NDArray[np.uint8]:
+    """Return `size` uint8 of the green channel, most of grey, by way of twice the size: quicker than an area filter."""
     height, width = size
     twice = cv2.resize(cv2.extractChannel(rgb, 1), (2 * width, 2 * height))
     return cv2.resize(twice, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def _grid(height: int, width: int) -> NDArray[np.float32]:
-    """(height, width, 2) float32: each pixel's own (x, y)."""
+    """Return (height, width, 2) float32: each pixel's own (x, y)."""
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return np.ascontiguousarray(np.dstack((x, y)))

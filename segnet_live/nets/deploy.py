@@ -18,7 +18,7 @@ GRAPH_REVISION = 3
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """A copy of `network` in evaluation mode whose batch norms are folded into the convolutions before them.
+    """Return a copy of `network` in evaluation mode whose batch norms are folded into the convolutions before them.
 
     Folding happens in the weights' own dtype: give it float32 and convert afterwards.
     """

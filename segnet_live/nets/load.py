@@ -1,4 +1,4 @@
-"""A card's network with its weights in it; the one place where cards meet torch."""
+"""Load a card's network with its weights; the one place where cards meet torch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ from segnet_live.errors import CardError
 from segnet_live.nets.segnet import NETWORKS, Network
 
 
+def network_class(card: Card) -> type[Network]:
+    """Return the class of the card's network.
+
+    Raises:
+        CardError: the architecture is unknown.
+    """
+    if card.architecture not in NETWORKS:
+        raise CardError(f"{card.folder}: unknown architecture {card.architecture!r}; known: {', '.join(NETWORKS)}")
+    return NETWORKS[card.architecture]
+
+
 def load_network(card: Card) -> Network:
-    """The card's network, float32, on the CPU, in evaluation mode.
+    """Return the card's network, float32, on the CPU, in evaluation mode.
 
     Raises:
         CardError: unknown architecture or arguments, damaged weights, or tensors that do not fit the network.
     """
-    if card.architecture not in NETWORKS:
-        raise CardError(f"{card.folder}: unknown architecture {card.architecture!r}; known: {', '.join(NETWORKS)}")
+    make = network_class(card)
     state = {name: torch.from_numpy(tensor) for name, tensor in load_weights(card).items()}
     try:
-        network = NETWORKS[card.architecture](len(card.classes), **card.arguments)
+        network = make(len(card.classes), **card.arguments)
     except (TypeError, ValueError) as error:
         raise CardError(
             f"{card.folder}: arguments {card.arguments} do not fit {card.architecture} ({error})"

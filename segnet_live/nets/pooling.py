@@ -15,13 +15,15 @@ maximum in row-major order wins a tie. `memory` is opaque: only the unpooling of
 
 The first three are equal bit for bit, including ties, infinities and odd sizes. `slices` and `resize` use only
 operations that TensorRT, Inductor and OpenVINO convert; PyTorch's own pair has no TensorRT conversion. The type of
-the code follows TensorRT's rules (ElementWise EQUAL takes no uint8, int8 or bool).
+the code follows TensorRT's rules (ElementWise EQUAL takes no uint8, int8 or bool). `form_for` says which one a runtime
+gets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -137,3 +139,37 @@ MASK = Pooling("mask", _pool_mask, _unpool_mask)
 
 EXACT = {p.name: p for p in (TORCH, SLICES, RESIZE)}
 """The implementations with the paper's semantics: interchangeable, bit for bit."""
+
+Runtime: TypeAlias = Literal["cpu", "cuda", "meta", "inductor", "openvino", "tensorrt"]
+"""What runs a network; the first three are PyTorch eager on that device."""
+
+_FORMS: dict[Runtime, tuple[Pooling, ...]] = {
+    "cpu": (TORCH,),
+    "cuda": (RESIZE,),  # max_unpool2d makes its inputs contiguous there, which breaks channels-last
+    "meta": (RESIZE,),  # max_unpool2d has no form without data
+    "inductor": (RESIZE,),  # keeps the rank at 4, so that activations stay channels-last between convolutions
+    "openvino": (SLICES,),
+    "tensorrt": (SLICES, RESIZE),  # which one is faster depends on the GPU: the build tries both
+}
+
+
+class HasPooling(Protocol):
+    """A network."""
+
+    pooling: Pooling
+
+
+def forms_for(own: Pooling, runtime: Runtime) -> tuple[Pooling, ...]:
+    """Return the forms that `runtime` can run a network with, the likeliest first.
+
+    The only place where a form is chosen.
+
+    Args:
+        own: the network's, to which all of them are equal bit for bit.
+    """
+    return _FORMS[runtime] if own in EXACT.values() else (own,)  # by value: a deep copy of a network has a copy of it
+
+
+def form_for(network: HasPooling, runtime: Runtime) -> Pooling:
+    """Return the form that `runtime` should run `network` with."""
+    return forms_for(network.pooling, runtime)[0]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segnet_live.nets.pooling import EXACT, MASK, Pooling
+from segnet_live.nets.pooling import MASK, TORCH, Pooling
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Output channels of VGG16's 13 convolutions, by pooling stage."""
@@ -45,7 +45,7 @@ class Network(nn.Module):
         pooling: the pooling implementation in use; engines replace it with an exportable one of equal semantics.
     """
 
-    pooling: Pooling
+    pooling: Pooling = TORCH
 
     def label_ids(self, x: Tensor) -> Tensor:
         """Class ids (N, H, W) int64 of normalised images (N, 3, H, W): the arg max of the logits."""
@@ -99,7 +99,6 @@ class SegNet(Mirrored):
 
     def __init__(self, classes: int = 11, *, dropout: float = 0.0) -> None:
         super().__init__()
-        self.pooling = EXACT["torch"]
         encoders: list[nn.Module] = []
         decoders: list[nn.Module] = []
         channels = 3
@@ -188,7 +187,6 @@ class SegNetBasic(Mirrored):
     def __init__(self, classes: int = 11, *, dropout: float = 0.0, local_contrast: bool = False) -> None:
         super().__init__()
         self.input_norm = LocalContrast() if local_contrast else nn.Identity()
-        self.pooling = EXACT["torch"]
         self.encoders = nn.ModuleList([conv_bn(3 if i == 0 else 64, 64, 7) for i in range(4)])
         self.decoders = nn.ModuleList([conv_bn(64, 64, 7, relu=False) for _ in range(4)])
         self.classifier = nn.Conv2d(64, classes, 1)
@@ -231,6 +229,8 @@ class SegNetFast(Network):
         dilations: one residual block at 1/16 size for each.
     """
 
+    pooling = MASK
+
     def __init__(
         self,
         classes: int = 11,
@@ -240,7 +240,6 @@ class SegNetFast(Network):
     ) -> None:
         super().__init__()
         half, quarter, eighth = widths
-        self.pooling = MASK
         self.classes = classes
         self.encoders = nn.ModuleList(
             [

@@ -1,4 +1,4 @@
-"""The engine cache: found by its facts or not at all, and never an error."""
+"""The store of compiled artefacts: found by their key fields or not at all, and never an error."""
 
 from __future__ import annotations
 
@@ -11,30 +11,40 @@ from pathlib import Path
 
 import pytest
 
-from segnet_live.engine.artifacts import EngineCache, Facts, clear, key
+from segnet_live.engine.artifacts import ENGINE, ArtifactStore, Fields, clear, key
 
-FACTS: Facts = {"weights": "ab12", "size": (352, 480), "precision": "fp16", "driver": "580.1", "mean": (0.4, 0.4, 0.4)}
+FIELDS: Fields = {
+    "weights": "ab12",
+    "size": (352, 480),
+    "precision": "fp16",
+    "driver": "580.1",
+    "mean": (0.4, 0.4, 0.4),
+}
 BLOB = bytes(range(256)) * 64
+FOREIGN = json.dumps({"key_fields": {}, "sha256": {}, "metadata": {}})
+FILES = {ENGINE: BLOB, ".notes": b"of it"}
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> EngineCache:
-    cache = EngineCache(tmp_path)
-    assert cache.store(FACTS, BLOB, {"parity": {"overall": 0.999}})
-    return cache
+def store(tmp_path: Path) -> ArtifactStore:
+    store = ArtifactStore(tmp_path)
+    assert store.save(FIELDS, {"parity": {"overall": 0.999}}, FILES)
+    return store
 
 
-def test_what_was_stored_comes_back(cache: EngineCache) -> None:
-    entry = cache.load(FACTS)
+def test_what_was_stored_comes_back(store: ArtifactStore) -> None:
+    entry = store.load(FIELDS)
     assert entry is not None
-    assert (entry.blob, entry.notes) == (BLOB, {"parity": {"overall": 0.999}})
+    assert (entry.files, entry.metadata) == (FILES, {"parity": {"overall": 0.999}})
+    assert entry.manifest is not None
+    assert entry.manifest.with_suffix(ENGINE).read_bytes() == BLOB
 
 
-@pytest.mark.parametrize("name", FACTS)
-def test_any_other_fact_is_another_engine(cache: EngineCache, name: str) -> None:
-    other = FACTS | {name: "other"}
-    assert key(other) != key(FACTS)
-    assert cache.load(other) is None
+@pytest.mark.parametrize("name", FIELDS)
+def test_any_other_field_is_another_engine(store: ArtifactStore, name: str) -> None:
+    other = FIELDS | {name: "other"}
+    assert key(other) != key(FIELDS)
+    assert store.load(other) is None
 
 
 @pytest.mark.parametrize(
@@ -45,27 +55,29 @@ def test_any_other_fact_is_another_engine(cache: EngineCache, name: str) -> None
         lambda folder: next(folder.glob("*.engine")).unlink(),
         lambda folder: next(folder.glob("*.json")).write_text("{"),
         lambda folder: next(folder.glob("*.json")).write_text("[]"),
-        lambda folder: next(folder.glob("*.json")).write_text(json.dumps({"facts": {}, "sha256": "", "notes": {}})),
+        lambda folder: next(folder.glob("*.json")).write_text(
+            json.dumps({"key_fields": {}, "sha256": {}, "metadata": {}})
+        ),
     ],
     ids=["changed", "cut", "gone", "no JSON", "no object", "foreign"],
 )
 def test_damage_means_build_again_and_one_line(
-    cache: EngineCache, caplog: pytest.LogCaptureFixture, damage: object
+    store: ArtifactStore, caplog: pytest.LogCaptureFixture, damage: object
 ) -> None:
-    damage(cache.folder)  # type: ignore[operator]
-    assert cache.load(FACTS) is None
+    damage(store.folder)  # type: ignore[operator]
+    assert store.load(FIELDS) is None
     assert len(caplog.records) == 1
-    assert "building again" in caplog.text
-    assert cache.store(FACTS, BLOB, {})
-    assert cache.load(FACTS) is not None
+    assert "it is made again" in caplog.text
+    assert store.save(FIELDS, {}, FILES)
+    assert store.load(FIELDS) is not None
 
 
 def test_absence_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert EngineCache(tmp_path).load(FACTS) is None
+    assert ArtifactStore(tmp_path).load(FIELDS) is None
     assert not caplog.records
 
 
-def test_an_interrupted_write_leaves_no_entry(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_no_entry(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     written = os.replace
 
     def fails_at_the_manifest(source: str, target: Path) -> None:
@@ -74,24 +86,25 @@ def test_an_interrupted_write_leaves_no_entry(cache: EngineCache, monkeypatch: p
         written(source, target)
 
     monkeypatch.setattr(os, "replace", fails_at_the_manifest)
-    assert not cache.store(FACTS, b"newer", {})
-    assert cache.load(FACTS) is None
-    assert not list(cache.folder.glob("*.partial"))
+    assert not store.save(FIELDS, {}, FILES | {ENGINE: b"newer"})
+    assert store.load(FIELDS) is None
+    assert list(store.folder.iterdir()) == [], "a full disk gets its room back"
 
 
 def test_a_folder_that_cannot_be_written_costs_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cache = EngineCache(tmp_path / "gone")
-    assert not cache.store(FACTS, BLOB, {})
+    (tmp_path / "file").touch()
+    store = ArtifactStore(tmp_path / "file" / "gone")
+    assert not store.save(FIELDS, {}, FILES)
     assert len(caplog.records) == 1
     assert "not kept" in caplog.text
-    with cache.building(FACTS):
+    with store.making(FIELDS):
         pass
 
 
 def test_two_processes_never_build_the_same_engine_at_once(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from segnet_live.engine.artifacts import EngineCache\n"
-        f"with EngineCache(Path({str(tmp_path)!r})).building({FACTS!r}):\n"
+        "import sys; from pathlib import Path; from segnet_live.engine.artifacts import ArtifactStore\n"
+        f"with ArtifactStore(Path({str(tmp_path)!r})).making({FIELDS!r}):\n"
         "    print('inside', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -100,7 +113,7 @@ def test_two_processes_never_build_the_same_engine_at_once(tmp_path: Path) -> No
     entered = threading.Event()
 
     def enter() -> None:
-        with EngineCache(tmp_path).building(FACTS):
+        with ArtifactStore(tmp_path).making(FIELDS):
             entered.set()
 
     thread = threading.Thread(target=enter)
@@ -112,18 +125,18 @@ def test_two_processes_never_build_the_same_engine_at_once(tmp_path: Path) -> No
     thread.join()
 
 
-def test_entries_are_listed_with_damage_shown(cache: EngineCache) -> None:
-    cache.store(FACTS | {"precision": "fp32"}, BLOB, {})
-    next(cache.folder.glob("*.json")).write_text("{")
-    precisions = {entry.facts.get("precision") for entry in cache.entries()}
-    assert len(cache.entries()) == 2
+def test_entries_are_listed_with_damage_shown(store: ArtifactStore) -> None:
+    store.save(FIELDS | {"precision": "fp32"}, {}, FILES)
+    next(store.folder.glob("*.json")).write_text("{")
+    precisions = {entry.key_fields.get("precision") for entry in store.entries()}
+    assert len(store.entries()) == 2
     assert None in precisions
-    assert all(entry.size_bytes > len(BLOB) for entry in cache.entries())
+    assert all(entry.size_bytes > len(BLOB) for entry in store.entries())
 
 
-def test_clear_deletes_everything_below(cache: EngineCache) -> None:
-    (cache.folder / "deeper").mkdir()
-    (cache.folder / "deeper" / "x").write_bytes(b"12")
-    files, freed = clear(cache.folder)
-    assert (files, list(cache.folder.iterdir())) == (3, [])
+def test_clear_deletes_everything_below(store: ArtifactStore) -> None:
+    (store.folder / "deeper").mkdir()
+    (store.folder / "deeper" / "x").write_bytes(b"12")
+    files, freed = clear(store.folder)
+    assert (files, list(store.folder.iterdir())) == (4, [])
     assert freed > len(BLOB)

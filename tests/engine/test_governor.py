@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -77,7 +78,15 @@ def test_a_heavy_load_is_brought_to_target_within_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "top_ms"), [(steps, ms) for steps, most in ((STEPS, 150), (STRIDED, 600)) for ms in range(12, most, 12)]
+    ("steps", "top_ms"),
+    [
+        pytest.param(STEPS, 36, id="the top size is at its limit"),
+        pytest.param(STEPS, 60, id="between two sizes"),
+        pytest.param(STEPS, 144, id="the smallest size is at its limit"),
+        pytest.param(STRIDED, 36, id="the top size is at its limit, with strides"),
+        pytest.param(STRIDED, 204, id="between two strides"),
+        pytest.param(STRIDED, 588, id="the last stride is at its limit"),
+    ],
 )
 def test_a_steady_load_never_oscillates(steps: tuple[Step, ...], top_ms: int) -> None:
     machine = Machine(Target(fps=25), steps, noise=0.25)
@@ -144,6 +153,14 @@ class FakeEngine:
         self.closed = True
 
 
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
+
+
 def test_only_every_stride_th_frame_is_segmented_and_the_first_at_once() -> None:
     now = [0.0]
     size = (32, 64)
@@ -203,10 +220,58 @@ def test_engine_keeps_running_until_the_smaller_one_is_ready() -> None:
         assert frames(5) == STEPS[0].size
         assert "preparing" in engine.status
         gate.set()
-        engine._preparing.join(10)
+        until(lambda: "preparing" not in engine.status)
         assert frames(5) == STEPS[-1].size
-        assert "preparing" not in engine.status
     finally:
         engine.close()
     assert all(e.closed for e in opened)
     assert STEPS[1].size not in [e.info.input_size for e in opened]
+
+
+def too_slow(engine: GovernedEngine, now: list[float]) -> None:
+    for _ in range(50):
+        now[0] += 0.1
+        engine.observe(100.0, 100.0)
+
+
+def test_closing_does_not_wait_for_a_size_that_is_being_opened_and_which_then_closes_itself() -> None:
+    opened: list[FakeEngine] = []
+    gate = threading.Event()
+    now = [0.0]
+
+    def open_at(size: Size) -> FakeEngine:
+        assert not opened or gate.wait(10)
+        opened.append(FakeEngine(size))
+        return opened[-1]
+
+    engine = GovernedEngine(open_at, Target(fps=25), STEPS, clock=lambda: now[0])
+    too_slow(engine, now)
+    assert "preparing" in engine.status
+    engine.close()  # would hang here for ever if it waited
+    assert [e.closed for e in opened] == [True]
+    gate.set()
+    until(lambda: "preparing" not in engine.status)
+    assert [e.closed for e in opened] == [True, True], "and no further size was opened"
+
+
+def test_reports_from_another_thread_never_disturb_the_stride() -> None:
+    now = [0.0]
+    size = (32, 64)
+    engine = GovernedEngine(FakeEngine, Target(fps=25), [Step(size), Step(size, 3)], clock=lambda: now[0])
+    too_slow(engine, now)
+    assert engine.governor.step.stride == 3
+    ended = threading.Event()
+
+    def report() -> None:
+        while not ended.is_set():
+            engine.observe(100.0, 100.0)
+
+    thread = threading.Thread(target=report)
+    thread.start()
+    skipped = [engine.skips() for _ in range(3000)]
+    ended.set()
+    thread.join()
+    first = skipped.index(False)
+    assert skipped[first:] == ([False, True, True] * 1000)[: 3000 - first]
+    engine.close()
+    engine.observe(100.0, 100.0)  # a writer that is still at work when the engine closes

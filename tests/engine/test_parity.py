@@ -85,3 +85,10 @@ def test_without_the_clip_the_reason_is_named(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(parity, "assets_dir", lambda: tmp_path)
     with pytest.raises(EngineError, match=r"drive\.mp4 cannot be read .* reinstall"):
         parity.reference_frames()
+
+
+def test_reference_frames_are_spread_over_the_clip() -> None:
+    first, second = parity.reference_frames(2)
+    assert first.shape == second.shape
+    assert first.dtype == np.uint8
+    assert (first != second).any()

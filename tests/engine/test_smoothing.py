@@ -54,16 +54,16 @@ def test_flicker_more_than_halves_and_errors_fall_while_the_scene_moves() -> Non
     pictures, truth = drive(10)
     noisy = with_noise(truth, 0.1)
     smoother = Smoother()
-    steady = [smoother(rgb, labels) for rgb, labels in zip(pictures, noisy, strict=True)]
-    assert flicker(steady, truth) < 0.5 * flicker(noisy, truth)
-    assert errors(steady, truth) < 0.5 * errors(noisy, truth)
+    smoothed = [smoother(rgb, labels) for rgb, labels in zip(pictures, noisy, strict=True)]
+    assert flicker(smoothed, truth) < 0.5 * flicker(noisy, truth)
+    assert errors(smoothed, truth) < 0.5 * errors(noisy, truth)
 
 
 def test_true_labels_pass_nearly_unchanged() -> None:
     pictures, truth = drive(8)
     smoother = Smoother()
-    steady = [smoother(rgb, labels) for rgb, labels in zip(pictures, truth, strict=True)]
-    assert errors(steady, truth) < 0.01
+    smoothed = [smoother(rgb, labels) for rgb, labels in zip(pictures, truth, strict=True)]
+    assert errors(smoothed, truth) < 0.01
 
 
 def test_a_cut_takes_the_new_labels_at_once() -> None:
@@ -121,14 +121,14 @@ def test_a_smoothed_engine_is_the_inner_one_in_everything_else() -> None:
     assert inner.closed == 1
 
 
-@pytest.mark.parametrize("steady", [True, False])
-def test_labels_are_carried_along_to_frames_that_the_network_skips(steady: bool) -> None:
+@pytest.mark.parametrize("smooth", [True, False])
+def test_labels_are_carried_along_to_frames_that_the_network_skips(smooth: bool) -> None:
     pictures, truth = drive(9)
     inner = FakeEngine()
     given = iter(truth[::3])
     inner.segment = lambda rgb: next(given)  # type: ignore[method-assign, assignment]
     turn = itertools.count()
-    engine = SmoothedEngine(inner, CAMVID, steady=steady, skips=lambda: next(turn) % 3 != 0)
+    engine = SmoothedEngine(inner, CAMVID, smooth=smooth, skips=lambda: next(turn) % 3 != 0)
     maps = [engine.segment(rgb) for rgb in pictures]
     assert next(given, None) is None, "every third frame was segmented"
     assert errors(maps, truth) < 0.04

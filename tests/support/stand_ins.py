@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine import parity
-from segnet_live.engine.artifacts import Entry
+from segnet_live.engine.artifacts import ENGINE, Artifact
 from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.nvidia import build_process, tensorrt_build
+from segnet_live.engine.nvidia import build_process
 from segnet_live.engine.nvidia.device import GPU
+from segnet_live.engine.nvidia.tensorrt_build import Toolchain
+from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap, Size
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
@@ -28,27 +30,29 @@ SOFTWARE = {"torch": torch.__version__, "torch_tensorrt": "0", "tensorrt": "0"}
 
 
 class StandIn:
-    """Runs an entry's graph with eager PyTorch; the "engine" is the name of its pooling form."""
+    """Runs an engine's graph with eager PyTorch; the "engine" is the name of its pooling form.
 
-    wrong = False
+    Args:
+        broken: pooling forms that do not load.
+        wrong: pooling forms that give one class everywhere.
+    """
 
-    def __init__(self, card: Card, size: Size, entry: Entry, *, reason: str = "") -> None:
-        form = (EXACT | {"mask": MASK})[entry.blob.decode()]
-        self._run = Deploy(load_network(card), card.mean, card.std, pooling=form)
-        self.info = EngineInfo(
-            "tensorrt",
-            "no GPU",
-            str(entry.facts["precision"]),
-            card.name,
-            size,
-            reason,
-            entry.notes["parity"]["overall"],
-        )
+    def __init__(
+        self, card: Card, size: Size, entry: Artifact, *, broken: Sequence[str] = (), wrong: Sequence[str] = ()
+    ) -> None:
+        name = entry.files[ENGINE].decode()
+        if name in broken:
+            raise EngineError("TensorRT cannot read the engine")
+        self._wrong = name in wrong
+        self._run = Deploy(load_network(card), card.mean, card.std, pooling=(EXACT | {"mask": MASK})[name])
+        precision = entry.key_fields["precision"]
+        parity = entry.metadata["parity"]["overall"]
+        self.info = EngineInfo("tensorrt", "no GPU", precision, card.name, size, "", parity)
 
     def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
         with torch.inference_mode():
             labels: LabelMap = self._run(torch.from_numpy(rgb)[None])[0].numpy()
-        return np.zeros_like(labels) if self.wrong else labels
+        return np.zeros_like(labels) if self._wrong else labels
 
     def close(self) -> None:
         pass
@@ -74,23 +78,25 @@ def convert(mode: str, deploy: Deploy, size: Size, timing_cache: Path) -> bytes:
     return deploy.network.pooling.name.encode()
 
 
-def install(patch: Any, mode: str = "well") -> None:
-    """Put the stand-ins in place; `patch(owner, name, value)` sets an attribute."""
-    patch(tensorrt_build, "gpu", lambda: FAKE_GPU)
-    patch(tensorrt_build, "versions", lambda: SOFTWARE)
-    patch(tensorrt_build, "require_tensorrt", lambda: None)
-    patch(tensorrt_build, "DEVICE", "cpu")
-    patch(tensorrt_build, "TIMED_FRAMES", 1)
-    patch(tensorrt_build, "TensorRTEngine", StandIn)
-    patch(tensorrt_build, "convert", lambda *arguments: convert(mode, *arguments))
-    patch(parity, "reference_frames", pictures)
-    patch(StandIn, "wrong", mode == "wrong")
+def tools(mode: str = "well", *, broken: Sequence[str] = (), wrong: Sequence[str] = ()) -> Toolchain:
+    """A build without TensorRT and GPU that goes as `mode` says."""
+    if mode == "wrong":
+        wrong = (*EXACT, "mask")
+    return Toolchain(
+        require=lambda: None,
+        gpu=lambda: FAKE_GPU,
+        versions=lambda: SOFTWARE,
+        convert=partial(convert, mode),
+        run=partial(StandIn, broken=broken, wrong=wrong),
+        device="cpu",
+        frames=pictures(),
+        timed_frames=1,
+    )
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    install(setattr, sys.argv[1])
-    code = build_process.main(sys.argv)
+    code = build_process.main(sys.argv, tools(sys.argv[1]))
     if sys.argv[1] == "late":  # as a vendor's library may, when the process ends
         os.abort()
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The engines of an NVIDIA GPU in the order in which they become ready: eager, then inductor, then TensorRT."""
+"""Open the engines of an NVIDIA GPU in the order in which they become ready: eager, then inductor, then TensorRT."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 
 from segnet_live.card import Card
+from segnet_live.config import Precision
 from segnet_live.engine import parity
 from segnet_live.engine.base import Engine
 from segnet_live.engine.eager import EagerEngine
@@ -21,9 +22,9 @@ log = logging.getLogger(__name__)
 
 
 def open_inductor(
-    card: Card, size: Size, precision: str, reason: str, cancel: threading.Event | None = None
+    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event | None = None
 ) -> InductorEngine:
-    """A compiled engine that agrees with fp32 eager.
+    """Open a compiled engine that agrees with fp32 eager.
 
     Raises:
         EngineError: it cannot be compiled, or disagrees.
@@ -43,8 +44,8 @@ def open_inductor(
     return engine
 
 
-def open_tensorrt(card: Card, size: Size, precision: str, reason: str, cancel: threading.Event) -> TensorRTEngine:
-    """A TensorRT engine from the cache, or built in a child process.
+def open_tensorrt(card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event) -> TensorRTEngine:
+    """Open a TensorRT engine from the store, or build it in a child process.
 
     Raises:
         EngineError: TensorRT is missing, the build fails, or the engine disagrees with fp32 eager.
@@ -61,8 +62,8 @@ def open_tensorrt(card: Card, size: Size, precision: str, reason: str, cancel: t
         return TensorRTEngine(card, size, entry, reason=reason)
 
 
-def open_cuda(card: Card, size: Size, precision: str, reason: str) -> Engine:
-    """What `auto` means on an NVIDIA GPU: frames at once, faster ones when ready, a smaller engine when one fails.
+def open_cuda(card: Card, size: Size, precision: Precision, reason: str) -> Engine:
+    """Open what `auto` means on an NVIDIA GPU: frames at once, faster ones when ready, a smaller engine when one fails.
 
     Raises:
         SegnetLiveError: not even eager PyTorch runs, neither on the GPU nor on the CPU.

@@ -1,7 +1,7 @@
-"""Builds a TensorRT engine in a child process.
+"""Build a TensorRT engine in a child process.
 
 The child frees all its GPU memory when it ends, can be cancelled at any moment, and its crash or lack of memory harms
-nobody. It hands the engine over through the cache, or through a scratch folder where the cache cannot be written.
+nobody. It hands the engine over through the store, or through a scratch folder where the store cannot be written.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import IO
 
 from segnet_live import paths
 from segnet_live.card import Card, read_card
-from segnet_live.engine.artifacts import EngineCache, Entry
+from segnet_live.config import Precision
+from segnet_live.engine.artifacts import Artifact, ArtifactStore
 from segnet_live.engine.nvidia.device import Cancelled
-from segnet_live.engine.nvidia.tensorrt_build import build, find
+from segnet_live.engine.nvidia.tensorrt_build import TENSORRT, Toolchain, build, find
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import Size
 
@@ -31,25 +32,27 @@ POLL_S = 0.1
 def build_in_child(
     card: Card,
     size: Size,
-    precision: str,
+    precision: Precision,
     cancel: threading.Event,
-    cache: EngineCache | None = None,
+    store: ArtifactStore | None = None,
     child: tuple[str, ...] = CHILD,
-) -> Entry:
-    """Build in a child process and wait for it; the engine is in the cache afterwards, if that can be written.
+    tools: Toolchain = TENSORRT,
+) -> Artifact:
+    """Build in a child process, wait for it and return the engine, which is kept in `store` if that can be written.
 
     Args:
         cancel: when set, the child is ended and this returns within a moment.
         child: the command that runs `main` with the request as its last argument.
+        tools: what the child builds with, to find the engine by.
 
     Raises:
         EngineError: the child could not build it, or died.
         Cancelled: `cancel` was set; the child has ended.
     """
-    cache = cache or EngineCache()
+    store = store or ArtifactStore.of("tensorrt")
     with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
         scratch = Path(folder)
-        request = {"card": str(card.folder), "size": size, "precision": precision, "cache": str(cache.folder)}
+        request = {"card": str(card.folder), "size": size, "precision": precision, "store": str(store.folder)}
         root = str(Path(paths.__file__).parents[1])  # in a checkout that is not installed, too
         search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         with (scratch / "messages").open("w+", encoding="utf-8", errors="replace") as messages:
@@ -67,14 +70,16 @@ def build_in_child(
                         raise Cancelled
             finally:
                 _end(process)
-            entry = find(card, size, precision, cache) or find(card, size, precision, EngineCache(scratch))
+            entry = next(
+                filter(None, (find(card, size, precision, s, tools) for s in (store, ArtifactStore(scratch)))), None
+            )
             if entry is None:  # an engine that is there counts, even if the child crashed in leaving
                 raise EngineError(f"building the TensorRT engine failed: {_last_line(messages, process.returncode)}")
     return entry
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The child is gone afterwards, however it behaved."""
+    """End the child, however it behaves."""
     assert process.stdin is not None
     process.stdin.close()
     if process.poll() is None:
@@ -83,7 +88,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_line(messages: IO[str], code: int) -> str:
-    """Why the child failed: what it said last, or the signal that ended it."""
+    """Return why the child failed: what it said last, or the signal that ended it."""
     messages.seek(0)
     lines = [line.strip() for line in messages if line.strip()]
     if code < 0:
@@ -93,16 +98,16 @@ def _last_line(messages: IO[str], code: int) -> str:
     return lines[-1].removeprefix("segnet-live: ") if lines else f"its process ended with code {code}"
 
 
-def main(arguments: list[str]) -> int:
-    """The child process: the request is the last argument, the reason for a failure the last line of stderr."""
+def main(arguments: list[str], tools: Toolchain = TENSORRT) -> int:
+    """Be the child process: the request is the last argument, the reason for a failure the last line of stderr."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     request = json.loads(arguments[-1])
     height, width = request["size"]
     try:
         card = read_card(Path(request["card"]))
-        cache = EngineCache(Path(request["cache"]))
-        build(card, (height, width), request["precision"], cache, Path(request["scratch"]))
+        store = ArtifactStore(Path(request["store"]))
+        build(card, (height, width), request["precision"], store, Path(request["scratch"]), tools)
     except SegnetLiveError as error:
         print(f"segnet-live: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Backend `inductor`: the deployed network through torch.compile; the default on an NVIDIA GPU until TensorRT is ready.
+"""Run backend `inductor`: the network through torch.compile; the default on an NVIDIA GPU until TensorRT is ready.
 
 On a GPU it has not been run by the tests; they run the same graph through Inductor on the CPU.
 """
@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from segnet_live.card import Card
+from segnet_live.config import Precision
 from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.eager import DTYPES
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
@@ -25,10 +25,10 @@ from segnet_live.engine.nvidia.device import (
     use_true_fp32,
 )
 from segnet_live.errors import EngineError, first_line
-from segnet_live.frame import LabelMap, Size
+from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
-from segnet_live.nets.pooling import MASK, RESIZE
+from segnet_live.nets.pooling import form_for
 
 MOST_COMPILED = 1024
 """Networks and sizes that one process may compile."""
@@ -55,7 +55,7 @@ class InductorEngine:
     """
 
     def __init__(
-        self, card: Card, size: Size, *, precision: str = "auto", device: str = "cuda", reason: str = ""
+        self, card: Card, size: Size, *, precision: Precision = "auto", device: str = "cuda", reason: str = ""
     ) -> None:
         precision = "fp16" if precision == "auto" else precision
         if precision not in DTYPES:
@@ -64,8 +64,7 @@ class InductorEngine:
         if problem is not None:
             raise EngineError(f"backend inductor: {problem.problem}", problem.advice)
         network = load_network(card)
-        # RESIZE keeps the rank at 4, so that activations stay channels-last between convolutions
-        pooling = MASK if network.pooling is MASK else RESIZE
+        pooling = form_for(network, "inductor")
         deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision]).to(device)
         deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         from torch._dynamo import config as dynamo  # takes a second to import, and the first frame needs none of it
@@ -89,7 +88,7 @@ class InductorEngine:
         """Let `info` show how far the engine agrees with fp32 eager."""
         self.info = replace(self.info, parity=parity)
 
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+    def segment(self, rgb: RGB) -> LabelMap:
         try:
             return self._loop.segment(rgb)
         except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""An engine that gets better while it runs: something simple at once, faster ones as they become ready."""
+"""Run an engine that gets better: something simple at once, faster ones as they become ready."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import EngineError, SegnetLiveError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import RGB, LabelMap
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +65,7 @@ class ProgressiveEngine:
         info = self._engine.info
         return replace(info, reason="; ".join(filter(None, (info.reason, coming, self._why))))
 
-    @property
-    def status(self) -> str:
-        """Name of the stage that is being prepared, "" once all are done. From any thread."""
-        with self._lock:
-            return self._coming
-
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+    def segment(self, rgb: RGB) -> LabelMap:
         self._swap()
         while True:
             try:
@@ -94,7 +85,7 @@ class ProgressiveEngine:
             log.info("%s %s runs now instead of %s", better.info.backend, better.info.precision, old.info.backend)
 
     def _smaller(self, error: SegnetLiveError) -> Engine:
-        """The next fallback that opens.
+        """Return the next fallback that opens.
 
         Raises:
             SegnetLiveError: none does; the error is the one that made it necessary.

@@ -1,4 +1,4 @@
-"""Backend `tensorrt`: runs an engine that `tensorrt_build` made, with TensorRT's own runtime.
+"""Run backend `tensorrt`: an engine that `tensorrt_build` made, in TensorRT's own runtime.
 
 Never run on a GPU so far: the tests check this module's logic with stand-ins for TensorRT and CUDA, and that TensorRT
 11's real bindings have every name used here.
@@ -10,22 +10,21 @@ import importlib.util
 import logging
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from segnet_live.card import Card
-from segnet_live.engine.artifacts import Entry
+from segnet_live.engine.artifacts import ENGINE, Artifact
 from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem, release_cached
 from segnet_live.errors import EngineError, first_line
-from segnet_live.frame import LabelMap, Size
+from segnet_live.frame import RGB, LabelMap, Size
 
 log = logging.getLogger(__name__)
 
 INSTALL = "pip install 'segnet-live[tensorrt]'"
+REBUILD = "`segnet-live cache clear` and build it again"
 
 
 def tensorrt_problem() -> EngineError | None:
@@ -69,11 +68,11 @@ class Runner:
         self._runtime = trt.Runtime(_logger(trt))
         engine = self._runtime.deserialize_cuda_engine(blob)
         if engine is None:
-            raise EngineError("TensorRT cannot read the engine; `segnet-live cache clear` and build it again")
+            raise EngineError("TensorRT cannot read the engine", REBUILD)
         self._context = engine.create_execution_context()
         if self._context is None:
             raise EngineError(
-                "the GPU is out of memory for a TensorRT engine; close other programs or take a smaller --size"
+                "the GPU is out of memory for a TensorRT engine", "close other programs or take a smaller --size"
             )
         self._engine = engine  # the context does not keep it alive
         self._output = torch.zeros((1, *size), dtype=torch.int32, device=device)
@@ -83,7 +82,7 @@ class Runner:
         shapes = [tuple(engine.get_tensor_shape(name)) for name in (*inputs, *outputs)]
         types = [engine.get_tensor_dtype(name) for name in (*inputs, *outputs)]
         if shapes != [(1, *size, 3), (1, *size)] or types != [trt.DataType.UINT8, trt.DataType.INT32]:
-            raise EngineError(f"this engine takes and gives {shapes}; `segnet-live cache clear` and build it again")
+            raise EngineError(f"this engine takes and gives {shapes}", REBUILD)
         self._input_name, self._output_name = inputs[0], outputs[0]
         self._context.set_tensor_address(self._output_name, self._output.data_ptr())
 
@@ -95,7 +94,7 @@ class Runner:
 
 
 def _logger(trt: Any) -> Any:
-    """TensorRT's messages in this project's log, under this module's name."""
+    """Return TensorRT's messages in this project's log, under this module's name."""
     levels = {
         trt.ILogger.VERBOSE: logging.DEBUG,
         trt.ILogger.INFO: logging.DEBUG,
@@ -124,18 +123,18 @@ class TensorRTEngine:
         EngineError: TensorRT is missing, or cannot run this engine here.
     """
 
-    def __init__(self, card: Card, size: Size, entry: Entry, *, reason: str = "") -> None:
+    def __init__(self, card: Card, size: Size, entry: Artifact, *, reason: str = "") -> None:
         require_tensorrt()
         device = torch.device("cuda")
         try:
-            self._loop = FrameLoop(Runner(entry.blob, size, device), size, device)
+            self._loop = FrameLoop(Runner(entry.files[ENGINE], size, device), size, device)
         except RuntimeError as error:
             raise as_engine_error(error, "starting the TensorRT engine failed") from error
-        parity = entry.notes["parity"]["overall"]
+        parity = entry.metadata["parity"]["overall"]
         name = torch.cuda.get_device_name(device)
-        self.info = EngineInfo("tensorrt", name, entry.facts["precision"], card.name, size, reason, parity)
+        self.info = EngineInfo("tensorrt", name, entry.key_fields["precision"], card.name, size, reason, parity)
 
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+    def segment(self, rgb: RGB) -> LabelMap:
         try:
             return self._loop.segment(rgb)
         except RuntimeError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from segnet_live.config import RunConfig
+from segnet_live.config import Backend, RunConfig
 from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
 from segnet_live.pipeline.headless.progress import FrameProgress
@@ -81,7 +81,7 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
     return todo, len(tasks) - len(todo)
 
 
-def core_groups(files: int, backend: str) -> list[list[int]]:
+def core_groups(files: int, backend: Backend) -> list[list[int]]:
     """Return the cores of each file done at a time; one empty group (all cores) where that would not help.
 
     As many files as cores: two files on a core each take four fifths of the time that two cores take for one by one.

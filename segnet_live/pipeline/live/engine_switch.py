@@ -1,4 +1,4 @@
-"""Opens engines in the background and hands the newest to the inference thread, while the old one keeps running."""
+"""Open engines in the background and hand the newest to the inference thread, while the old one keeps running."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from segnet_live.card import Card
+from segnet_live.config import Backend, Precision
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
-from segnet_live.engine.governor import Target
+from segnet_live.engine.governor import STRIDES, Step, Target, ladder
 from segnet_live.engine.open import assemble
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import Size
 
 log = logging.getLogger(__name__)
+
+CLOSE_S = 5.0
+"""Longest wait for engines that are being closed when everything ends."""
 
 
 class OpenEngine(Protocol):
@@ -27,10 +31,10 @@ class OpenEngine(Protocol):
         self,
         card: Card,
         *,
-        backend: str = "auto",
+        backend: Backend = "auto",
         size: Size | None = None,
         source_size: Size | None = None,
-        precision: str = "auto",
+        precision: Precision = "auto",
     ) -> Engine: ...
 
 
@@ -40,13 +44,13 @@ class EngineChoice:
 
     Attributes:
         size: (height, width) of the network's input; None follows the source's aspect ratio.
-        smooth: label maps are steadied over time.
+        smooth: label maps are smoothed over time.
         target: a rate or latency that a governor holds by running the network smaller; None for the one size.
     """
 
     card: Card
-    backend: str = "auto"
-    precision: str = "auto"
+    backend: Backend = "auto"
+    precision: Precision = "auto"
     size: Size | None = None
     smooth: bool = False
     target: Target | None = None
@@ -58,8 +62,8 @@ class EngineState:
 
     Attributes:
         opening: what is being opened in the background, None if nothing is.
-        running: what runs now, None before the first engine and after one broke.
-        error: why the last wish could not be carried out, or why the engine broke; "" otherwise.
+        running: what runs now, None before the first engine and after one failed.
+        error: why the last request could not be carried out, or why the engine failed; "" otherwise.
     """
 
     opening: EngineChoice | None
@@ -69,7 +73,9 @@ class EngineState:
 
 
 class EngineSwitch:
-    """The engine in use and the one to come. `want` from any thread; everything else from the inference thread.
+    """The engine in use and the one to come. `request` from any thread; everything else from the inference thread.
+
+    Engines are opened and closed in threads of their own, since both may take long and the picture must go on.
 
     Args:
         notify: takes every change; called from the opening and the inference thread.
@@ -79,30 +85,34 @@ class EngineSwitch:
         self._open_engine, self._notify = open_engine, notify
         self._lock = threading.Lock()
         self._ticket = 0
-        self._wish: tuple[EngineChoice, Size] | None = None
+        self._requested: tuple[EngineChoice, tuple[Step, ...]] | None = None
         self._opening: EngineChoice | None = None
         self._ready: tuple[EngineChoice, Engine, GovernedEngine | None] | None = None
         self._engine: Engine | None = None
         self._governed: GovernedEngine | None = None
         self._choice: EngineChoice | None = None
+        self._closing: list[threading.Thread] = []
         self._closed = False
 
-    def want(self, choice: EngineChoice, source_size: Size) -> None:
+    def request(self, choice: EngineChoice, source_size: Size) -> None:
         """Open `choice` for frames of `source_size` in the background, unless that is what runs or is coming."""
-        fitted = replace(choice, size=choice.size or network_size(source_size, choice.card.pixels))
+        top = choice.size or network_size(source_size, choice.card.pixels)
+        # a governor's smaller sizes follow the source's aspect ratio even where the first one is given
+        steps = ladder(source_size, top, strides=STRIDES) if choice.target else ()
+        request = (replace(choice, size=top), steps)
         with self._lock:
-            if self._closed or (self._wish and self._wish[0] == fitted):
+            if self._closed or self._requested == request:
                 return
-            self._wish = (fitted, source_size)
+            self._requested = request
             self._opening = choice
             self._ticket += 1
             ticket = self._ticket
-        self._tell()
-        arguments = (ticket, choice, fitted, source_size)
+        self._publish()
+        arguments = (ticket, choice, source_size)
         threading.Thread(target=self._open, args=arguments, name="open engine", daemon=True).start()
 
-    def _prepare(self, choice: EngineChoice, source_size: Size) -> tuple[Engine, GovernedEngine | None]:
-        """The engine of `choice`, governed and steadied if wished; the governor again, to report to."""
+    def _assemble(self, choice: EngineChoice, source_size: Size) -> tuple[Engine, GovernedEngine | None]:
+        """Open the engine of `choice`, governed and smoothed if wished; return the governor again, to report to."""
 
         def open_at(size: Size | None) -> Engine:
             return self._open_engine(
@@ -115,12 +125,12 @@ class EngineSwitch:
 
         return assemble(open_at, choice.card, source_size, size=choice.size, target=choice.target, smooth=choice.smooth)
 
-    def _open(self, ticket: int, choice: EngineChoice, fitted: EngineChoice, source_size: Size) -> None:
+    def _open(self, ticket: int, choice: EngineChoice, source_size: Size) -> None:
         engine: Engine | None = None
         governed: GovernedEngine | None = None
         error = ""
         try:
-            engine, governed = self._prepare(choice, source_size)
+            engine, governed = self._assemble(choice, source_size)
         except SegnetLiveError as failure:
             error = str(failure)
         except Exception as failure:  # third-party backends raise anything, and the old engine must live on
@@ -136,22 +146,21 @@ class EngineSwitch:
                     discarded = self._ready[1] if self._ready else None
                     self._ready = (choice, engine, governed)
                 else:
-                    self._wish = None
+                    self._requested = None
         if discarded is not None:
             discarded.close()
         if not overtaken and error:
-            self._tell(error)
+            self._publish(error)
 
     def current(self) -> tuple[Engine, EngineChoice] | None:
-        """The engine to use for the next frame, after swapping in a new one; None while there is none yet."""
+        """Return the engine for the next frame, after swapping in a new one; None while there is none yet."""
         with self._lock:
             ready, self._ready = self._ready, None
         if ready is not None:
             old, self._engine = self._engine, ready[1]
             self._choice, _, self._governed = ready
-            if old is not None:
-                old.close()
-            self._tell()
+            self._retire(old)
+            self._publish()
         return (self._engine, self._choice) if self._engine is not None and self._choice is not None else None
 
     @property
@@ -173,25 +182,38 @@ class EngineSwitch:
 
     def observe(self, busy_ms: float, latency_ms: float) -> None:
         """Report a finished frame to the governor, if there is one."""
-        if self._governed is not None:
-            self._governed.observe(busy_ms, latency_ms)
+        governed = self._governed
+        if governed is not None:
+            governed.observe(busy_ms, latency_ms)
 
     @property
-    def has_news(self) -> bool:
+    def has_pending(self) -> bool:
         """A new engine waits to be swapped in."""
         with self._lock:
             return self._ready is not None
 
-    def broke(self, error: str) -> None:
-        """The engine failed in use: close it, go on without one until another is wanted, and say so."""
+    def fail(self, error: str) -> None:
+        """Close the engine, which failed in use, go on without one until another is requested, and publish `error`."""
         old, self._engine, self._governed = self._engine, None, None
         with self._lock:
-            self._wish = self._wish if self._opening else None
-        if old is not None:
-            old.close()
-        self._tell(error)
+            self._requested = self._requested if self._opening else None
+        self._retire(old)
+        self._publish(error)
 
-    def _tell(self, error: str = "") -> None:
+    def _retire(self, engine: Engine | None) -> None:
+        if engine is not None:
+            thread = threading.Thread(target=self._close_quietly, args=(engine,), name="close engine", daemon=True)
+            self._closing = [*(t for t in self._closing if t.is_alive()), thread]
+            thread.start()
+
+    @staticmethod
+    def _close_quietly(engine: Engine) -> None:
+        try:
+            engine.close()
+        except Exception:  # third-party backends raise anything, most of all after a failure
+            log.exception("closing an engine failed")
+
+    def _publish(self, error: str = "") -> None:
         running = self._engine.info if self._engine is not None else None
         self._notify(EngineState(self._opening, self._choice, running, error))
 
@@ -201,6 +223,7 @@ class EngineSwitch:
             self._closed = True
             ready, self._ready = self._ready, None
         for engine in (ready[1] if ready else None, self._engine):
-            if engine is not None:
-                engine.close()
+            self._retire(engine)
         self._engine = self._governed = None
+        for thread in self._closing:
+            thread.join(CLOSE_S)

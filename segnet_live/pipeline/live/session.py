@@ -177,7 +177,7 @@ class LiveSession:
 
     def _want(self) -> None:
         if self._choice is not None and self._source_size is not None:
-            self._engines.want(self._choice, self._source_size)
+            self._engines.request(self._choice, self._source_size)
 
     def _infer(self) -> None:
         """Run the inference thread: the newest frame through the engine, always."""
@@ -185,7 +185,7 @@ class LiveSession:
         while True:
             result = self._captured.take(timeout_s=0.1)
             if result is None:
-                if last is None or not self._engines.has_news:
+                if last is None or not self._engines.has_pending:
                     continue
                 result = last.as_repeat()  # a new engine, and the picture stands still: label it anew
             last = result
@@ -198,7 +198,7 @@ class LiveSession:
                 except Exception as error:  # third-party backends raise anything; the picture must go on
                     log.exception("inference failed")
                     text = str(error) if isinstance(error, SegnetLiveError) else f"{type(error).__name__}: {error}"
-                    self._engines.broke(f"the engine stopped: {text}; choose another backend in the Model section")
+                    self._engines.fail(f"the engine stopped: {text}; choose another backend in the Model section")
             self._hand_over(self._labelled, result, "overlay", repeat=result.repeat)
             if result.is_segmented and self._capture is not None:
                 self._capture.start_playing()

@@ -1,4 +1,4 @@
-"""The frame loop, on the CPU: the same ring and the same steps as on a GPU, without stream and graph."""
+"""The frame loop, on the CPU: the same steps as on a GPU, without stream and graph."""
 
 from __future__ import annotations
 
@@ -22,23 +22,12 @@ def frames(count: int) -> list[np.ndarray]:
 
 @pytest.fixture
 def loop() -> FrameLoop:
-    return FrameLoop(brightest_channel, SIZE, torch.device("cpu"), ring=3)
+    return FrameLoop(brightest_channel, SIZE, torch.device("cpu"))
 
 
 def test_each_frame_gets_its_own_labels(loop: FrameLoop) -> None:
     for frame in frames(7):
         assert (loop.segment(frame) == frame.argmax(-1)).all()
-
-
-def test_frames_in_flight_keep_their_order(loop: FrameLoop) -> None:
-    pictures = frames(9)
-    tickets = [loop.submit(picture) for picture in pictures[:3]]
-    for index, picture in enumerate(pictures):
-        labels = loop.result(tickets[index])
-        assert labels.dtype == np.uint8
-        assert (labels == picture.argmax(-1)).all()
-        if index + 3 < len(pictures):
-            tickets.append(loop.submit(pictures[index + 3]))
 
 
 def test_a_result_is_the_caller_s_own(loop: FrameLoop) -> None:
@@ -47,17 +36,6 @@ def test_a_result_is_the_caller_s_own(loop: FrameLoop) -> None:
     for picture in others:
         loop.segment(picture)
     assert (labels == first.argmax(-1)).all()
-
-
-def test_misuse_is_refused(loop: FrameLoop) -> None:
-    tickets = [loop.submit(picture) for picture in frames(3)]
-    with pytest.raises(ValueError, match="3 frames are in flight"):
-        loop.submit(frames(1)[0])
-    with pytest.raises(ValueError, match="not the oldest"):
-        loop.result(tickets[1])
-    loop.result(tickets[0])
-    with pytest.raises(ValueError, match="not the oldest"):
-        loop.result(tickets[0])
 
 
 def test_frames_of_any_size_are_fitted(loop: FrameLoop) -> None:

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import functools
-import shutil
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import inductor
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.errors import EngineError
-from tests.support.cards import write_card
 
 SIZE = (45, 59)
-needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
-
-
-@needs_compiler
-@pytest.mark.filterwarnings("ignore")
-def test_compiled_graph_gives_the_labels_of_eager(tmp_path: Path) -> None:
-    card = write_card(tmp_path / "basic", "segnet-basic")
-    scene = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    compiled = InductorEngine(card, SIZE, precision="fp32", device="cpu")
-    # not bit for bit: fused operations round in another order, and random weights decide many pixels by a hair
-    assert (compiled.segment(scene) == EagerEngine(card, SIZE, device="cpu").segment(scene)).mean() > 0.998
-    compiled.close()
 
 
 def test_convolutions_are_cudnns_fastest_and_fp32_is_no_tf32(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:

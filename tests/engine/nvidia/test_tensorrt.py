@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine.artifacts import Entry
+from segnet_live.engine.artifacts import ENGINE, Artifact
 from segnet_live.engine.nvidia import cuda_graph, tensorrt
 from segnet_live.errors import EngineError
 
 SIZE = (4, 6)
-ENTRY = Entry({"precision": "fp16"}, {"parity": {"overall": 0.9991}}, b"engine")
+ENTRY = Artifact({"precision": "fp16"}, {"parity": {"overall": 0.9991}}, {ENGINE: b"engine"})
 
 
 class Mode(enum.Enum):

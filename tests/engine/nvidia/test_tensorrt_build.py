@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from segnet_live.card import Card
-from segnet_live.engine.artifacts import EngineCache
+from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore
 from segnet_live.engine.nvidia import build_process, tensorrt_build
 from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.errors import EngineError
@@ -26,31 +27,27 @@ def child(mode: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "tests.support.stand_ins", mode)
 
 
-@pytest.fixture(autouse=True)
-def no_gpu_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_ins.install(monkeypatch.setattr)
+TOOLS = stand_ins.tools()
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> EngineCache:
+def store(tmp_path: Path) -> ArtifactStore:
     (tmp_path / "cache").mkdir()
-    return EngineCache(tmp_path / "cache")
+    return ArtifactStore(tmp_path / "cache")
 
 
-def made(
-    card: Card, cache: EngineCache, mode: str = "well", cancel: threading.Event | None = None
-) -> tensorrt_build.Entry:
-    return build_process.build_in_child(card, SIZE, "fp16", cancel or threading.Event(), cache, child(mode))
+def made(card: Card, store: ArtifactStore, mode: str = "well", cancel: threading.Event | None = None) -> Artifact:
+    return build_process.build_in_child(card, SIZE, "fp16", cancel or threading.Event(), store, child(mode), TOOLS)
 
 
-def test_the_engine_is_checked_and_kept(tiny_card: Card, cache: EngineCache) -> None:
-    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) is None
-    entry = made(tiny_card, cache)
-    assert entry.blob == b"mask"
-    assert entry.notes["parity"]["overall"] > 0.995
-    assert len(entry.notes["parity"]["per_class"]) == len(tiny_card.classes)
-    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) == entry
-    assert tensorrt_build.find(tiny_card, SIZE, "fp32", cache) is None
+def test_the_engine_is_checked_and_kept(tiny_card: Card, store: ArtifactStore) -> None:
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", store, TOOLS) is None
+    entry = made(tiny_card, store)
+    assert entry.files[ENGINE] == b"mask"
+    assert entry.metadata["parity"]["overall"] > 0.995
+    assert len(entry.metadata["parity"]["per_class"]) == len(tiny_card.classes)
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", store, TOOLS) == entry
+    assert tensorrt_build.find(tiny_card, SIZE, "fp32", store, TOOLS) is None
 
 
 @pytest.mark.parametrize(
@@ -63,29 +60,29 @@ def test_the_engine_is_checked_and_kept(tiny_card: Card, cache: EngineCache) -> 
     ],
 )
 def test_a_child_that_fails_harms_nobody_and_says_why(
-    tiny_card: Card, cache: EngineCache, mode: str, said: str
+    tiny_card: Card, store: ArtifactStore, mode: str, said: str
 ) -> None:
     with pytest.raises(EngineError, match=said):
-        made(tiny_card, cache, mode)
-    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) is None
+        made(tiny_card, store, mode)
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", store, TOOLS) is None
 
 
-def test_a_child_that_crashes_after_its_work_has_done_it(tiny_card: Card, cache: EngineCache) -> None:
-    assert made(tiny_card, cache, "late").blob == b"mask"
+def test_a_child_that_crashes_after_its_work_has_done_it(tiny_card: Card, store: ArtifactStore) -> None:
+    assert made(tiny_card, store, "late").files[ENGINE] == b"mask"
 
 
-def test_a_pooling_form_that_cannot_be_built_leaves_the_other(tmp_path: Path, cache: EngineCache) -> None:
-    entry = made(write_card(tmp_path / "basic", "segnet-basic"), cache, "slices")
-    assert entry.blob == b"resize"
+def test_a_pooling_form_that_cannot_be_built_leaves_the_other(tmp_path: Path, store: ArtifactStore) -> None:
+    entry = made(write_card(tmp_path / "basic", "segnet-basic"), store, "slices")
+    assert entry.files[ENGINE] == b"resize"
 
 
-def test_cancelling_ends_the_child(tiny_card: Card, cache: EngineCache) -> None:
+def test_cancelling_ends_the_child(tiny_card: Card, store: ArtifactStore) -> None:
     cancel = threading.Event()
     ended: list[BaseException] = []
 
     def building() -> None:
         try:
-            made(tiny_card, cache, "hang", cancel)
+            made(tiny_card, store, "hang", cancel)
         except Cancelled as error:
             ended.append(error)
 
@@ -96,8 +93,8 @@ def test_cancelling_ends_the_child(tiny_card: Card, cache: EngineCache) -> None:
     assert [type(error) for error in ended] == [Cancelled]
 
 
-def test_the_child_ends_with_its_parent(tiny_card: Card, cache: EngineCache, tmp_path: Path) -> None:
-    request = {"card": str(tiny_card.folder), "size": SIZE, "precision": "fp16", "cache": str(cache.folder)}
+def test_the_child_ends_with_its_parent(tiny_card: Card, store: ArtifactStore, tmp_path: Path) -> None:
+    request = {"card": str(tiny_card.folder), "size": SIZE, "precision": "fp16", "store": str(store.folder)}
     process = subprocess.Popen(
         [*child("hang"), json.dumps({**request, "scratch": str(tmp_path)})],
         stdin=subprocess.PIPE,
@@ -115,63 +112,89 @@ def test_the_child_ends_with_its_parent(tiny_card: Card, cache: EngineCache, tmp
 
 
 def test_a_cache_that_cannot_be_written_still_gives_an_engine(tiny_card: Card, tmp_path: Path) -> None:
-    entry = made(tiny_card, EngineCache(tmp_path / "nowhere"))
-    assert entry.blob == b"mask"
+    (tmp_path / "file").touch()
+    entry = made(tiny_card, ArtifactStore(tmp_path / "file" / "nowhere"))
+    assert entry.files[ENGINE] == b"mask"
 
 
-def test_what_another_process_built_meanwhile_is_taken(
-    tiny_card: Card, cache: EngineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_another_process_built_meanwhile_is_taken(tiny_card: Card, store: ArtifactStore, tmp_path: Path) -> None:
     built: list[Path] = []
 
     def convert(deploy: object, size: object, timing: Path) -> bytes:
         built.append(timing)
         return b"mask"
 
-    monkeypatch.setattr(tensorrt_build, "convert", convert)
+    tools = replace(TOOLS, convert=convert)
     threads = [
-        threading.Thread(target=tensorrt_build.build, args=(tiny_card, SIZE, "fp16", cache, tmp_path)) for _ in range(2)
+        threading.Thread(target=tensorrt_build.build, args=(tiny_card, SIZE, "fp16", store, tmp_path, tools))
+        for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     assert len(built) == 1
-    assert tensorrt_build.find(tiny_card, SIZE, "fp16", cache) is not None
+    assert tensorrt_build.find(tiny_card, SIZE, "fp16", store, TOOLS) is not None
 
 
 def test_the_faster_of_two_equal_forms_is_kept(
-    tmp_path: Path, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = write_card(tmp_path / "basic", "segnet-basic")
     times = iter((2.0, 1.0))
-    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda engine, size: next(times))
-    tensorrt_build.build(card, SIZE, "fp32", cache, tmp_path)
-    entry = tensorrt_build.find(card, SIZE, "fp32", cache)
+    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda *_: next(times))
+    tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, TOOLS)
+    entry = tensorrt_build.find(card, SIZE, "fp32", store, TOOLS)
     assert entry is not None
-    assert (entry.blob, entry.facts["pooling"], entry.notes["frame_ms"]) == (b"resize", "resize", 1.0)
+    assert (entry.files[ENGINE], entry.key_fields["pooling"], entry.metadata["frame_ms"]) == (b"resize", "resize", 1.0)
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [stand_ins.tools(broken=("slices",)), stand_ins.tools(wrong=("slices",))],
+    ids=["does not load", "is wrong"],
+)
+def test_a_faster_form_that_cannot_be_used_leaves_the_slower_correct_one(
+    tmp_path: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, tools: tensorrt_build.Toolchain
+) -> None:
+    card = write_card(tmp_path / "basic", "segnet-basic")
+    times = iter((1.0, 2.0))
+    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda *_: next(times))
+    tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, tools)
+    entry = tensorrt_build.find(card, SIZE, "fp32", store, tools)
+    assert entry is not None
+    assert entry.key_fields["pooling"] == "resize"
+
+
+def test_where_no_form_can_be_used_the_reason_is_named(tmp_path: Path, store: ArtifactStore) -> None:
+    card = write_card(tmp_path / "basic", "segnet-basic")
+    with pytest.raises(EngineError, match=r"TensorRT cannot build basic \(resize\): TensorRT cannot read the engine"):
+        tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, stand_ins.tools(broken=("slices", "resize")))
+    with pytest.raises(EngineError, match="agrees with fp32 eager"):
+        tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, stand_ins.tools(wrong=("slices", "resize")))
+    assert tensorrt_build.find(card, SIZE, "fp32", store, TOOLS) is None
 
 
 @pytest.mark.parametrize("change", ["weights", "gpu", "driver", "software", "graph", "options"])
 def test_a_stale_engine_is_not_found(
-    tiny_card: Card, cache: EngineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    tiny_card: Card, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    tensorrt_build.build(tiny_card, SIZE, "fp32", cache, tmp_path)
-    assert tensorrt_build.find(tiny_card, SIZE, "fp32", cache) is not None
-    card = tiny_card
+    tensorrt_build.build(tiny_card, SIZE, "fp32", store, tmp_path, TOOLS)
+    assert tensorrt_build.find(tiny_card, SIZE, "fp32", store, TOOLS) is not None
+    card, tools = tiny_card, TOOLS
     if change == "weights":
         card = write_card(tmp_path / "tiny", seed=1)
     elif change == "gpu":
-        monkeypatch.setattr(tensorrt_build, "gpu", lambda: stand_ins.GPU("another GPU", "0.0", "13.0", "580.00"))
+        tools = replace(TOOLS, gpu=lambda: stand_ins.GPU("another GPU", "0.0", "13.0", "580.00"))
     elif change == "driver":
-        monkeypatch.setattr(tensorrt_build, "gpu", lambda: stand_ins.GPU("no GPU at all", "0.0", "13.0", "581.00"))
+        tools = replace(TOOLS, gpu=lambda: stand_ins.GPU("no GPU at all", "0.0", "13.0", "581.00"))
     elif change == "software":
-        monkeypatch.setattr(tensorrt_build, "versions", lambda: stand_ins.SOFTWARE | {"tensorrt": "1"})
+        tools = replace(TOOLS, versions=lambda: stand_ins.SOFTWARE | {"tensorrt": "1"})
     elif change == "graph":
         monkeypatch.setattr(tensorrt_build, "GRAPH_REVISION", tensorrt_build.GRAPH_REVISION + 1)
     else:
         monkeypatch.setattr(tensorrt_build, "OPTIONS", tensorrt_build.OPTIONS | {"optimization_level": 5})
-    assert tensorrt_build.find(card, SIZE, "fp32", cache) is None
+    assert tensorrt_build.find(card, SIZE, "fp32", store, tools) is None
 
 
 def test_int8_is_refused() -> None:

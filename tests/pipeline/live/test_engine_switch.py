@@ -1,0 +1,108 @@
+"""The switch from one engine to the next: never at the cost of a picture, and only where it changes something."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from segnet_live.card import Card
+from segnet_live.engine.governor import Target
+from segnet_live.frame import Size
+from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch
+from tests.support.engines import Engines, HalfEngine
+
+SOURCE = (480, 640)
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
+
+
+class Rig:
+    """A switch, the engines that it opens, and what it says."""
+
+    def __init__(self, card: Card) -> None:
+        self.choice = EngineChoice(card, "torch", size=(32, 48))
+        self.engines = Engines()
+        self.news: list[EngineState] = []
+        self.switch = EngineSwitch(self.engines.open, self.news.append)
+
+    def opened(self, choice: EngineChoice, source: Size = SOURCE) -> HalfEngine:
+        """Request `choice` and let it run."""
+        self.switch.request(choice, source)
+        until(lambda: self.switch.has_pending)
+        assert self.switch.current() is not None
+        return self.engines.opened[-1]
+
+
+@pytest.fixture
+def rig(tiny_card: Card) -> Iterator[Rig]:
+    rig = Rig(tiny_card)
+    yield rig
+    rig.switch.close()
+
+
+@pytest.mark.parametrize("end", ["another is ready", "it failed"])
+def test_the_inference_thread_never_waits_for_an_engine_to_close(rig: Rig, end: str) -> None:
+    old = rig.opened(rig.choice)
+    gate, closers = threading.Event(), []
+
+    def close_slowly() -> None:
+        closers.append(threading.current_thread())
+        assert gate.wait(30)
+        old.closed += 1
+
+    old.close = close_slowly  # type: ignore[method-assign]
+    if end == "it failed":
+        rig.switch.fail("the engine stopped")
+        assert rig.switch.current() is None
+    else:
+        new = rig.opened(replace(rig.choice, backend="openvino"))
+        assert rig.switch.current() == (new, replace(rig.choice, backend="openvino"))
+    assert old.closed == 0, "the picture goes on while the old engine is still closing"
+    gate.set()
+    until(lambda: old.closed == 1)
+    assert threading.current_thread() not in closers
+
+
+def test_an_engine_that_cannot_even_be_closed_ends_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    def lost() -> None:
+        raise RuntimeError("CUDA error: the GPU is lost")
+
+    rig.opened(rig.choice).close = lost  # type: ignore[method-assign]
+    rig.switch.fail("the engine stopped")
+    until(lambda: "closing an engine failed" in caplog.text)
+    assert rig.news[-1].error == "the engine stopped"
+
+
+def test_the_same_request_opens_nothing(rig: Rig) -> None:
+    rig.opened(rig.choice)
+    rig.switch.request(rig.choice, SOURCE)
+    rig.switch.request(rig.choice, (360, 640))
+    assert len(rig.engines.opened) == 1
+
+
+def test_a_ladder_follows_the_aspect_of_the_source_also_below_a_given_size(rig: Rig) -> None:
+    governed = replace(rig.choice, size=(352, 480), target=Target(fps=25))
+    rig.opened(governed, (480, 640))
+    rig.switch.request(governed, (960, 1280))
+    assert len(rig.engines.opened) == 1, "of the same aspect ratio: the same ladder"
+    rig.opened(governed, (540, 960))
+    assert len(rig.engines.opened) == 2
+
+
+def test_an_engine_in_use_is_closed_with_the_switch(rig: Rig) -> None:
+    engine = rig.opened(rig.choice)
+    assert engine.segment(np.zeros((8, 8, 3), np.uint8)).shape == (32, 48)
+    rig.switch.close()
+    rig.switch.close()
+    assert engine.closed == 1
