@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
 
 from segnet_live import nvidia
-from segnet_live.config import BACKENDS, PRECISIONS, Backend, Precision
+from segnet_live.config import BACKENDS, PRECISIONS, Backend, Precision, parse_size
 from segnet_live.errors import CardError, UsageError
+
+Name = TypeVar("Name", bound=str)
 
 EPILOG = """\
 examples:
@@ -42,31 +45,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures, prints, and writes what `arguments` ask for.
+    """Measure, print and write what `arguments` ask for.
 
     Raises:
         SegnetLiveError: nothing can be measured, or an argument cannot be carried out.
     """
     from segnet_live.bench import report as reports
-    from segnet_live.bench.engines import Plan, measure, reference_frames
+    from segnet_live.bench.engines import Plan, measure
     from segnet_live.bench.machine import describe_machine
     from segnet_live.bench.memory import in_own_process
     from segnet_live.bench.network import paper_row
     from segnet_live.bench.video import run_video
     from segnet_live.card import find_card, installed_cards
     from segnet_live.config import RunConfig, SourceSpec
+    from segnet_live.engine.parity import reference_frames
+    from segnet_live.files import write_atomically
 
     if arguments.n < 5 or arguments.seconds <= 0:
-        raise UsageError(f"got --n {arguments.n} --seconds {arguments.seconds:g}; give 5 calls and 0.1 s or more")
+        raise UsageError(f"got --n {arguments.n} --seconds {arguments.seconds:g}", "give 5 calls and 0.1 s or more")
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
-        raise UsageError(f"--json {arguments.json}: there is no such folder; make it, or choose another place")
+        raise UsageError(f"--json {arguments.json}: there is no such folder", "make it, or choose another place")
     for video in arguments.video:
         if not Path(video).is_file():
-            raise UsageError(f"--video {video}: no such file; name a video file")
+            raise UsageError(f"--video {video}: no such file", "name a video file")
     cards = tuple(find_card(name) for name in arguments.model) if arguments.model else tuple(installed_cards())
     if not cards:
-        raise CardError("no model is installed; name a model folder with --model DIR")
-    size = _size(arguments.size) if arguments.size else None
+        raise CardError("no model is installed", "name a model folder with --model DIR")
+    size = parse_size(arguments.size, "--size") if arguments.size else None
     machine = describe_machine()
     command = shlex.join(["segnet-live", *sys.argv[1:]])
     if not arguments.markdown:
@@ -94,8 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
             config = RunConfig(
                 source=SourceSpec("video", video),
                 model=str(card.folder),
-                backend=cast(Backend, fastest.backend),
-                precision=cast(Precision, fastest.precision),
+                backend=fastest.backend,
+                precision=fastest.precision,
                 size=size,
             )
             videos.append(in_own_process(run_video, config))
@@ -103,38 +108,35 @@ def run(arguments: argparse.Namespace) -> int:
         tables.append(reports.video_table(videos))
     if arguments.markdown:
         print(f"```sh\n{command}\n```\n\n{'  '.join(line + chr(10) for line in machine.lines())}")
-    print("\n\n".join(table.markdown() if arguments.markdown else table.plain() for table in tables))
+    for index, table in enumerate(tables):
+        if index:
+            print()
+        table.show(markdown=arguments.markdown)
     if arguments.json is not None:
-        reports.write_json(arguments.json, reports.as_json(machine, command, report, paper, videos))
+        figures = json.dumps(reports.as_json(machine, command, report, paper, videos), indent=1)
+        write_atomically(arguments.json, figures + "\n", advice="choose another place for --json")
     return 0
 
 
-def _engines(backends: str | None, precisions: str | None) -> tuple[tuple[str, str], ...]:
-    """(backend, precision) pairs, the default ones first.
+def _engines(backends: str | None, precisions: str | None) -> tuple[tuple[Backend, Precision], ...]:
+    """Return (backend, precision) pairs, the default ones first.
 
     Raises:
         UsageError: an unknown name.
     """
     chosen = _names("--backend", backends, BACKENDS) or _present()
-    wanted = _names("--precision", precisions, PRECISIONS) or ("auto", "fp32")
+    wanted: tuple[Precision, ...] = _names("--precision", precisions, PRECISIONS) or ("auto", "fp32")
     return tuple((backend, precision) for backend in chosen for precision in wanted)
 
 
-def _present() -> tuple[str, ...]:
-    """Backends worth trying here: those of the GPU only where there is one."""
+def _present() -> tuple[Backend, ...]:
+    """Return the backends worth trying here: those of the GPU only where there is one."""
     return BACKENDS[1:] if nvidia.has_gpu() else ("openvino", "torch")
 
 
-def _names(option: str, text: str | None, choices: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",")) if text else ()
-    for name in names:
+def _names(option: str, text: str | None, choices: tuple[Name, ...]) -> tuple[Name, ...]:
+    asked = tuple(part.strip() for part in text.split(",")) if text else ()
+    for name in asked:
         if name not in choices:
-            raise UsageError(f"unknown {option} {name!r}; choose from {', '.join(choices)}")
-    return names
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
-        raise UsageError(f"--size got {text!r}; give HEIGHTxWIDTH, both 32 or more, such as 360x480")
-    return int(height), int(width)
+            raise UsageError(f"unknown {option} {name!r}", f"choose from {', '.join(choices)}")
+    return tuple(choice for name in asked for choice in choices if choice == name)

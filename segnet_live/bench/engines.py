@@ -1,4 +1,4 @@
-"""Every model on every engine that this machine has, timed in turns in one run."""
+"""Time every model on every engine that this machine has, in turns in one run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from segnet_live.bench.machine import Noise, NoiseMeter
 from segnet_live.bench.measure import Timing, interleaved, timed_ms
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
 from segnet_live.card import Card
-from segnet_live.config import SourceSpec
+from segnet_live.config import Backend, Precision
+from segnet_live.engine import parity
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, Size
 from segnet_live.labels import labels_at
-from segnet_live.quality import Confusion
 from segnet_live.render.overlay import Overlay
-from segnet_live.video.open import open_source
 
 STAGE_CALLS = 50
 
@@ -39,7 +38,7 @@ class Plan:
     """
 
     cards: tuple[Card, ...]
-    engines: tuple[tuple[str, str], ...]
+    engines: tuple[tuple[Backend, Precision], ...]
     size: Size | None = None
     n: int = 200
     seconds: float = 20.0
@@ -85,13 +84,14 @@ class Report:
     missing: tuple[tuple[str, str], ...]
 
     def fastest(self, model: str) -> EngineInfo | None:
-        """What ran this model in the least time; None if nothing did."""
+        """Return what ran this model in the least time; None if nothing did."""
         own = [row for row in self.rows if not row.peer and row.info.model == model]
         return min(own, key=lambda row: row.inference.p50).info if own else None
 
     def ratio(self, row: Row) -> float | None:
-        """This peer's p50 over that of our fastest model at the same backend and size, and at its precision or int8 for
-        a peer in bf16; None for our own.
+        """Return this peer's p50 over that of our fastest model at the same backend, size and precision; None for ours.
+
+        A peer in bf16 meets our int8, too.
         """
         same = [
             r.inference.p50
@@ -110,22 +110,6 @@ class _Contender:
     parameters: int
     gflop: float
     model_mib: float
-
-
-def reference_frames(count: int = 8) -> list[RGB]:
-    """Return frames of the example drive, spread over its length: (H, W, 3) uint8 each."""
-    source = open_source(SourceSpec("synthetic"))
-    try:
-        length_s = source.info.duration_s or 0.0
-        frames: list[RGB] = []
-        for index in range(count):
-            source.seek(index * length_s / count)
-            frame = source.read()
-            if frame is not None:
-                frames.append(frame.rgb)
-        return frames
-    finally:
-        source.close()
 
 
 def measure(plan: Plan, frames: Sequence[RGB]) -> Report:
@@ -175,30 +159,30 @@ def _ours(card: Card, plan: Plan, opened: ExitStack, missing: list[tuple[str, st
             yield _Contender(engine, card, count, operations, card.weights_path.stat().st_size / 2**20)
 
 
-def _peers_precision(ours: EngineInfo) -> str:
-    """What a peer runs in beside ours: it has no int8 ranges, so bf16 there, the fastest it has on such a CPU."""
+def _peers_precision(ours: EngineInfo) -> Precision:
+    """Return what a peer runs in beside ours: bf16 beside int8, for which it has no ranges."""
     return "bf16" if ours.precision == "int8" else ours.precision
 
 
 def _peers(
     spec: str, ours: Sequence[_Contender], opened: ExitStack, missing: list[tuple[str, str]]
 ) -> Iterator[_Contender]:
-    """The peer once for every backend, precision and size that our own networks run at."""
+    """Yield the peer once for every backend, precision and size that our own networks run at."""
     from segnet_live.bench.network import gflop, parameters
-    from segnet_live.bench.peers import PeerEngine, load_peer
+    from segnet_live.bench.peers import load_peer, open_peer
 
-    classes = len(ours[0].card.classes) if ours[0].card else 11
+    beside = next(c.card for c in ours if c.card is not None)
+    network = load_peer(spec, len(beside.classes))
     runs = {(c.engine.info.backend, _peers_precision(c.engine.info), c.engine.info.input_size): 0 for c in ours}
     for backend, precision, size in runs:
-        network = load_peer(spec, classes)
-        count = parameters(network)
         try:
-            engine = PeerEngine(spec, network, backend, size, precision)
+            engine = open_peer(spec, network, beside, backend, size, precision)
         except EngineError as error:
             missing.append((f"{spec} on {backend} {precision}", str(error)))
             continue
         opened.callback(engine.close)
-        yield _Contender(engine, None, count, gflop(load_peer(spec, classes), size), 4 * count / 2**20)
+        count = parameters(network)
+        yield _Contender(engine, None, count, gflop(network, size, "cpu"), 4 * count / 2**20)
 
 
 def _row(contender: _Contender, timing: Timing, plan: Plan, frames: Sequence[RGB]) -> Row:
@@ -210,7 +194,7 @@ def _row(contender: _Contender, timing: Timing, plan: Plan, frames: Sequence[RGB
         info=info,
         inference=timing,
         stages_ms={} if card is None else _stages(contender.engine, card, frames[0]),
-        agreement=None if card is None else _agreement(contender.engine, card, frames),
+        agreement=None if card is None else parity.measure(contender.engine, card, frames).overall,
         memory=memory,
         parameters=contender.parameters,
         gflop=contender.gflop,
@@ -220,7 +204,7 @@ def _row(contender: _Contender, timing: Timing, plan: Plan, frames: Sequence[RGB
 
 
 def _stages(engine: Engine, card: Card, frame: RGB) -> dict[str, float]:
-    """p50 of the host steps: the frame to network size, the labels to frame size, the blend."""
+    """Return the p50 of the host steps: the frame to network size, the labels to frame size, the blend."""
     labels = engine.segment(frame)
     size = (frame.shape[0], frame.shape[1])
     overlay = Overlay(card.classes)
@@ -231,15 +215,3 @@ def _stages(engine: Engine, card: Card, frame: RGB) -> dict[str, float]:
         "overlay": lambda: overlay.blend(frame, large),
     }
     return {name: Timing.of([timed_ms(step) for _ in range(STAGE_CALLS)][5:]).p50 for name, step in steps.items()}
-
-
-def _agreement(engine: Engine, card: Card, frames: Sequence[RGB]) -> float:
-    """Against fp32 eager on all frames."""
-    oracle = open_engine(card, backend="torch", size=engine.info.input_size, precision="fp32")
-    try:
-        confusion = Confusion(len(card.classes))
-        for frame in frames:
-            confusion.add(oracle.segment(frame), engine.segment(frame))
-    finally:
-        oracle.close()
-    return confusion.scores().global_accuracy

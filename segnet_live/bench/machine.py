@@ -1,4 +1,4 @@
-"""What the figures were measured on, and whether the machine was quiet enough to believe them."""
+"""Describe the machine that was measured on, and tell whether it was quiet enough to believe the figures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Machine:
 
 
 def describe_machine() -> Machine:
-    """This machine; cores are those this process may use."""
+    """Return what this machine is; cores are those this process may use."""
     versions = {"segnet-live": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -66,7 +66,7 @@ def describe_machine() -> Machine:
 
 
 def usable_cores() -> int:
-    """Cores this process may run on: fewer than the machine's in a container or under taskset."""
+    """Return the cores this process may run on: fewer than the machine's in a container or under taskset."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -107,7 +107,7 @@ class Noise:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the figures cannot be judged; empty on a quiet machine."""
+        """Return why the figures cannot be judged; empty on a quiet machine."""
         found = []
         if self.spread > SPREAD_LIMIT:
             found.append(f"a fixed computation varied by {100 * (self.spread - 1):.0f} % (p95 over p50)")
@@ -157,6 +157,6 @@ class NoiseMeter:
 
 
 def _own_s() -> float:
-    """CPU seconds of this process and of its children that ended."""
+    """Return the CPU seconds of this process and of its children that ended."""
     own = psutil.Process().cpu_times()
     return float(own.user + own.system + own.children_user + own.children_system)

@@ -1,4 +1,4 @@
-"""Timing that can be compared: contenders take turns in one run, warm-up is left out, and n is kept."""
+"""Time so that figures can be compared: contenders take turns in one run, warm-up is left out, and n is kept."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def interleaved(
 
 
 def _turn(call: Callable[[], object], remaining: int) -> list[float]:
-    """One turn's counted times."""
+    """Return one turn's counted times."""
     block: list[float] = []
     if timed_ms(call) > BLOCK_S * 1e3:
         return [timed_ms(call)]

@@ -1,4 +1,4 @@
-"""Memory of a piece of work, measured in a process of its own: nothing else has raised the peak there."""
+"""Measure the memory of a piece of work in a process of its own: nothing else has raised the peak there."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import psutil
 
 from segnet_live import nvidia
 from segnet_live.card import Card
+from segnet_live.config import Backend, Precision
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
@@ -25,7 +26,7 @@ R = TypeVar("R")
 
 
 def in_own_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """`work`'s result from a fresh interpreter; work and arguments must be importable and picklable.
+    """Return `work`'s result from a fresh interpreter; work and arguments must be importable and picklable.
 
     Raises:
         EngineError: the process was killed (most often for want of memory).
@@ -41,12 +42,12 @@ def in_own_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
 
 
 def rss_mib() -> float:
-    """Resident memory of this process now."""
+    """Return the resident memory of this process now."""
     return float(psutil.Process().memory_info().rss) / 2**20
 
 
 def peak_rss_mib() -> float:
-    """The most this process ever had resident; where the system keeps no such figure, what it has now."""
+    """Return the most this process ever had resident; where the system keeps no such figure, what it has now."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -71,7 +72,7 @@ class EngineMemory:
     vram_torch_mib: float | None = None
 
 
-def engine_memory(card: Card, backend: str, size: Size, precision: str) -> EngineMemory:
+def engine_memory(card: Card, backend: Backend, size: Size, precision: Precision) -> EngineMemory:
     """Open an engine, run it ten times, and say what that took. Call it in a process of its own.
 
     Raises:
@@ -101,7 +102,7 @@ def engine_memory(card: Card, backend: str, size: Size, precision: str) -> Engin
 
 
 def _device_mib() -> float | None:
-    """Memory in use on the GPU, by its driver, after this process's CUDA context is up; None without a GPU."""
+    """Return the memory in use on the GPU, by its driver, once this process has a CUDA context; None without one."""
     if not nvidia.has_gpu():
         return None
     import torch

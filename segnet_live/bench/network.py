@@ -1,9 +1,11 @@
-"""What a network costs whatever runs it: parameters and operations; and the paper's Table 6 in plain PyTorch."""
+"""Count what a network costs whatever runs it; measure the paper's Table 6 in plain PyTorch."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,8 @@ from segnet_live.bench.memory import peak_rss_mib, rss_mib
 from segnet_live.card import Card
 from segnet_live.frame import Size
 from segnet_live.nets.load import load_network
-from segnet_live.nets.pooling import MASK, RESIZE
+from segnet_live.nets.pooling import form_for
+from segnet_live.nets.segnet import Network
 
 TRAINING_BATCH = 4
 ITERATIONS = 10
@@ -46,15 +49,21 @@ class PaperRow:
 
 
 def parameters(network: nn.Module) -> int:
+    """Return how many numbers are trained."""
     return sum(p.numel() for p in network.parameters())
 
 
-def gflop(network: nn.Module, size: Size) -> float:
-    """Billions of operations for one (height, width) image: convolutions and matrices, a multiply-add being two."""
-    if getattr(network, "pooling", MASK) is not MASK:
-        network.pooling = RESIZE  # type: ignore[assignment]  # equal results; torch's own pair has no form without data
+def gflop(network: Network, size: Size, device: Literal["meta", "cpu"] = "meta") -> float:
+    """Return billions of operations for one (height, width) image: convolutions and matrices, a multiply-add being two.
+
+    Args:
+        device: "meta" computes nothing; "cpu" takes as long as a frame, and any network, also one whose forward makes
+            tensors of its own.
+    """
+    network = copy.deepcopy(network).to(device).eval()
+    network.pooling = form_for(network, device)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network.to("meta").eval()(torch.empty((1, 3, *size), device="meta"))
+        network(torch.zeros((1, 3, *size), device=device))
     return float(counter.get_total_flops() / 1e9)
 
 

@@ -1,63 +1,53 @@
-"""Any other torch network on our terms: same input, same runtime, same uint8-in and label-map-out form around it."""
+"""Time any other torch network on our terms: deployed as ours are, and run by the same engines."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import openvino as ov
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.eager import DTYPES
-from segnet_live.engine.openvino import PRECISIONS, compile_options
-from segnet_live.engine.resize import fit_input
-from segnet_live.errors import EngineError, UsageError
-from segnet_live.frame import LabelMap, Size
+from segnet_live.card import Card
+from segnet_live.config import Backend, Precision, format_size
+from segnet_live.engine import eager, openvino
+from segnet_live.engine.base import Engine
+from segnet_live.errors import EngineError, UsageError, first_line
+from segnet_live.frame import Size
+from segnet_live.nets.segnet import Network
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Peer(nn.Module):
-    """(N, H, W, 3) uint8 RGB -> (N, H, W) uint8 ids, as our deployed networks do it.
+class PeerNetwork(Network):
+    """Images to logits of the same size, as our networks do it.
 
     Of a dict the entry 'out' is taken (torchvision), of a list or tuple the first; logits of another size are brought
-    to the input's bilinearly before the arg max.
+    to the input's bilinearly.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network.to(dtype)
-        self.dtype = dtype
-        mean, std = (torch.tensor(v).view(1, 1, 1, 3) for v in IMAGENET)
-        self.register_buffer("scale", (1 / (255 * std)).to(dtype))
-        self.register_buffer("shift", (-mean / std).to(dtype))
-        self.scale: Tensor
-        self.shift: Tensor
-        self.eval()
+        self.network = network
 
-    def forward(self, rgb: Tensor) -> Tensor:
-        logits = self.network((rgb.to(self.dtype) * self.scale + self.shift).permute(0, 3, 1, 2))
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.network(x)
         if isinstance(logits, Mapping):
             logits = logits["out"]
         elif isinstance(logits, Sequence):
             logits = logits[0]
-        if logits.shape[-2:] != rgb.shape[1:3]:
-            logits = F.interpolate(logits, size=rgb.shape[1:3], mode="bilinear", align_corners=False)
-        ids: Tensor = logits.argmax(1).to(torch.uint8)
-        return ids
+        if logits.shape[-2:] != x.shape[-2:]:
+            logits = F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return logits  # type: ignore[no-any-return]
 
 
-def load_peer(spec: str, classes: int) -> nn.Module:
-    """The network that `MODULE:FACTORY` makes, in evaluation mode.
+def load_peer(spec: str, classes: int) -> PeerNetwork:
+    """Return the network that `MODULE:FACTORY` makes, in evaluation mode.
 
     A factory that takes `num_classes` gets ours, and one that takes `weights` or `weights_backbone` gets None: speed
     does not depend on them, and nothing is downloaded. Modules in the current folder are found.
@@ -67,90 +57,66 @@ def load_peer(spec: str, classes: int) -> nn.Module:
     """
     module_name, colon, factory_name = spec.partition(":")
     if not (module_name and colon and factory_name):
-        raise UsageError(f"--against got {spec!r}; give MODULE:FACTORY, such as mynets.pidnet:make")
+        raise UsageError(f"--against got {spec!r}", "give MODULE:FACTORY, such as mynets.pidnet:make")
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever a stranger's module raises on import
-        raise UsageError(
-            f"--against {spec}: cannot import {module_name} ({_first_line(error)}); is it installed here?"
-        ) from error
+        problem = f"--against {spec}: cannot import {module_name} ({reason(error)})"
+        raise UsageError(problem, "is it installed here?") from error
     finally:
         sys.path.remove(str(Path.cwd()))
     factory = getattr(module, factory_name, None)
     if not callable(factory):
-        raise UsageError(f"--against {spec}: {module_name} has no callable {factory_name}; name a function or class")
+        raise UsageError(f"--against {spec}: {module_name} has no callable {factory_name}", "name a function or class")
     try:
         known = inspect.signature(factory).parameters
         arguments = {"num_classes": classes, "weights": None, "weights_backbone": None}
         network = factory(**{name: value for name, value in arguments.items() if name in known})
     except Exception as error:
-        raise UsageError(f"--against {spec}: {factory_name} failed ({_first_line(error)})") from error
+        raise UsageError(f"--against {spec}: {factory_name} failed ({reason(error)})") from error
     if not isinstance(network, nn.Module):
-        raise UsageError(f"--against {spec}: got a {type(network).__name__}; the factory must make a torch.nn.Module")
-    return network.eval()
+        problem = f"--against {spec}: got a {type(network).__name__}"
+        raise UsageError(problem, "the factory must make a torch.nn.Module")
+    return PeerNetwork(network.eval())
 
 
-class PeerEngine:
-    """A peer behind the engine protocol, compiled exactly as our own networks are.
+def open_peer(
+    name: str, network: PeerNetwork, card: Card, backend: Backend, size: Size, precision: Precision
+) -> Engine:
+    """Open `network` on the engine that would run `card`.
 
     Args:
-        backend: "openvino" or "torch".
+        card: one of ours, to stand beside; its name and normalisation are not used.
 
     Raises:
-        UsageError: the network cannot take such an image.
+        UsageError: the network cannot take such an image, or gives no logits.
         EngineError: it cannot be converted or compiled, or the backend or precision is another one.
     """
-
-    def __init__(self, name: str, network: nn.Module, backend: str, size: Size, precision: str) -> None:
-        example = torch.zeros((1, *size, 3), dtype=torch.uint8)
-        peer = Peer(network)
-        try:
-            with torch.inference_mode():
-                shape = tuple(peer(example).shape)
-        except Exception as error:
-            height, width = size
-            raise UsageError(
-                f"--against {name}: cannot run on a {height}x{width} image ({_first_line(error)}); try --size"
-            ) from error
-        if shape != (1, *size):
-            raise UsageError(
-                f"--against {name}: its label map is {shape}, expected {(1, *size)}; it must give logits NKHW"
-            )
-        self._request: ov.InferRequest | None = None
-        if backend == "openvino" and precision in PRECISIONS:
-            self._request = _compile(name, peer, example, precision)
-        elif backend == "torch" and precision in DTYPES:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            self._peer = Peer(network, DTYPES[precision]).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._device = device
-        else:
-            raise EngineError(f"--against cannot run on {backend} {precision}; use --backend openvino or torch")
-        self.info = EngineInfo(backend, "", precision, name, size, "peer")
-
-    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
-        fitted = np.ascontiguousarray(fit_input(rgb, self.info.input_size))
-        if self._request is not None:
-            output = self._request.infer([fitted[None]], share_inputs=True, share_outputs=True)
-            return np.array(output[0][0], np.uint8)
-        with torch.inference_mode():
-            ids: LabelMap = self._peer(torch.from_numpy(fitted)[None].to(self._device))[0].cpu().numpy()
-            return ids
-
-    def close(self) -> None:
-        self._request = None
-
-
-def _compile(name: str, peer: Peer, example: Tensor, precision: str) -> ov.InferRequest:
     try:
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
-            model = ov.convert_model(torch.export.export(peer, (example,), strict=False))
-        return ov.Core().compile_model(model, "CPU", compile_options(precision)).create_infer_request()
+        with torch.inference_mode():
+            shape = tuple(network.label_ids(torch.zeros((1, 3, *size))).shape)
+    except Exception as error:  # a stranger's network raises anything
+        problem = f"--against {name}: cannot run on a {format_size(size)} image ({reason(error)})"
+        raise UsageError(problem, "try --size") from error
+    if shape != (1, *size):
+        raise UsageError(
+            f"--against {name}: its label map is {shape}, expected {(1, *size)}", "it must give logits NKHW"
+        )
+    mean, std = IMAGENET
+    stand_in = replace(card, name=name, mean=mean, std=std, int8_maxima=())
+    try:
+        if backend == "openvino" and precision in openvino.PRECISIONS:
+            return openvino.OpenVINOEngine(stand_in, size, precision=precision, reason="peer", network=network)
+        if backend == "torch" and precision in eager.DTYPES:
+            return eager.EagerEngine(stand_in, size, precision=precision, reason="peer", network=network)
     except Exception as error:
-        raise EngineError(f"--against {name}: OpenVINO cannot convert it ({_first_line(error)})") from error
+        raise EngineError(f"--against {name}: {backend} cannot run it ({reason(error)})") from error
+    raise EngineError(f"--against cannot run on {backend} {precision}", "use --backend openvino or torch")
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+def reason(error: BaseException) -> str:
+    """Return what a stranger's module raised, in one line."""
+    text = first_line(error)
+    name = type(error).__name__
+    return text if text == name else f"{name}: {text}"

@@ -1,4 +1,4 @@
-"""Figures as text: tables for a terminal, Markdown for README, JSON for other programs."""
+"""Show figures: tables for a terminal, Markdown for README, JSON for other programs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+import rich.table
+from rich import box
+from rich.console import Console
 
 from segnet_live.bench.engines import Report, Row
 from segnet_live.bench.machine import Machine
 from segnet_live.bench.network import PaperRow
 from segnet_live.bench.video import VideoRow
-from segnet_live.errors import OutputError
-from segnet_live.frame import Size
+from segnet_live.config import format_size
+
+WIDTH = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,24 +30,23 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
 
-    def markdown(self) -> str:
-        aligned = ["---", *["---:"] * (len(self.columns) - 1)]
-        lines = [self.columns, tuple(aligned), *self.rows]
-        body = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-        return "\n\n".join((f"**{self.title}**", body, *self.notes))
-
-    def plain(self) -> str:
-        lines = [self.columns, *self.rows]
-        widths = [max(len(cells[i]) for cells in lines) for i in range(len(self.columns))]
-        padded = (
-            "  ".join((cell.ljust if i == 0 else cell.rjust)(widths[i]) for i, cell in enumerate(cells)).rstrip()
-            for cells in lines
-        )
-        return "\n".join((self.title, *padded, *self.notes))
+    def show(self, *, markdown: bool) -> None:
+        """Print it, one line a row however wide the terminal is: in a file or a pipe nobody sees its width."""
+        table = rich.table.Table(box=box.MARKDOWN if markdown else None, pad_edge=markdown, header_style="")
+        for index, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        for cells in self.rows:
+            table.add_row(*cells)
+        console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
+        with console.capture() as captured:
+            console.print(table)
+        body = "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+        title = f"**{self.title}**" if markdown else self.title
+        print(("\n\n" if markdown else "\n").join((title, body, *self.notes)))
 
 
 def engine_table(report: Report) -> Table:
-    """One row per model and engine; peers below, with how many times longer they take than our fastest there."""
+    """Return one row per model and engine; peers below, with how many times longer they take than our fastest there."""
     height, width = report.frame_size
     rows = sorted(report.rows, key=lambda row: row.peer)
     columns: tuple[str, ...] = (
@@ -75,7 +78,7 @@ def _engine_cells(row: Row, report: Report) -> tuple[str, ...]:
     t = row.inference
     return (
         row.name,
-        _size(row.info.input_size),
+        format_size(row.info.input_size),
         f"{t.p50:.2f}",
         f"{t.p95:.2f}",
         f"{t.p99:.2f}",
@@ -95,7 +98,7 @@ def _engine_cells(row: Row, report: Report) -> tuple[str, ...]:
 
 
 def paper_table(rows: Sequence[PaperRow]) -> Table:
-    """The columns of the paper's Table 6."""
+    """Return the columns of the paper's Table 6."""
     columns = ("network", "forward ms", "backward ms", "training MiB", "inference MiB", "model MiB")
     cells = tuple(
         (
@@ -111,7 +114,7 @@ def paper_table(rows: Sequence[PaperRow]) -> Table:
     first = rows[0]
     where = f"{first.threads} CPU threads" if first.device == "cpu" else first.device
     return Table(
-        f"As Table 6 of arXiv:1511.00561: PyTorch fp32, {where}, {_size(first.input_size)}",
+        f"As Table 6 of arXiv:1511.00561: PyTorch fp32, {where}, {format_size(first.input_size)}",
         columns,
         cells,
         (
@@ -122,7 +125,7 @@ def paper_table(rows: Sequence[PaperRow]) -> Table:
 
 
 def video_table(rows: Sequence[VideoRow]) -> Table:
-    """The whole pipeline; stages overlap."""
+    """Return a row for each run of the whole pipeline; its stages overlap."""
     columns = (
         "video", "engine", "input", "frames", "frames/s", "source", "x real time", "latency p50/p95 ms", "stages ms",
         "peak MiB",
@@ -131,7 +134,7 @@ def video_table(rows: Sequence[VideoRow]) -> Table:
         (
             f"{row.video}, {row.size[1]}x{row.size[0]}",
             f"{row.info.model} {row.info.backend} {row.info.precision}",
-            _size(row.info.input_size),
+            format_size(row.info.input_size),
             str(row.frames),
             f"{row.fps:.1f}",
             "-" if row.source_fps is None else f"{row.source_fps:.2f}",
@@ -149,7 +152,7 @@ def video_table(rows: Sequence[VideoRow]) -> Table:
 def as_json(
     machine: Machine, command: str, report: Report, paper: Sequence[PaperRow], videos: Sequence[VideoRow]
 ) -> dict[str, Any]:
-    """Everything measured, as plain values; nan becomes null."""
+    """Return everything measured as plain values; nan becomes null."""
     value = {
         "command": command,
         "machine": dataclasses.asdict(machine),
@@ -162,21 +165,3 @@ def as_json(
     }
     plain: dict[str, Any] = json.loads(json.dumps(value), parse_constant=lambda _: None)
     return plain
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """`path` holds `value`, whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    partial = path.with_suffix(".partial.json")
-    try:
-        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"--json {path} cannot be written ({error.strerror}); choose another place") from error
-
-
-def _size(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"

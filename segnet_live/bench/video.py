@@ -1,4 +1,4 @@
-"""The whole headless pipeline on a real file: decoding, segmenting, overlay, encoding, sound."""
+"""Time the whole headless pipeline on a real file: decoding, segmenting, overlay, encoding, sound."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,28 @@ import pytest
 
 from segnet_live import cli
 from segnet_live.bench import engines
+from segnet_live.bench.machine import Noise
 from segnet_live.card import Card
+from segnet_live.engine import parity
 
+FRAMES = [np.random.default_rng(i).integers(0, 256, (48, 96, 3), np.uint8) for i in range(2)]
 FAST = ["--size", "32x64", "--n", "5", "--seconds", "0.1", "--no-memory"]
 
 
 @pytest.fixture(autouse=True)
 def random_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small frames instead of the example drive's."""
-    frames = [np.random.default_rng(i).integers(0, 256, (48, 96, 3), np.uint8) for i in range(2)]
-    monkeypatch.setattr(engines, "reference_frames", lambda: frames)
+    """Frames of the clip are large."""
+    monkeypatch.setattr(parity, "reference_frames", lambda: FRAMES)
 
 
 def test_every_engine_is_timed_compared_and_written(
     tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "peer_of_ours.py").write_text(
-        "from torch import nn\ndef make(): return nn.Conv2d(3, 4, 3, padding=1)\n"
+        "import torch\nfrom torch import nn\n"
+        "class Net(nn.Conv2d):\n"
+        "    def forward(self, x): return torch.cat((super().forward(x), torch.zeros(1, 1, *x.shape[2:])), 1)\n"
+        "def make(): return Net(3, 4, 3, padding=1)\n"
     )
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "bench.json"
@@ -35,8 +41,9 @@ def test_every_engine_is_timed_compared_and_written(
     printed = capsys.readouterr().out
     assert "tiny openvino fp32" in printed
     assert "peer_of_ours:make torch fp32" in printed
-    assert "quiet machine" in printed or "TOO NOISY TO JUDGE" in printed
     report = json.loads(out.read_text())
+    noise = {name: value for name, value in report["noise"].items() if name != "reasons"}
+    assert Noise(**noise).line() in printed.splitlines()
     ours = [row for row in report["engines"] if not row["peer"]]
     peers = [row for row in report["engines"] if row["peer"]]
     assert (
@@ -53,8 +60,14 @@ def test_markdown_has_the_command_above_the_table(tiny_card: Card, capsys: pytes
     assert cli.main([*arguments, *FAST]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("```sh\nsegnet-live")
-    assert "| model, engine |" in printed
-    assert "| tiny torch fp32 |" in printed
+    table = [line for line in printed.splitlines() if line.startswith("|")]
+    head, rule, row = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in table)
+    assert (head[0], row[0]) == ("model, engine", "tiny torch fp32")
+    assert len(head) == len(rule) == len(row) == 16
+    assert all(re.fullmatch(":?-+:?", cell) for cell in rule)
+    lines = printed.splitlines()
+    before, after = lines.index(table[0]) - 1, lines.index(table[-1]) + 1
+    assert lines[before] == lines[after] == "", "a table that touches text is none"
 
 
 def test_engines_are_closed_also_when_measuring_fails(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +84,7 @@ def test_engines_are_closed_also_when_measuring_fails(tiny_card: Card, monkeypat
     monkeypatch.setattr(engines, "interleaved", lambda *a, **k: 1 / 0)
     plan = engines.Plan((tiny_card,), (("torch", "fp32"),), size=(32, 32), memory=False)
     with pytest.raises(ZeroDivisionError):
-        engines.measure(plan, engines.reference_frames())
+        engines.measure(plan, FRAMES)
     assert closed == [1]
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from segnet_live.bench import machine, measure
-from segnet_live.bench.engines import reference_frames
 from segnet_live.bench.machine import Noise, NoiseMeter, describe_machine
 from segnet_live.bench.measure import Timing, interleaved
 
@@ -85,13 +83,6 @@ def test_the_machine_is_named_with_versions_and_cores() -> None:
     assert found.cores >= 1
     assert {"python", "torch", "openvino", "segnet-live"} <= set(found.versions)
     assert found.cpu in found.lines()[0]
-
-
-def test_reference_frames_are_spread_over_the_example_drive() -> None:
-    first, second = reference_frames(2)
-    assert first.shape == second.shape
-    assert first.dtype == np.uint8
-    assert (first != second).any()
 
 
 def test_programs_of_low_priority_make_noise_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segnet_live.bench.peers import PeerEngine, load_peer
+from segnet_live.bench.network import gflop, parameters
+from segnet_live.bench.peers import load_peer, open_peer
+from segnet_live.card import Card
+from segnet_live.config import Backend
 from segnet_live.errors import EngineError, UsageError
+from segnet_live.nets.segnet import NETWORKS
+
+BACKENDS: tuple[Backend, ...] = ("torch", "openvino")
 
 PEERS = """
 import torch
@@ -36,6 +42,15 @@ def coarse():
 def flat():
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 
+class MakesTensors(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+    def forward(self, x):
+        y = self.conv(x)
+        padding = torch.zeros(y.shape[0], 2, y.shape[2], y.shape[3])
+        return torch.cat((y, padding), 1)
+
 def fails():
     raise RuntimeError("no such file\\nsecond line")
 
@@ -51,13 +66,14 @@ def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(__import__("sys").modules, "some_peers", raising=False)
 
 
-@pytest.mark.parametrize("factory", ["torchvision_like", "listed", "coarse"])
-def test_a_peer_gives_the_same_labels_on_both_runtimes(factory: str) -> None:
+@pytest.mark.parametrize("factory", ["torchvision_like", "listed", "coarse", "MakesTensors"])
+def test_a_peer_gives_the_same_labels_on_both_runtimes(tiny_card: Card, factory: str) -> None:
     network = load_peer(f"some_peers:{factory}", 11)
     rgb = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     maps = []
-    for backend in ("torch", "openvino"):
-        engine = PeerEngine(factory, network, backend, (32, 64), "fp32")
+    for backend in BACKENDS:
+        engine = open_peer(factory, network, tiny_card, backend, (32, 64), "fp32")
+        assert (engine.info.model, engine.info.backend) == (factory, backend)
         maps.append(engine.segment(rgb))
         engine.close()
     assert maps[0].shape == (32, 64)
@@ -66,7 +82,7 @@ def test_a_peer_gives_the_same_labels_on_both_runtimes(factory: str) -> None:
 
 
 def test_a_factory_gets_our_number_of_classes_and_downloads_nothing() -> None:
-    assert load_peer("some_peers:torchvision_like", 11).conv.out_channels == 11  # type: ignore[union-attr]
+    assert load_peer("some_peers:torchvision_like", 11).network.conv.out_channels == 11
 
 
 @pytest.mark.parametrize(
@@ -85,8 +101,22 @@ def test_what_cannot_be_a_peer_is_refused_in_one_line(spec: str, said: str) -> N
     assert "\n" not in str(error.value)
 
 
-def test_a_network_that_gives_no_map_and_a_backend_without_peers_are_told() -> None:
+def test_a_network_that_makes_tensors_of_its_own_is_counted() -> None:
+    network = load_peer("some_peers:MakesTensors", 11)
+    assert parameters(network) == 4 * 3 * 9 + 4
+    assert gflop(network, (32, 64), "cpu") == pytest.approx(2 * 4 * 3 * 9 * 32 * 64 / 1e9)
+
+
+def test_counting_leaves_the_network_as_it_is() -> None:
+    network = NETWORKS["segnet-fast"](11)
+    before = gflop(network, (32, 64), "cpu")
+    assert gflop(network, (32, 64)) == before
+    assert {p.device.type for p in network.parameters()} == {"cpu"}
+    assert network.training
+
+
+def test_a_network_that_gives_no_map_and_a_backend_without_peers_are_told(tiny_card: Card) -> None:
     with pytest.raises(UsageError, match=r"cannot run on a 32x32 image|its label map is"):
-        PeerEngine("flat", load_peer("some_peers:flat", 11), "torch", (32, 32), "fp32")
+        open_peer("flat", load_peer("some_peers:flat", 11), tiny_card, "torch", (32, 32), "fp32")
     with pytest.raises(EngineError, match="cannot run on tensorrt"):
-        PeerEngine("listed", load_peer("some_peers:listed", 11), "tensorrt", (32, 32), "fp16")
+        open_peer("listed", load_peer("some_peers:listed", 11), tiny_card, "tensorrt", (32, 32), "fp16")

@@ -1,4 +1,4 @@
-"""What steadying adds to a frame, right after inference: `pytest -m bench tests/bench/test_smooth_cost.py -s`."""
+"""What smoothing adds to a frame, right after inference: `pytest -m bench tests/bench/test_smooth_cost.py -s`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ WARM_UP = 5
 
 
 @pytest.mark.bench
-def test_steadying_after_inference_is_timed_and_steadies() -> None:
+def test_smoothing_after_inference_is_timed_and_takes_flicker_away() -> None:
     source = FileSource(str(assets_dir() / "drive.mp4"))
     engine = open_engine(find_card(DEFAULT_MODEL), source_size=source.info.size)
-    smoother, added_ms, plain, steady = Smoother(), [], [], []
+    smoother, added_ms, plain, smoothed = Smoother(), [], [], []
     for _ in range(FRAMES):
         frame = source.read()
         assert frame is not None
         plain.append(engine.segment(frame.rgb))
         began_s = time.perf_counter()
-        steady.append(smoother(frame.rgb, plain[-1]))
+        smoothed.append(smoother(frame.rgb, plain[-1]))
         added_ms.append((time.perf_counter() - began_s) * 1e3)
     engine.close()
     source.close()
     p50, p95 = np.percentile(added_ms[WARM_UP:], (50, 95))
-    print(f"\nsteadying: p50 {p50:.2f}, p95 {p95:.2f} ms a frame, n {FRAMES - WARM_UP}")
-    changes = [np.mean([a != b for a, b in itertools.pairwise(maps)]) for maps in (plain, steady)]
+    print(f"\nsmoothing: p50 {p50:.2f}, p95 {p95:.2f} ms a frame, n {FRAMES - WARM_UP}")
+    changes = [np.mean([a != b for a, b in itertools.pairwise(maps)]) for maps in (plain, smoothed)]
     assert changes[1] < changes[0]
