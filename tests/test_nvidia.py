@@ -12,7 +12,7 @@ import pytest
 
 from segnet_live import nvidia
 from segnet_live.errors import EngineError
-from segnet_live.pipeline.live.usage import UsageMeter
+from segnet_live.usage import UsageMeter
 
 FIRST, SECOND = "GPU-11111111-0000", "GPU-22222222-0000"
 USED_MIB = {FIRST: 100, SECOND: 2000}
