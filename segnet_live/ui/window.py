@@ -70,6 +70,7 @@ class MainWindow(QMainWindow):
                 self.show_notice,
                 self.transport.show_time,
                 self.transport.record.refresh,
+                self.panel.model.show_engine,
                 self.panel.recording.button.refresh,
             ),
         )

@@ -309,6 +309,16 @@ def test_a_rate_or_a_latency_to_hold_is_chosen_in_the_panel(qtbot: QtBot, start:
     assert window.controls.target == window.controls.settings.target == Target(fps=25)
 
 
+def test_the_panel_shows_the_size_that_a_governor_has_chosen_meanwhile(
+    qtbot: QtBot, start: Start, clip: Path, engines: Engines
+) -> None:
+    window = start(clip, settings=Settings(loop=True, smooth=False)).window
+    wait_for_labels(qtbot, window)
+    wait_until(qtbot, lambda: "32×48" in window.panel.model.status.text())
+    engines.opened[0].info = replace(engines.opened[0].info, input_size=(16, 24))
+    wait_until(qtbot, lambda: "16×24" in window.panel.model.status.text())
+
+
 def test_every_control_of_the_panel_is_in_its_layout(start: Start) -> None:
     window = start(settings=Settings(view="wiper", smooth=False)).window
     window.resize(1000, 700)

@@ -115,7 +115,7 @@ class ModelSection(QWidget):
             self.input_size.setCurrentIndex(self.input_size.findData(text))
 
     def refresh(self) -> None:
-        controls, state = self._controls, self._controls.engine
+        controls = self._controls
         select(self.model, str(controls.card.folder))
         select(self.backend, controls.backend)
         target = format_target(controls.target)
@@ -125,9 +125,14 @@ class ModelSection(QWidget):
         with QSignalBlocker(self.smooth):
             self.smooth.setChecked(controls.smooth)
         self._show_size()
+        self.show_engine()
+
+    def show_engine(self) -> None:
+        """Show what runs and what is being opened; called four times a second, for a governor changes the size."""
+        controls, state = self._controls, self._controls.engine
         lines = []
-        if state.running is not None:
-            info = state.running
+        info = controls.session.engine_info or state.running
+        if info is not None:
             lines.append(f"{info.backend} {info.precision}, {info.input_size[0]}×{info.input_size[1]}")
             if info.reason:
                 lines.append(info.reason)
@@ -136,6 +141,6 @@ class ModelSection(QWidget):
             lines.append(
                 f"Opening {choice.card.name} on {choice.backend} ..." + ("\nthe old one keeps running" if lines else "")
             )
-        elif state.running is None:
+        elif info is None:
             lines.append("No engine is running" if controls.source is not None else "The engine opens with a video")
         self.status.setText("\n".join(lines))
