@@ -209,7 +209,7 @@ class RunConfig:
 
     @property
     def smoothing(self) -> bool:
-        """Whether label maps are steadied, `smooth` left open decided."""
+        """Whether label maps are smoothed, `smooth` left open decided."""
         if self.smooth is not None:
             return self.smooth
         return self.masks is None and self.stats is None and (self.source is None or self.source.kind != "images")

@@ -138,7 +138,7 @@ def current() -> Device | None:
 
 
 def _cuda_uuid() -> str | None:
-    """UUID of CUDA's current device if this process runs CUDA already. Never imports torch."""
+    """Return the UUID of CUDA's current device if this process runs CUDA already. Never imports torch."""
     cuda = getattr(sys.modules.get("torch"), "cuda", None)  # another thread may be importing it just now
     if cuda is None or not hasattr(cuda, "is_initialized") or not cuda.is_initialized():
         return None

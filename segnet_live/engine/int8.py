@@ -1,4 +1,4 @@
-"""8-bit integers for OpenVINO: rounds convolution inputs and kernels to the ranges that a card gives."""
+"""Quantise to 8 bits for OpenVINO: round convolution inputs and kernels to the ranges that a card gives."""
 
 from __future__ import annotations
 

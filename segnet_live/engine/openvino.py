@@ -1,4 +1,4 @@
-"""Backend `openvino`: the default on a CPU. Neither torch nor the weights are touched once its model is cached."""
+"""Run backend `openvino`: the default on a CPU. Neither torch nor the weights are touched once its model is cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host steps that all engines share: the network's size, and frames brought to it."""
+"""Choose the network's size and bring frames to it: the host steps that all engines share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STRIDE = 32
 
 
 def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
-    """The network's (height, width) for frames of `source`: about `pixels`, and the source's aspect ratio.
+    """Return the network's (height, width) for frames of `source`: about `pixels`, and the source's aspect ratio.
 
     The source's own size, or one of exactly its aspect ratio, if that is possible in multiples of 8: nothing is
     squeezed then. Else one in multiples of 32, or of 16 where those squeeze. 4:3 gives 360x480, 16:9 gives 320x544.
@@ -30,12 +30,12 @@ def network_size(source: Size, pixels: int = DEFAULT_PIXELS) -> Size:
 
 
 def _squeeze(size: Size, source: Size) -> float:
-    """How far the aspect ratios of two sizes are apart, as a logarithm."""
+    """Return how far the aspect ratios of two sizes are apart, as a logarithm."""
     return abs(math.log(size[1] / size[0] * source[0] / source[1]))
 
 
 def _on_grid(source: Size, pixels: int, stride: int) -> Size:
-    """About `pixels` in multiples of `stride`, none below `STRIDE`, and about the aspect ratio of `source`."""
+    """Return about `pixels` in multiples of `stride`, none below `STRIDE`, of about the aspect ratio of `source`."""
 
     def near(ideal: float) -> set[int]:
         return {max(STRIDE, f(ideal / stride) * stride) for f in (math.floor, math.ceil)}
@@ -47,7 +47,7 @@ def _on_grid(source: Size, pixels: int, stride: int) -> Size:
 
 
 def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """(H, W, 3) -> (h, w, 3) uint8: area filter when shrinking, bilinear when enlarging; the same array if it fits."""
+    """Bring (H, W, 3) uint8 to `size`: area filter to shrink, bilinear to enlarge; return the same array if it fits."""
     height, width = size
     if rgb.shape[:2] == size:
         return rgb

@@ -23,7 +23,8 @@ def fold_batch_norm(network: Network) -> Network:
     Folding happens in the weights' own dtype: give it float32 and convert afterwards.
     """
     folded = copy.deepcopy(network).eval()
-    for block in [m for m in folded.modules() if isinstance(m, nn.Sequential)]:
+    # a subclass with a forward of its own may run its layers in another order
+    for block in [m for m in folded.modules() if getattr(type(m), "forward", None) is nn.Sequential.forward]:
         layers = list(block.named_children())
         for (name, conv), (norm_name, norm) in itertools.pairwise(layers):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

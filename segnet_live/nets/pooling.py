@@ -42,7 +42,7 @@ class Pooling:
 
 
 def even(x: Tensor) -> Tensor:
-    """x with its last row and column repeated where H or W is odd: a copy never wins a tie against its original.
+    """Return x with its last row and column repeated where H or W is odd: a copy never wins a tie against its original.
 
     cat, not F.pad: Torch-TensorRT 2.13 turns constant_pad_nd into run-time shape arithmetic.
     """
@@ -72,7 +72,7 @@ def _unpool_torch(values: Tensor, memory: Tensor, size: Size) -> Tensor:
 
 
 def _constant(x: Tensor, value: int, rank: int) -> Tensor:
-    """`value` in x's dtype; its rank matches its partner's, so TensorRT broadcasts without extra layers.
+    """Return `value` in x's dtype; its rank matches its partner's, so TensorRT broadcasts without extra layers.
 
     Filled on the device, like every constant here: one from a Python list is copied there in every frame, for which
     eager CUDA waits and which a CUDA graph cannot hold.
@@ -101,7 +101,7 @@ def _unpool_slices(values: Tensor, memory: Tensor, size: Size) -> Tensor:
 
 
 def _priority(x: Tensor, height: int, width: int) -> Tensor:
-    """(1, 1, height, width): 4 3 / 2 1 in every window, so that the largest priority is the first place."""
+    """Return (1, 1, height, width): 4 3 / 2 1 in every window, so that the largest priority is the first place."""
     window = torch.arange(4, 0, -1, dtype=x.dtype, device=x.device).reshape(1, 1, 2, 2)
     return window.repeat(1, 1, height // 2, width // 2)
 

@@ -18,7 +18,7 @@ VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, *, relu: bool = True, dilation: int = 1) -> nn.Sequential:
-    """Convolution without bias ("same" size), batch norm and, unless told otherwise, ReLU."""
+    """Return a convolution without bias ("same" size), batch norm and, unless told otherwise, ReLU."""
     padding = dilation * (kernel // 2)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
@@ -48,7 +48,7 @@ class Network(nn.Module):
     pooling: Pooling = TORCH
 
     def label_ids(self, x: Tensor) -> Tensor:
-        """Class ids (N, H, W) int64 of normalised images (N, 3, H, W): the arg max of the logits."""
+        """Return class ids (N, H, W) int64 of normalised images (N, 3, H, W): the arg max of the logits."""
         logits: Tensor = self(x)
         return logits.argmax(1)
 
@@ -257,7 +257,7 @@ class SegNetFast(Network):
             weight.copy_(weight[::4].repeat_interleave(4, 0))
 
     def sub_pixels(self, x: Tensor) -> Tensor:
-        """Logits (N, 4 K, ceil(H/2), ceil(W/2)); channel 4 k + 2 i + j is class k at sub-pixel (i, j)."""
+        """Return logits (N, 4 K, ceil(H/2), ceil(W/2)); channel 4 k + 2 i + j is class k at sub-pixel (i, j)."""
         stages = []
         for encoder in self.encoders:
             full = encoder(x)
@@ -276,7 +276,7 @@ class SegNetFast(Network):
         return F.pixel_shuffle(self.sub_pixels(x), 2)[..., : x.shape[-2], : x.shape[-1]]
 
     def label_ids(self, x: Tensor) -> Tensor:
-        """Class ids (N, H, W): the arg max over each sub-pixel's logits, then the step to full size."""
+        """Return class ids (N, H, W): the arg max over each sub-pixel's logits, then the step to full size."""
         logits = self.sub_pixels(x)
         n, _, h, w = logits.shape
         ids = logits.reshape(n, self.classes, 4, h, w).argmax(1)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from segnet_live.bench.network import gflop, parameters
-from segnet_live.bench.peers import load_peer, open_peer
+from segnet_live.bench.peers import IMAGENET, load_peer, open_peer
 from segnet_live.card import Card
 from segnet_live.config import Backend
 from segnet_live.errors import EngineError, UsageError
@@ -41,6 +42,18 @@ def coarse():
 
 def flat():
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+
+class OwnOrder(nn.Sequential):
+    def forward(self, x):
+        conv, norm = self
+        return norm(conv(x).relu())
+
+def own_order():
+    torch.manual_seed(0)
+    network = OwnOrder(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4))
+    nn.init.uniform_(network[1].running_mean)
+    nn.init.normal_(network[1].weight)
+    return network
 
 class MakesTensors(nn.Module):
     def __init__(self):
@@ -99,6 +112,17 @@ def test_what_cannot_be_a_peer_is_refused_in_one_line(spec: str, said: str) -> N
     with pytest.raises(UsageError, match=said) as error:
         load_peer(spec, 11)
     assert "\n" not in str(error.value)
+
+
+def test_batch_norm_is_folded_only_where_layers_run_one_after_the_other(tiny_card: Card) -> None:
+    network = load_peer("some_peers:own_order", 11)
+    rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in IMAGENET)
+    with torch.inference_mode():
+        expected = network.label_ids((torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255 - mean) / std)[0]
+    engine = open_peer("own order", network, tiny_card, "torch", (32, 64), "fp32")
+    assert (engine.segment(rgb) == expected.numpy()).mean() > 0.999
+    engine.close()
 
 
 def test_a_network_that_makes_tensors_of_its_own_is_counted() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
 
-from segnet_live.nets.pooling import EXACT, MASK, RESIZE, SLICES, TORCH, Pooling
+from segnet_live.nets.pooling import EXACT, MASK, RESIZE, SLICES, TORCH, Pooling, Runtime, form_for, forms_for
+from segnet_live.nets.segnet import NETWORKS
 
 SIZES = [(8, 8), (12, 20), (45, 60), (23, 30), (7, 9), (2, 3), (1, 1)]
 KINDS = ["random", "ties", "relu", "negative", "infinite"]
@@ -107,3 +111,14 @@ def test_no_constant_is_copied_from_the_host_while_running(form: Pooling) -> Non
     exported = torch.export.export(There(), (torch.randn(1, 2, 7, 10),))
     assert not exported.constants
     assert not [node for node in exported.graph.nodes if "lift" in str(node.target)]
+
+
+@pytest.mark.parametrize("runtime", get_args(Runtime))
+def test_a_runtime_gets_forms_with_the_network_s_own_meaning(runtime: Runtime) -> None:
+    exact, fast = NETWORKS["segnet-basic"](11), NETWORKS["segnet-fast"](11)
+    assert set(forms_for(exact.pooling, runtime)) <= set(EXACT.values())
+    assert form_for(exact, runtime) == forms_for(exact.pooling, runtime)[0]
+    assert forms_for(fast.pooling, runtime) == (MASK,)
+    assert form_for(copy.deepcopy(exact), runtime) == form_for(exact, runtime)
+    if runtime not in ("cpu", "cuda", "meta"):
+        assert TORCH not in forms_for(exact.pooling, runtime), "PyTorch's own indices are not converted"
