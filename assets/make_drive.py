@@ -18,7 +18,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from segnet_live.files import replace_atomically
+from segnet_live.system.files import replace_atomically
 from train.drive.render import RATE, SHIPPED_FRAMES, SHIPPED_SEED, SHIPPED_SIZE, render
 
 LABELS = {"level": "3", "coder": "1", "context": "1", "slices": "4"}

@@ -26,7 +26,7 @@ def main() -> int:
     from PyQt6.QtCore import QTimer
 
     from segnet_live.config import RunConfig, SourceSpec
-    from segnet_live.paths import assets_dir
+    from segnet_live.system.paths import assets_dir
     from segnet_live.ui.app import create_app, start
     from segnet_live.ui.settings import Settings
 

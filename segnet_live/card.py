@@ -15,7 +15,7 @@ from safetensors.numpy import load as load_safetensors
 
 from segnet_live.classes import ClassSet
 from segnet_live.errors import CardError, UsageError, first_line
-from segnet_live.paths import models_dir
+from segnet_live.system.paths import models_dir
 
 DEFAULT_MODEL = "segnet-fast"
 ARCHITECTURES = ("segnet", "segnet-basic", "segnet-fast")

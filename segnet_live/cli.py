@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from segnet_live import __version__
 from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec, parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.exit import leave
+from segnet_live.system.exit import leave
 
 COMMANDS = {
     "models": ("segnet_live.commands.models", "list the installed models"),

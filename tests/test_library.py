@@ -23,8 +23,8 @@ from segnet_live import card as card_module
 from segnet_live import library
 from segnet_live.card import Card
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost, UsageError
-from segnet_live.paths import assets_dir
 from segnet_live.pipeline.headless import run as headless_run
+from segnet_live.system.paths import assets_dir
 from tests.support.clips import shaded_clip
 from tests.support.engines import FakeEngine
 from tests.support.sources import SIZE, FakeSource, fail_at

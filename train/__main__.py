@@ -1,4 +1,4 @@
-from segnet_live.exit import leave
+from segnet_live.system.exit import leave
 from train.cli import main
 
 leave(main())

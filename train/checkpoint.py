@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segnet_live.card import read_card
 from segnet_live.errors import DataError, OutputError, first_line
-from segnet_live.files import replace_atomically
+from segnet_live.system.files import replace_atomically
 from train.config import renamed
 
 _ADVICE = "pass a checkpoint that `python -m train fit` wrote"

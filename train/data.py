@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import DataError
-from segnet_live.files import write_atomically
 from segnet_live.frame import LabelMap, Size
+from segnet_live.system.files import write_atomically
 from segnet_live.video.images import read_rgb as decode_rgb
 from segnet_live.video.location import IMAGE_SUFFIXES
 

@@ -19,10 +19,10 @@ from rich.table import Table
 from segnet_live.classes import ClassSet
 from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine
-from segnet_live.files import write_atomically
 from segnet_live.frame import LabelMap
 from segnet_live.labels import labels_at
 from segnet_live.quality import Confusion, Flicker, boundary_f1
+from segnet_live.system.files import write_atomically
 from segnet_live.video.open import open_source
 from train.data import Sample, consecutive
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from segnet_live.card import Card, read_card
 from segnet_live.errors import OutputError, first_line
-from segnet_live.files import write_atomically
 from segnet_live.nets.load import load_network
+from segnet_live.system.files import write_atomically
 from train.checkpoint import Checkpoint, current_commit
 from train.data import LabelledSet, size_at
 from train.evaluate import write_json

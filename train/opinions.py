@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.errors import DataError, UsageError
-from segnet_live.files import write_atomically
+from segnet_live.system.files import write_atomically
 from train.seen import Seen, read_seen
 
 _CITYSCAPES: tuple[dict[str, float], ...] = (

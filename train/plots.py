@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from segnet_live.files import replace_atomically, write_atomically
+from segnet_live.system.files import replace_atomically, write_atomically
 
 FIELDS = ("epoch", "step", "minutes", "loss", "lr", "images_per_s", "device_busy", "G", "C", "mIoU")
 HINT = "curves.png is left out: matplotlib is missing; pip install 'segnet-live[train]'"

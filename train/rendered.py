@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_live.files import replace_atomically
+from segnet_live.system.files import replace_atomically
 from train.data import Sample
 from train.drive.render import render
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from segnet_live import nvidia
 from segnet_live.config import BACKENDS, PRECISIONS, Backend, Precision, parse_size
 from segnet_live.errors import CardError, UsageError
+from segnet_live.system import nvidia
 
 Name = TypeVar("Name", bound=str)
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.card import find_card, installed_cards
     from segnet_live.config import RunConfig, SourceSpec
     from segnet_live.engine.parity import reference_frames
-    from segnet_live.files import write_atomically
+    from segnet_live.system.files import write_atomically
 
     if arguments.n < 5 or arguments.seconds <= 0:
         raise UsageError(f"got --n {arguments.n} --seconds {arguments.seconds:g}", "give 5 calls and 0.1 s or more")

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from segnet_live import __version__, nvidia
+from segnet_live import __version__
+from segnet_live.system import nvidia
 
 FEATURES = (
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8",

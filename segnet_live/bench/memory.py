@@ -14,12 +14,12 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 import psutil
 
-from segnet_live import nvidia
 from segnet_live.card import Card
 from segnet_live.config import Backend, Precision
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
+from segnet_live.system import nvidia
 
 P = ParamSpec("P")
 R = TypeVar("R")

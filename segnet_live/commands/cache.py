@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segnet_live.config import format_size
-from segnet_live.paths import cache_dir
+from segnet_live.system.paths import cache_dir
 
 if TYPE_CHECKING:
     from segnet_live.engine.artifacts import Kind, Listed

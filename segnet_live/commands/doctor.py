@@ -89,7 +89,7 @@ def _package(what: str, distribution: str, *, extra: str = "") -> Finding:
 
 
 def _gpu() -> Finding:
-    from segnet_live import nvidia
+    from segnet_live.system import nvidia
 
     driver = nvidia.driver_version()
     try:
@@ -103,7 +103,7 @@ def _cuda() -> Finding:
     import torch
 
     from segnet_live.engine.nvidia.device import cuda_problem
-    from segnet_live.nvidia import driver_version
+    from segnet_live.system.nvidia import driver_version
 
     problem = cuda_problem()
     if problem is None:
@@ -165,7 +165,7 @@ def _pyav() -> Finding:
 
 def _qt() -> Finding:
     """Start Qt in a process of its own, because it aborts the process where it finds no display."""
-    from segnet_live.qt_libraries import missing_libraries
+    from segnet_live.system.qt_libraries import missing_libraries
 
     versions = f"PyQt6 {importlib.metadata.version('PyQt6')}"
     try:
@@ -219,7 +219,7 @@ def _models() -> Finding:
 
 
 def _cache() -> Finding:
-    from segnet_live.paths import cache_dir
+    from segnet_live.system.paths import cache_dir
 
     folder = cache_dir()
     try:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from segnet_live.card import Card, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import CardError, first_line
-from segnet_live.paths import models_dir
+from segnet_live.system.paths import models_dir
 
 LOG_WIDTH = 160
 SHOWN = ("G", "C", "mIoU", "BF")

@@ -25,8 +25,8 @@ from typing import Any, Literal, TypeAlias
 from filelock import FileLock
 
 from segnet_live.errors import OutputError, first_line
-from segnet_live.files import write_atomically
-from segnet_live.paths import cache_dir
+from segnet_live.system.files import write_atomically
+from segnet_live.system.paths import cache_dir
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from segnet_live import nvidia
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS, Backend, Precision
 from segnet_live.engine.base import Engine
@@ -17,6 +16,7 @@ from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
+from segnet_live.system import nvidia
 
 
 def runs_on_gpu(backend: Backend) -> bool:

@@ -18,8 +18,8 @@ from segnet_live.engine.artifacts import ArtifactStore, Fields
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
-from segnet_live.paths import assets_dir
 from segnet_live.quality import Confusion
+from segnet_live.system.paths import assets_dir
 
 MINIMUM = 0.995
 FRAMES = 8

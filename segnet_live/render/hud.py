@@ -19,8 +19,8 @@ from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.frame import RGB
 from segnet_live.metrics import HISTORY_S, Metrics, Snapshot
-from segnet_live.paths import assets_dir
-from segnet_live.usage import Usage, UsageMeter
+from segnet_live.system.paths import assets_dir
+from segnet_live.system.usage import Usage, UsageMeter
 
 REFRESH_S = 0.25
 TEXT_PX = 12.5

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from segnet_live.card import DEFAULT_MODEL, Card, find_card, installed_cards
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import UsageError
-from segnet_live.paths import settings_path
+from segnet_live.system.paths import settings_path
 from segnet_live.ui.qt_platform import check_libraries, leave_other_qt
 
 if TYPE_CHECKING:

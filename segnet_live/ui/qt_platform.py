@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from segnet_live.qt_libraries import missing_libraries
+from segnet_live.system.qt_libraries import missing_libraries
 
 
 def check_libraries(platform: str = sys.platform) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from PyQt6.QtCore import QObject, pyqtSignal
 
 from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.files import free_path
-from segnet_live.paths import recordings_dir
 from segnet_live.pipeline.live.session import LiveSession, Picture
 from segnet_live.pipeline.record.snapshots import save_hard_frame, save_snapshot
 from segnet_live.pipeline.record.video import LiveRecording, RecordingState
+from segnet_live.system.files import free_path
+from segnet_live.system.paths import recordings_dir
 from segnet_live.ui.naming import file_stem, short_title
 from segnet_live.ui.settings import Settings
 

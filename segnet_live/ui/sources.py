@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from segnet_live.config import SourceKind, SourceSpec
 from segnet_live.errors import UsageError
-from segnet_live.paths import assets_dir
+from segnet_live.system.paths import assets_dir
 from segnet_live.ui.cameras import list_cameras
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.url_dialog import UrlDialog

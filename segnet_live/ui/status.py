@@ -8,13 +8,13 @@ import numpy as np
 from PyQt6.QtCore import QObject, QTimer
 
 from segnet_live.pipeline.live.capture import Phase
+from segnet_live.system.usage import UsageMeter
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.hud import draw_plate, hud_lines, plate_pixels
 from segnet_live.ui.saving import Saver
 from segnet_live.ui.widgets.legend import Legend
 from segnet_live.ui.widgets.seek_bar import SeekBar
 from segnet_live.ui.widgets.video_view import VideoView
-from segnet_live.usage import UsageMeter
 
 REFRESH_MS = 250
 

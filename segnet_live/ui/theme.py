@@ -8,7 +8,7 @@ from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtGui import QColor, QFont, QFontDatabase, QIcon, QPainter, QPalette, QPixmap
 from PyQt6.QtWidgets import QApplication
 
-from segnet_live.paths import assets_dir
+from segnet_live.system.paths import assets_dir
 
 GROUND, PANEL, RAISED, LINE = "#0d1014", "#14181e", "#1e242c", "#2a323d"
 TEXT, QUIET, ACCENT, ON_ACCENT = "#e9edf2", "#93a0b0", "#f2c14e", "#171204"

@@ -21,7 +21,7 @@ from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 from segnet_live.errors import OutputError
-from segnet_live.files import partial_path
+from segnet_live.system.files import partial_path
 from segnet_live.video.colour import YuvConverter
 from segnet_live.video.location import is_url
 from segnet_live.video.remux import remux

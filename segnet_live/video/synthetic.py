@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.paths import assets_dir
+from segnet_live.system.paths import assets_dir
 from segnet_live.video.file import FileSource
 from segnet_live.video.source import SourceInfo
 

@@ -11,7 +11,7 @@ import pytest
 from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.smoothing import Smoother
-from segnet_live.paths import assets_dir
+from segnet_live.system.paths import assets_dir
 from segnet_live.video.file import FileSource
 
 FRAMES = 120

@@ -16,7 +16,7 @@ from segnet_live.commands import doctor, doctor_engines
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, ArtifactStore
 from segnet_live.engine.open import open_engine
-from segnet_live.paths import cache_dir
+from segnet_live.system.paths import cache_dir
 from tests.support.stand_ins import pictures
 
 EVERYTHING = [

@@ -14,7 +14,7 @@ import pytest
 from segnet_live.card import Card, read_card
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, EngineError
-from segnet_live.paths import cache_dir
+from segnet_live.system.paths import cache_dir
 from tests.support.cards import write_card
 from train.data import Sample
 from train.int8_ranges import input_maxima

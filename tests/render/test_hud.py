@@ -10,7 +10,7 @@ import pytest
 from segnet_live.engine.base import EngineInfo
 from segnet_live.metrics import Metrics
 from segnet_live.render.hud import burn_text_px, draw_plate, hud_lines, with_plate
-from segnet_live.usage import Usage
+from segnet_live.system.usage import Usage
 
 ENGINE = EngineInfo("openvino", "AMD® EPYC™", "bf16", "segnet-fast", (320, 576))
 

@@ -16,7 +16,6 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from segnet_live import paths
 from segnet_live.card import Card, read_card
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import Artifact, ArtifactStore
@@ -24,6 +23,7 @@ from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.engine.nvidia.tensorrt_build import TENSORRT, Toolchain, build, find
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import Size
+from segnet_live.system import paths
 
 CHILD = (sys.executable, "-m", "segnet_live.engine.nvidia.build_process")
 POLL_S = 0.1
@@ -53,7 +53,7 @@ def build_in_child(
     with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
         scratch = Path(folder)
         request = {"card": str(card.folder), "size": size, "precision": precision, "store": str(store.folder)}
-        root = str(Path(paths.__file__).parents[1])  # in a checkout that is not installed, too
+        root = str(Path(paths.__file__).parents[2])  # in a checkout that is not installed, too
         search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         with (scratch / "messages").open("w+", encoding="utf-8", errors="replace") as messages:
             process = subprocess.Popen(

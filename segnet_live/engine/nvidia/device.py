@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from segnet_live.errors import EngineError, first_line
-from segnet_live.nvidia import driver_version
+from segnet_live.system.nvidia import driver_version
 
 INSTALL_TORCH = "install a CUDA build of PyTorch: https://pytorch.org/get-started/locally"
 

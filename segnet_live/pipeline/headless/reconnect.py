@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.files import free_path
 from segnet_live.frame import SourceInfo
 from segnet_live.pipeline.backoff import Backoff
+from segnet_live.system.files import free_path
 from segnet_live.video.location import is_stream, is_url
 from segnet_live.video.open import open_source
 from segnet_live.video.source import VideoSource

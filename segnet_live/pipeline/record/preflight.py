@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, UsageError
-from segnet_live.files import partial_path
+from segnet_live.system.files import partial_path
 from segnet_live.video.location import is_url
 
 PROBE_BYTES = 1 << 16

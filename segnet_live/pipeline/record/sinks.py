@@ -11,9 +11,9 @@ import cv2
 
 from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError
-from segnet_live.files import partial_path, write_atomically
 from segnet_live.frame import FrameResult
 from segnet_live.quality import Confusion
+from segnet_live.system.files import partial_path, write_atomically
 
 
 class Sink(Protocol):

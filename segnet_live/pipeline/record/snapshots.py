@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 
 from segnet_live.errors import OutputError, first_line
-from segnet_live.files import write_atomically
 from segnet_live.frame import RGB, FrameResult, LabelMap
+from segnet_live.system.files import write_atomically
 
 DRAFTS_README = """Hard frames, kept while watching: DRAFTS, not ground truth.
 

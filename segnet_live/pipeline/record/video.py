@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from segnet_live.config import SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError
-from segnet_live.files import free_path
 from segnet_live.frame import RGB, Frame, FrameResult, Size
 from segnet_live.pipeline.handover import BoundedQueue, Closed
 from segnet_live.pipeline.record.sinks import Masks
 from segnet_live.render.hud import Hud, with_plate
 from segnet_live.render.view import ViewSettings, compose
+from segnet_live.system.files import free_path
 from segnet_live.video.recorder import Recorder
 
 log = logging.getLogger(__name__)

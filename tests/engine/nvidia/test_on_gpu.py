@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from segnet_live import nvidia
 from segnet_live.card import Card, find_card
 from segnet_live.engine import parity
 from segnet_live.engine.base import Engine
@@ -17,7 +16,8 @@ from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import auto
 from segnet_live.engine.nvidia.inductor import inductor_problem
 from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
-from segnet_live.paths import models_dir
+from segnet_live.system import nvidia
+from segnet_live.system.paths import models_dir
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1800)]
 SIZE = (360, 480)

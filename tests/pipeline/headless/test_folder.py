@@ -7,13 +7,13 @@ from pathlib import Path
 import av
 import pytest
 
-from segnet_live import nvidia
 from segnet_live.card import Card
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.engine.nvidia import device
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.pipeline.headless import folder as folder_run
+from segnet_live.system import nvidia
 from tests.support.clips import shaded_clip
 
 FRAMES = 6

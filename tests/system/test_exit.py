@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import atexit, threading, time
-from segnet_live.exit import leave
+from segnet_live.system.exit import leave
 atexit.register(print, "torn down")
 if {busy}:
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pynvml
 import pytest
 
-from segnet_live import nvidia
 from segnet_live.errors import EngineError
-from segnet_live.usage import UsageMeter
+from segnet_live.system import nvidia
+from segnet_live.system.usage import UsageMeter
 
 FIRST, SECOND = "GPU-11111111-0000", "GPU-22222222-0000"
 USED_MIB = {FIRST: 100, SECOND: 2000}

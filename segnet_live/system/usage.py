@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from segnet_live import nvidia
 from segnet_live.errors import EngineError
+from segnet_live.system import nvidia
 
 MIB = 1 << 20
 
