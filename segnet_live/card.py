@@ -18,8 +18,28 @@ from segnet_live.errors import CardError, UsageError, first_line
 from segnet_live.system.paths import models_dir
 
 DEFAULT_MODEL = "segnet-fast"
-ARCHITECTURES = ("segnet", "segnet-basic", "segnet-fast")
-"""The keys of `segnet_live.nets.segnet.NETWORKS`, which needs torch."""
+ARCHITECTURES = (
+    "segnet",
+    "segnet-basic",
+    "segnet-fast",
+    "segnet-basic-encoder-addition",
+    "segnet-basic-single-channel-decoder",
+    "bilinear-interpolation",
+    "fcn-basic",
+    "fcn-basic-no-addition",
+    "fcn-basic-no-dim-reduction",
+    "fcn-basic-no-addition-no-dim-reduction",
+    "fcn",
+    "fcn-learnt-deconvolution",
+    "deconvnet",
+    "deeplab-largefov",
+    "unet-vgg16",
+    "segnet-2015",
+    "segnet-bayesian",
+)
+"""The keys of `segnet_live.nets.networks.NETWORKS`, which needs torch."""
+RELEASED = ARCHITECTURES[:3]
+"""Those that `python -m train release` trains by a schedule of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +48,7 @@ class Card:
 
     Attributes:
         folder: holds `card.json` and `weights.safetensors`.
-        architecture: a name in `segnet_live.nets.segnet.NETWORKS`.
+        architecture: a name in `segnet_live.nets.networks.NETWORKS`.
         arguments: keyword arguments of that network besides the number of classes.
         input_size: (height, width) the weights were trained for and are measured at; frames of other shapes are brought
             to about as many pixels.
@@ -140,7 +160,7 @@ def find_card(model: str) -> Card:
         return read_card(Path(model))
     names = ", ".join(sorted(p.parent.name for p in models_dir().glob("*/card.json"))) or "none"
     if model in ARCHITECTURES:
-        train = f"python -m train release --data camvid --model {model}"
+        train = f"python -m train {'release' if model in RELEASED else 'fit'} --data camvid --model {model}"
         raise UsageError(f"{model} has no weights here", f"installed: {names}; to train it, in a clone: {train}")
     raise UsageError(
         f"unknown model {model!r}", f"installed: {names}; or pass a folder with card.json and weights.safetensors"

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
-from segnet_live.nets.segnet import NETWORKS
+from segnet_live.nets.networks import NETWORKS
 from train.data import LabelledSet
 from train.sets import IMAGENET_MEAN, IMAGENET_STD, SETS
 

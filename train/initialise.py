@@ -12,7 +12,8 @@ import torch
 from segnet_live.card import find_card, read_card
 from segnet_live.errors import DataError, UsageError, first_line
 from segnet_live.nets.load import load_network
-from segnet_live.nets.segnet import NETWORKS, Network, SegNet
+from segnet_live.nets.networks import NETWORKS
+from segnet_live.nets.segnet import Network, SegNet
 from train.checkpoint import read_checkpoint, training_of
 from train.config import FitConfig
 from train.data import LabelledSet, Sample

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segnet_live.card import Card, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
-from segnet_live.nets.segnet import NETWORKS
+from segnet_live.nets.networks import NETWORKS
 from train.checkpoint import Checkpoint, read_checkpoint
 from train.data import LabelledSet, class_frequencies
 from train.evaluate import write_json

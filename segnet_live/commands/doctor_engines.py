@@ -30,7 +30,7 @@ from segnet_live.engine.open import open_engine
 from segnet_live.engine.parity import MINIMUM
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
-from segnet_live.nets.segnet import NETWORKS
+from segnet_live.nets.networks import NETWORKS
 
 SIZE: Size = (96, 128)
 CLASSES = (("Sky", (128, 128, 128)), ("Road", (128, 64, 128)), ("Car", (64, 0, 128)))

@@ -6,7 +6,8 @@ import torch
 
 from segnet_live.card import Card, load_weights
 from segnet_live.errors import CardError
-from segnet_live.nets.segnet import NETWORKS, Network
+from segnet_live.nets.networks import NETWORKS
+from segnet_live.nets.segnet import Network
 
 
 def network_class(card: Card) -> type[Network]:

@@ -12,6 +12,7 @@ maximum in row-major order wins a tie. `memory` is opaque: only the unpooling of
     slices   strided slices, comparisons and selects: a window code 0..3 in the activation's own dtype
     resize   native pooling, nearest resize and selects: never changes the rank, so channels-last layouts survive
     mask     SegNet-Fast's own, cheaper semantics: *every* maximum of a window receives the value
+    plain    for networks without pooling indices: no memory, every place of a window receives the value
 
 The first three are equal bit for bit, including ties, infinities and odd sizes. `slices` and `resize` use only
 operations that TensorRT, Inductor and OpenVINO convert; PyTorch's own pair has no TensorRT conversion. The type of
@@ -121,6 +122,15 @@ def _unpool_resize(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     return _crop(z, size)
 
 
+def _pool_plain(x: Tensor) -> tuple[Tensor, Tensor]:
+    values = F.max_pool2d(even(x), 2, 2)
+    return values, values
+
+
+def _unpool_plain(values: Tensor, memory: Tensor, size: Size) -> Tensor:
+    return _crop(F.interpolate(values, scale_factor=2, mode="nearest"), size)
+
+
 def _pool_mask(x: Tensor) -> tuple[Tensor, Tensor]:
     x = even(x)
     values = F.max_pool2d(x, 2, 2)
@@ -136,6 +146,7 @@ TORCH = Pooling("torch", _pool_torch, _unpool_torch)
 SLICES = Pooling("slices", _pool_slices, _unpool_slices)
 RESIZE = Pooling("resize", _pool_resize, _unpool_resize)
 MASK = Pooling("mask", _pool_mask, _unpool_mask)
+PLAIN = Pooling("plain", _pool_plain, _unpool_plain)
 
 EXACT = {p.name: p for p in (TORCH, SLICES, RESIZE)}
 """The implementations with the paper's semantics: interchangeable, bit for bit."""

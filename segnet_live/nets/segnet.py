@@ -1,7 +1,9 @@
-"""SegNet, SegNet-Basic and SegNet-Fast: encoder-decoders whose decoders unpool with the encoders' pooling indices.
+"""SegNet, SegNet-Basic and SegNet-Fast, and what all networks share (`networks.py` has the table of all).
+
+All three are encoder-decoders whose decoders unpool with the encoders' pooling indices.
 
 Source: Badrinarayanan, Kendall, Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image
-Segmentation", arXiv:1511.00561, sections 3 and 3.1. All three take normalised images (N, 3, H, W) of any size in a
+Segmentation", arXiv:1511.00561, sections 3 and 3.1. All networks take normalised images (N, 3, H, W) of any size in a
 floating dtype and return logits (N, K, H, W) of the same size and dtype.
 """
 
@@ -17,11 +19,13 @@ VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)
 """Output channels of VGG16's 13 convolutions, by pooling stage."""
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int = 3, *, relu: bool = True, dilation: int = 1) -> nn.Sequential:
+def conv_bn(
+    inputs: int, outputs: int, kernel: int = 3, *, relu: bool = True, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
     """Return a convolution without bias ("same" size), batch norm and, unless told otherwise, ReLU."""
     padding = dilation * (kernel // 2)
     layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
     ]
     if relu:
@@ -34,6 +38,9 @@ def he_initialise(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.groups > 1:  # which kaiming_normal_ leaves out: an input reaches one group's outputs only
+                with torch.no_grad():
+                    module.weight.mul_(module.groups**0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
@@ -43,9 +50,23 @@ class Network(nn.Module):
 
     Attributes:
         pooling: the pooling implementation in use; engines replace it with an exportable one of equal semantics.
+        logit_bias: name of the parameter whose values, one for each class or for each of its sub-pixels, add to the
+            logits.
     """
 
     pooling: Pooling = TORCH
+    logit_bias = "classifier.bias"
+
+    @property
+    def storage_multiplier(self) -> float:
+        """Return what the decoders need of the first encoder, in feature maps (arXiv:1511.00561, Table 1).
+
+        A map counts whatever its size. The pooling indices of 64 maps, 2 bits for each 2x2 window, count as one map:
+        with the 180x240 maps of section 3.1 the paper gets 11 MB, 1.9 MB and .17 MB for 64 maps, for 11 and for
+        indices. (Section 3.3 says that the maps are those after pooling. The indices of 180x240 windows would then be
+        .69 MB, a multiplier of 4; the paper's .17 MB are those of 90x120.)
+        """
+        return 0.0
 
     def label_ids(self, x: Tensor) -> Tensor:
         """Return class ids (N, H, W) int64 of normalised images (N, 3, H, W): the arg max of the logits."""
@@ -53,76 +74,14 @@ class Network(nn.Module):
         return logits.argmax(1)
 
 
-class Mirrored(Network):
-    """Encoders, each followed by pooling, and as many decoders, each after unpooling with its encoder's indices.
+class VGG16Encoder(Network):
+    """A network whose encoder is VGG16's 13 convolutions in five stages, and can start from VGG16's weights.
 
     Attributes:
-        deep: the number of deepest encoders, and of their decoders, that dropout follows.
+        encoders: the five stages.
     """
 
     encoders: nn.ModuleList
-    decoders: nn.ModuleList
-    classifier: nn.Conv2d
-    dropout: nn.Dropout
-    deep: int
-
-    def forward(self, x: Tensor) -> Tensor:
-        stages = []
-        for depth, encoder in enumerate(self.encoders):
-            x = encoder(x)
-            size = x.shape[-2:]
-            x, memory = self.pooling.pool(x)
-            stages.append((memory, size))
-            if depth >= len(self.encoders) - self.deep:
-                x = self.dropout(x)
-        for depth, decoder in enumerate(self.decoders):
-            memory, size = stages.pop()
-            x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
-            if depth < self.deep:
-                x = self.dropout(x)
-        logits: Tensor = self.classifier(x)
-        return logits
-
-
-class SegNet(Mirrored):
-    """The paper's network: VGG16's 13 convolutions, and 13 mirrored ones of which the last is the classifier.
-
-    Section 3: each convolution is followed by batch norm and ReLU; 2x2 max-pooling keeps its indices; each decoder
-    unpools with the indices of its mirrored encoder. The 13th decoder convolution yields K channels (3x3, with bias)
-    and goes straight to the soft-max classifier.
-
-    Args:
-        classes: K.
-        dropout: probability of dropout after the deeper stages (3 to 5 and their decoders), 0 for none; the paper's
-            Bayesian variant (arXiv:1511.02680) and its recipe use 0.5.
-    """
-
-    def __init__(self, classes: int = 11, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        encoders: list[nn.Module] = []
-        decoders: list[nn.Module] = []
-        channels = 3
-        for stage in VGG16:
-            layers: list[nn.Module] = []
-            for outputs in stage:
-                layers.append(conv_bn(channels, outputs))
-                channels = outputs
-            encoders.append(nn.Sequential(*layers))
-        for index in reversed(range(len(VGG16))):
-            stage = VGG16[index]
-            last = VGG16[index - 1][-1] if index else 0
-            outs = (*stage[:-1], last) if index else stage[:-1]
-            layers = []
-            for outputs in outs:
-                layers.append(conv_bn(channels, outputs))
-                channels = outputs
-            decoders.append(nn.Sequential(*layers))
-        self.encoders = nn.ModuleList(encoders)
-        self.decoders = nn.ModuleList(decoders)
-        self.classifier = nn.Conv2d(channels, classes, 3, padding=1)
-        self.dropout = nn.Dropout(dropout)
-        self.deep = 3
-        he_initialise(self)
 
     def load_vgg16_bn(self, state: dict[str, Tensor]) -> None:
         """Take a torchvision `vgg16_bn` state dict into the encoder: its outputs are then VGG16's, exactly.
@@ -155,6 +114,108 @@ class SegNet(Mirrored):
                 index += 1  # the pooling layer
 
 
+def vgg16_encoders(dilations: tuple[int, ...] = (1, 1, 1, 1, 1)) -> nn.ModuleList:
+    """Return VGG16's five stages for RGB images, each convolution with batch norm and ReLU, without the pooling.
+
+    Args:
+        dilations: of the convolutions of each stage.
+    """
+    stages: list[nn.Module] = []
+    channels = 3
+    for widths, dilation in zip(VGG16, dilations, strict=True):
+        layers: list[nn.Module] = []
+        for outputs in widths:
+            layers.append(conv_bn(channels, outputs, dilation=dilation))
+            channels = outputs
+        stages.append(nn.Sequential(*layers))
+    return nn.ModuleList(stages)
+
+
+def vgg16_decoders(last: tuple[int, ...]) -> nn.ModuleList:
+    """Return five decoders that mirror `vgg16_encoders`; the convolutions of the last have the widths `last`."""
+    decoders: list[nn.Module] = []
+    channels = VGG16[-1][-1]
+    for index in reversed(range(len(VGG16))):
+        widths = (*VGG16[index][:-1], VGG16[index - 1][-1]) if index else last
+        layers: list[nn.Module] = []
+        for outputs in widths:
+            layers.append(conv_bn(channels, outputs))
+            channels = outputs
+        decoders.append(nn.Sequential(*layers))
+    return nn.ModuleList(decoders)
+
+
+class Mirrored(Network):
+    """Encoders, each followed by pooling, and as many decoders, each after unpooling with its encoder's indices.
+
+    Attributes:
+        deep: the number of deepest encoders, and of their decoders, that dropout follows.
+        adds_encoder_maps: to a decoder's output, the pooled maps of the encoder above are added, which have its size.
+    """
+
+    encoders: nn.ModuleList
+    decoders: nn.ModuleList
+    classifier: nn.Conv2d
+    dropout: nn.Dropout
+    deep: int
+    adds_encoder_maps = False
+
+    @property
+    def storage_multiplier(self) -> float:
+        """Return `Network.storage_multiplier`: the first encoder's maps, or their indices."""
+        maps = next(m.out_channels for m in self.encoders.modules() if isinstance(m, nn.Conv2d))
+        return maps if self.adds_encoder_maps else maps / 64
+
+    def between(self, x: Tensor) -> Tensor:
+        """Return the deepest maps as the first decoder gets them."""
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        stages, kept = [], []
+        for depth, encoder in enumerate(self.encoders):
+            x = encoder(x)
+            size = x.shape[-2:]
+            x, memory = self.pooling.pool(x)
+            stages.append((memory, size))
+            if depth >= len(self.encoders) - self.deep:
+                x = self.dropout(x)
+            if self.adds_encoder_maps and depth < len(self.encoders) - 1:
+                kept.append(x)
+        x = self.between(x)
+        for depth, decoder in enumerate(self.decoders):
+            memory, size = stages.pop()
+            x = decoder(self.pooling.unpool(x, memory, (int(size[0]), int(size[1]))))
+            if depth < self.deep:
+                x = self.dropout(x)
+            if kept:
+                x = x + kept.pop()
+        logits: Tensor = self.classifier(x)
+        return logits
+
+
+class SegNet(Mirrored, VGG16Encoder):
+    """The paper's network: VGG16's 13 convolutions, and 13 mirrored ones of which the last is the classifier.
+
+    Section 3: each convolution is followed by batch norm and ReLU; 2x2 max-pooling keeps its indices; each decoder
+    unpools with the indices of its mirrored encoder. The 13th decoder convolution yields K channels (3x3, with bias)
+    and goes straight to the soft-max classifier.
+
+    Args:
+        classes: K.
+        dropout: probability of dropout after the deeper stages (3 to 5 and their decoders), 0 for none; the paper's
+            Bayesian variant (arXiv:1511.02680) and its recipe use 0.5.
+    """
+
+    def __init__(self, classes: int = 11, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoders = vgg16_encoders()
+        self.decoders = vgg16_decoders(VGG16[0][:-1])
+        self.classifier = nn.Conv2d(VGG16[0][-1], classes, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        self.deep = 3
+        he_initialise(self)
+
+
 class LocalContrast(nn.Module):
     """Local contrast normalisation of the input (section 3.2): less the local mean, over the local deviation.
 
@@ -172,6 +233,11 @@ class LocalContrast(nn.Module):
         return x / torch.maximum(deviation, deviation.mean((2, 3), keepdim=True)).clamp(min=1e-4)
 
 
+def basic_encoders() -> nn.ModuleList:
+    """Return the four encoders that SegNet-Basic and FCN-Basic share: 64 maps, 7x7 kernels, batch norm and ReLU."""
+    return nn.ModuleList([conv_bn(3 if i == 0 else 64, 64, 7) for i in range(4)])
+
+
 class SegNetBasic(Mirrored):
     """The paper's small network: 4 encoders and 4 decoders of 64 maps with 7x7 kernels.
 
@@ -187,7 +253,7 @@ class SegNetBasic(Mirrored):
     def __init__(self, classes: int = 11, *, dropout: float = 0.0, local_contrast: bool = False) -> None:
         super().__init__()
         self.input_norm = LocalContrast() if local_contrast else nn.Identity()
-        self.encoders = nn.ModuleList([conv_bn(3 if i == 0 else 64, 64, 7) for i in range(4)])
+        self.encoders = basic_encoders()
         self.decoders = nn.ModuleList([conv_bn(64, 64, 7, relu=False) for _ in range(4)])
         self.classifier = nn.Conv2d(64, classes, 1)
         self.dropout = nn.Dropout(dropout)
@@ -256,6 +322,11 @@ class SegNetFast(Network):
             weight = self.classifier.weight
             weight.copy_(weight[::4].repeat_interleave(4, 0))
 
+    @property
+    def storage_multiplier(self) -> float:
+        """Return `Network.storage_multiplier`: all maps of the first encoder."""
+        return self.classifier.in_channels
+
     def sub_pixels(self, x: Tensor) -> Tensor:
         """Return logits (N, 4 K, ceil(H/2), ceil(W/2)); channel 4 k + 2 i + j is class k at sub-pixel (i, j)."""
         stages = []
@@ -283,7 +354,3 @@ class SegNetFast(Network):
         # not F.pixel_shuffle: Torch-TensorRT 2.13 turns it into run-time shape arithmetic
         ids = ids.reshape(n, 2, 2, h, w).permute(0, 3, 1, 4, 2).reshape(n, 2 * h, 2 * w)
         return ids[..., : x.shape[-2], : x.shape[-1]]
-
-
-NETWORKS: dict[str, type[Network]] = {"segnet": SegNet, "segnet-basic": SegNetBasic, "segnet-fast": SegNetFast}
-"""Architecture names as cards and commands use them."""

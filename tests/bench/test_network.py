@@ -8,7 +8,7 @@ from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
 from segnet_live.bench.network import gflop, paper_row, parameters
 from segnet_live.card import Card
 from segnet_live.errors import EngineError
-from segnet_live.nets.segnet import NETWORKS
+from segnet_live.nets.networks import NETWORKS
 
 
 @pytest.mark.parametrize(

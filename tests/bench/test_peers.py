@@ -13,7 +13,7 @@ from segnet_live.bench.peers import IMAGENET, load_peer, open_peer
 from segnet_live.card import Card
 from segnet_live.config import Backend
 from segnet_live.errors import EngineError, UsageError
-from segnet_live.nets.segnet import NETWORKS
+from segnet_live.nets.networks import NETWORKS
 
 BACKENDS: tuple[Backend, ...] = ("torch", "openvino")
 

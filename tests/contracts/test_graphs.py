@@ -11,8 +11,8 @@ from torch import nn
 
 from segnet_live.engine.nvidia import tensorrt_build
 from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.pooling import MASK, RESIZE, SLICES, Pooling
-from segnet_live.nets.segnet import NETWORKS
 from tests.contracts.conftest import Record
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore")]

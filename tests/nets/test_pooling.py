@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.pooling import EXACT, MASK, RESIZE, SLICES, TORCH, Pooling, Runtime, form_for, forms_for
-from segnet_live.nets.segnet import NETWORKS
 
 SIZES = [(8, 8), (12, 20), (45, 60), (23, 30), (7, 9), (2, 3), (1, 1)]
 KINDS = ["random", "ties", "relu", "negative", "infinite"]

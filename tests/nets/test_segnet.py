@@ -1,4 +1,4 @@
-"""The networks: sizes as published, VGG16's weights taken exactly, any input size, and the deployed form's equality."""
+"""SegNet, SegNet-Basic and SegNet-Fast: structures as published, VGG16's weights taken exactly, equal pooling forms."""
 
 from __future__ import annotations
 
@@ -8,27 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segnet_live.nets.deploy import Deploy, fold_batch_norm
+from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.pooling import MASK, RESIZE, SLICES
-from segnet_live.nets.segnet import NETWORKS, VGG16, SegNet, SegNetBasic, SegNetFast
+from segnet_live.nets.segnet import VGG16, SegNet, SegNetBasic, SegNetFast
+from tests.support.networks import lively
 
 MEAN, STD = (0.41, 0.42, 0.43), (0.3, 0.31, 0.32)
-ALL = pytest.mark.parametrize("name", NETWORKS)
-
-
-def lively(name: str) -> nn.Module:
-    """A network whose batch norms are not the identity, as after training."""
-    torch.manual_seed(0)
-    network = NETWORKS[name](11).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.2, 0.2)
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-    return network
 
 
 @pytest.mark.parametrize(("network", "parameters"), [(SegNet, 29_441_419), (SegNetBasic, 1_416_075)])
@@ -52,22 +37,6 @@ def test_segnet_basic_follows_section_3_1() -> None:
     assert [m.kernel_size for m in convolutions] == [(7, 7)] * 8 + [(1, 1)]
     assert [m.bias is None for m in convolutions] == [True] * 8 + [False]
     assert not any(isinstance(m, nn.ReLU) for m in network.decoders.modules())
-
-
-@ALL
-@pytest.mark.parametrize("size", [(64, 96), (45, 59), (33, 32), (5, 7)])
-def test_logits_have_the_input_s_size(name: str, size: tuple[int, int]) -> None:
-    with torch.inference_mode():
-        assert NETWORKS[name](11).eval()(torch.zeros(2, 3, *size)).shape == (2, 11, *size)
-
-
-@ALL
-@pytest.mark.parametrize("size", [(64, 96), (45, 59)])
-def test_label_ids_are_the_arg_max_of_the_logits(name: str, size: tuple[int, int]) -> None:
-    network = lively(name)
-    x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(3))
-    with torch.inference_mode():
-        assert torch.equal(network.label_ids(x), network(x).argmax(1))
 
 
 class ReferenceVGG16(nn.Module):
@@ -119,31 +88,11 @@ def test_a_state_dict_that_is_not_vgg16_s_is_refused() -> None:
         SegNet(11).load_vgg16_bn({"features.0.weight": torch.zeros(64, 3, 3, 3)})
 
 
-@ALL
-def test_folding_batch_norm_leaves_the_function(name: str) -> None:
-    network = lively(name)
-    folded = fold_batch_norm(network)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
-    assert any(isinstance(m, nn.BatchNorm2d) for m in network.modules()), "the original was changed"
-    x = torch.randn(1, 3, 32, 48, generator=torch.Generator().manual_seed(4))
-    with torch.inference_mode():
-        torch.testing.assert_close(folded(x), network(x), rtol=1e-3, atol=1e-3)
+INDEXED = ["segnet", "segnet-basic", "segnet-basic-encoder-addition", "segnet-basic-single-channel-decoder"]
+INDEXED += ["deconvnet", "segnet-2015"]
 
 
-@ALL
-def test_deployed_form_normalises_and_labels(name: str) -> None:
-    network = lively(name)
-    rgb = torch.randint(0, 256, (1, 45, 59, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
-    x = (rgb.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
-    with torch.inference_mode():
-        labels = Deploy(network, MEAN, STD)(rgb)
-        assert labels.dtype == torch.uint8
-        assert labels.shape == (1, 45, 59)
-        # folded weights round differently, and a window whose two maxima nearly tie then unpools elsewhere
-        assert (labels == network(x).argmax(1)).float().mean() > 0.99
-
-
-@pytest.mark.parametrize("name", ["segnet", "segnet-basic"])
+@pytest.mark.parametrize("name", INDEXED)
 def test_deployed_pooling_forms_give_the_same_labels(name: str) -> None:
     network = lively(name)
     rgb = torch.randint(0, 256, (1, 45, 59, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(6))

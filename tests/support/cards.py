@@ -15,17 +15,19 @@ def write_card(folder: Path, architecture: str = "segnet-fast", seed: int = 0, *
     import torch
     from safetensors.torch import save
 
-    from segnet_live.nets.segnet import NETWORKS
+    from segnet_live.nets.networks import NETWORKS
+    from tests.support.networks import SMALL
 
     torch.manual_seed(seed)
-    network = NETWORKS[architecture](len(CAMVID))
+    arguments = SMALL.get(architecture, {})
+    network = NETWORKS[architecture](len(CAMVID), **arguments)
     data = save({k: v.contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.safetensors").write_bytes(data)
     card = {
         "name": folder.name,
         "architecture": architecture,
-        "arguments": {},
+        "arguments": arguments,
         "classes": [{"name": n, "colour": c} for n, c in zip(CAMVID.names, CAMVID.colours, strict=True)],
         "void_id": CAMVID.void_id,
         "input_size": [360, 480],

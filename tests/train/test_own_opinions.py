@@ -11,7 +11,7 @@ import pytest
 from segnet_live.card import find_card
 from segnet_live.classes import CAMVID
 from segnet_live.nets.load import load_network
-from segnet_live.nets.segnet import NETWORKS
+from segnet_live.nets.networks import NETWORKS
 from train.checkpoint import load
 from train.cli import main
 from train.data import LabelledSet, read_rgb

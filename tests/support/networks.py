@@ -1,0 +1,34 @@
+"""Networks with random weights, as small as their structure allows, and lively: as after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from segnet_live.nets.networks import NETWORKS
+from segnet_live.nets.segnet import Network
+
+SMALL: dict[str, dict[str, Any]] = {
+    "fcn": {"features": 32},
+    "fcn-learnt-deconvolution": {"features": 32},
+    "deconvnet": {"features": 32},
+    "deeplab-largefov": {"features": 32},
+}
+"""Arguments that spare tests the hundreds of MB of what was fully connected; every other network is small enough."""
+
+
+def lively(name: str, **arguments: Any) -> Network:
+    """Return a network whose batch norms are not the identity, in evaluation mode; equal at every call."""
+    torch.manual_seed(0)
+    network = NETWORKS[name](11, **SMALL.get(name, {}), **arguments).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return network
