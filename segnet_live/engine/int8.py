@@ -22,24 +22,29 @@ def _rounded(output: Any, low: ArrayLike, high: ArrayLike, levels: int) -> Any:
     return ops.fake_quantize(output, *ends, levels)
 
 
+def convolutions(model: ov.Model) -> list[Any]:
+    """Return the convolutions of `model`, grouped ones too, in graph order."""
+    return [op for op in model.get_ordered_ops() if op.get_type_name() in ("Convolution", "GroupConvolution")]
+
+
 def quantise(model: ov.Model, maxima: Sequence[float | None]) -> None:
     """Give `model` the FakeQuantize operations that make OpenVINO's CPU plugin run its convolutions in int8.
 
     Args:
         model: the deployed network, float32; changed in place.
         maxima: the largest input of each convolution in graph order (inputs follow a ReLU: 0 or more), None for
-            one that stays in floating point. Our networks are chains, so graph order is execution order.
+            one that stays in floating point. A test holds that graph order is execution order.
 
     Raises:
         CardError: the number of ranges is not the number of convolutions.
     """
-    convolutions = [op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
-    if len(convolutions) != len(maxima):
+    found = convolutions(model)
+    if len(found) != len(maxima):
         raise CardError(
-            f"the card has int8 ranges for {len(maxima)} convolutions, the network has {len(convolutions)}; "
+            f"the card has int8 ranges for {len(maxima)} convolutions, the network has {len(found)}; "
             "package it again with `python -m train package --data`"
         )
-    for convolution, maximum in zip(convolutions, maxima, strict=True):
+    for convolution, maximum in zip(found, maxima, strict=True):
         if maximum is None:
             continue
         source = convolution.input(0).get_source_output()
@@ -50,7 +55,7 @@ def quantise(model: ov.Model, maxima: Sequence[float | None]) -> None:
             for reader in readers:
                 reader.replace_source_output(rounded.output(0))
         kernel = convolution.input(1).get_source_output()
-        largest = np.abs(kernel.get_node().data).max((1, 2, 3), keepdims=True)
+        largest = np.abs(kernel.get_node().data).max((-3, -2, -1), keepdims=True)  # by output, in groups or not
         largest = np.maximum(largest, np.finfo(np.float32).tiny)
         rounded = _rounded(kernel, -largest, largest, KERNEL_LEVELS)
         convolution.input(1).replace_source_output(rounded.output(0))

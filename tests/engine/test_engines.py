@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segnet_live.card import Card, read_card
+from segnet_live.card import ARCHITECTURES, Card, read_card
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, EngineError
 from segnet_live.system.paths import cache_dir
@@ -30,7 +30,7 @@ def scene(size: tuple[int, int] = SIZE, seed: int = 0) -> np.ndarray:
     return np.asarray(cv2.resize(noise, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
 
 
-@pytest.mark.parametrize("architecture", ["segnet-fast", "segnet-basic", "segnet"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_openvino_fp32_equals_eager(tmp_path: Path, architecture: str) -> None:
     card = write_card(tmp_path / architecture, architecture)
     eager = open_engine(card, backend="torch", size=SIZE)
@@ -130,6 +130,39 @@ def test_int8_ranges_are_of_the_convolutions_that_follow_a_relu(tiny_card: Card)
     assert maxima[0] is None, "the first convolution sees negative values"
     assert len(maxima) == 19
     assert all(value and value > 0 for value in maxima[1:])
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.export 2.13 warns of its own deprecated internals
+@pytest.mark.parametrize(
+    "architecture",
+    ["fcn-basic", "unet-vgg16", "segnet-basic-encoder-addition", "segnet-basic-single-channel-decoder"],
+)
+def test_each_convolution_gets_its_own_int8_range(tmp_path: Path, architecture: str) -> None:
+    import openvino as ov
+    import torch
+    from torch import nn
+
+    from segnet_live.engine.int8 import convolutions, quantise
+    from segnet_live.nets.deploy import Deploy
+    from segnet_live.nets.load import load_network
+    from segnet_live.nets.pooling import SLICES
+
+    card = write_card(tmp_path / "m", architecture)
+    deploy = Deploy(load_network(card), card.mean, card.std, pooling=SLICES)
+    ran: list[nn.Module] = []
+    found = [m for m in deploy.modules() if isinstance(m, nn.Conv2d)]
+    handles = [m.register_forward_pre_hook(lambda module, _: ran.append(module)) for m in found]
+    example = torch.from_numpy(scene())[None]
+    with torch.inference_mode():
+        deploy(example)
+        for handle in handles:
+            handle.remove()
+        model = ov.convert_model(torch.export.export(deploy, (example,), strict=False))
+    kernels = [op.input(1).get_source_output().get_node().data.ravel() for op in convolutions(model)]
+    assert len(kernels) == len(ran)
+    assert all(np.array_equal(k, m.weight.detach().numpy().ravel()) for k, m in zip(kernels, ran, strict=True))
+    quantise(model, [None, *(1.0 for _ in kernels[1:])])
+    ov.Core().compile_model(model, "CPU")
 
 
 def test_int8_needs_ranges(tiny_card: Card) -> None:
