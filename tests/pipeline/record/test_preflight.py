@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
-from segnet_live import files
 from segnet_live.classes import CAMVID
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
 from segnet_live.frame import Frame, FrameResult
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import Masks, Stats
+from segnet_live.system import files
 from segnet_live.system.files import partial_path
 from tests.support.sources import FakeSource
 
