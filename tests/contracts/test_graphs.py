@@ -12,8 +12,9 @@ from torch import nn
 from segnet_live.engine.nvidia import tensorrt_build
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.networks import NETWORKS
-from segnet_live.nets.pooling import MASK, RESIZE, SLICES, Pooling
+from segnet_live.nets.pooling import MASK, RESIZE, SLICES, Pooling, forms_for
 from tests.contracts.conftest import Record
+from tests.support.networks import SMALL
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore")]
 
@@ -26,6 +27,13 @@ GRAPHS = [
     pytest.param("segnet-basic with local contrast", SLICES, id="segnet-basic-contrast-slices"),
     pytest.param("segnet-fast", MASK, id="segnet-fast-mask"),
 ]
+FAMILY = [
+    pytest.param(name, form, id=f"{name}-{form.name}")
+    for name in NETWORKS
+    if name not in ("segnet", "segnet-basic", "segnet-fast")
+    for form in forms_for(NETWORKS[name].pooling, "tensorrt")[:1]
+]
+"""The other networks of the papers: one form each, at one size. All of them convert."""
 FEW_LAYERS = {"Cast", "Constant", "ElementWise", "Shuffle", "Convolution", "Activation", "Slice", "Concatenation"} | {
     "Select",
     "TopK",
@@ -33,12 +41,13 @@ FEW_LAYERS = {"Cast", "Constant", "ElementWise", "Shuffle", "Convolution", "Acti
     "Resize",
 }
 FEW_MORE_FOR_CONTRAST = {"Reduce", "Unary"}
+FEW_MORE_FOR_DECONVOLUTION = {"Deconvolution"}
 
 
 def deploy(name: str, pooling: Pooling, dtype: torch.dtype) -> Deploy:
     torch.manual_seed(0)
     name, _, contrast = name.partition(" with ")
-    network = NETWORKS[name](11, **({"local_contrast": True} if contrast else {}))
+    network = NETWORKS[name](11, **SMALL.get(name, {}), **({"local_contrast": True} if contrast else {}))
     return Deploy(network, (0.4,) * 3, (0.3,) * 3, pooling=pooling, dtype=dtype, ids=torch.int32)
 
 
@@ -84,6 +93,21 @@ def test_recorded_network_gives_the_labels_of_eager(
     recorded = record(module, picture(size)).network
     with torch.inference_mode():
         assert torch.equal(recorded.run(picture(size))[0], module(picture(size)))
+
+
+@pytest.mark.parametrize(("name", "pooling"), FAMILY)
+def test_every_other_network_converts_wholly_into_one_engine_that_gives_the_labels_of_eager(
+    record: Record, name: str, pooling: Pooling
+) -> None:
+    module = deploy(name, pooling, torch.float16)
+    recording = record(module, picture(ODD_SIZE))
+    assert recording.supported == recording.operations
+    assert recording.engines == 1
+    assert set(recording.kinds) <= FEW_LAYERS | FEW_MORE_FOR_CONTRAST | FEW_MORE_FOR_DECONVOLUTION
+    assert recording.kinds["Convolution"] == sum(isinstance(m, nn.Conv2d) for m in module.modules())
+    assert recording.kinds["Deconvolution"] == sum(isinstance(m, nn.ConvTranspose2d) for m in module.modules())
+    with torch.inference_mode():
+        assert torch.equal(recording.network.run(picture(ODD_SIZE))[0], module(picture(ODD_SIZE)))
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])

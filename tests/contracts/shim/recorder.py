@@ -176,6 +176,13 @@ class Network:
         weights = {"kernel": _weights(kernel), "bias": _weights(bias)}
         return self._add("Convolution", trt.IConvolutionLayer, [input], rules.convolution, **settings, **weights)
 
+    def add_deconvolution_nd(
+        self, input: Tensor, num_output_maps: int, kernel_shape: Any, kernel: Any, bias: Any = None
+    ) -> Layer:
+        settings = {"num_output_maps": num_output_maps, "kernel_shape": kernel_shape}
+        weights = {"kernel": _weights(kernel), "bias": _weights(bias)}
+        return self._add("Deconvolution", trt.IDeconvolutionLayer, [input], rules.deconvolution, **settings, **weights)
+
     def mark_output(self, tensor: Tensor) -> None:
         self.outputs.append(tensor)
 

@@ -139,13 +139,22 @@ def unary(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
     return x.sqrt()
 
 
+_RESIZE = {
+    (trt.InterpolationMode.NEAREST, trt.ResizeCoordinateTransformation.ASYMMETRIC): {"mode": "nearest"},
+    (trt.InterpolationMode.LINEAR, trt.ResizeCoordinateTransformation.HALF_PIXEL): {
+        "mode": "bilinear",
+        "align_corners": False,
+    },
+}
+
+
 def resize(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
     _takes(x, FLOATS, "Resize")
-    require(s["resize_mode"] == trt.InterpolationMode.NEAREST, "Resize: not nearest")
-    require(s["coordinate_transformation"] == trt.ResizeCoordinateTransformation.ASYMMETRIC, "Resize: not asymmetric")
+    how = s["resize_mode"], s["coordinate_transformation"]
+    require(how in _RESIZE, f"Resize: {how}; our graphs only repeat pixels, or interpolate between their centres")
     size = s.get("shape") or [math.floor(n * scale) for n, scale in zip(x.shape, s["scales"], strict=True)]
     require(tuple(size[:2]) == tuple(x.shape[:2]), "Resize: batch and channels must stay")
-    return F.interpolate(x, size=tuple(size[2:]), mode="nearest")
+    return F.interpolate(x, size=tuple(size[2:]), **_RESIZE[how])
 
 
 def topk(s: dict[str, Any], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -178,7 +187,25 @@ def convolution(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
 _CONVOLUTION = (("stride_nd", (1, 1)), ("padding_nd", (0, 0)), ("dilation_nd", (1, 1)))
 
 
+def deconvolution(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+    _takes(x, FLOATS, "Deconvolution")
+    require((s.get("num_groups") or 1) == 1, "Deconvolution: our graphs have no use for groups")
+    require(s.get("pre_padding") == s.get("post_padding"), "Deconvolution: its two paddings differ")
+    shape = (x.shape[1], s["num_output_maps"], *s["kernel_shape"])  # trt.Weights are flat
+    kernel, bias = s["kernel"].reshape(shape).to(x.device), s.get("bias")
+    require(kernel.dtype == x.dtype, f"Deconvolution: {x.dtype} with {kernel.dtype} weights")
+    require(bias is None or bias.dtype == x.dtype, "Deconvolution: the bias has another type")
+    stride, padding, dilation = (
+        tuple(s[name]) if s.get(name) is not None else default for name, default in _CONVOLUTION
+    )
+    bias = None if bias is None else bias.to(x.device)
+    return F.conv_transpose2d(x, kernel, bias, stride, padding, 0, 1, dilation)
+
+
 def activation(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+    if s["type"] == trt.ActivationType.TANH:
+        _takes(x, FLOATS, "Activation TANH")
+        return x.tanh()
     _takes(x, NUMBERS, "Activation")
     require(s["type"] == trt.ActivationType.RELU, f"Activation {s['type']}")
     return F.relu(x)
