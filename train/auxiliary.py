@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segnet_live.nets.segnet import Mirrored, Network, SegNetFast
+from segnet_live.nets.segnet import Network, SegNetFast
 
 
 class AuxiliaryHead(nn.Module):
@@ -19,9 +19,9 @@ class AuxiliaryHead(nn.Module):
     def __init__(self, network: Network, classes: int) -> None:
         super().__init__()
         self._features: Tensor | None = None
-        assert isinstance(network, SegNetFast | Mirrored)
-        deepest: nn.Module = network.context if isinstance(network, SegNetFast) else network.encoders[-1]
-        channels = [m.num_features for m in deepest.modules() if isinstance(m, nn.BatchNorm2d)][-1]
+        encoders = list(network.get_submodule("encoders").children())
+        deepest: nn.Module = network.context if isinstance(network, SegNetFast) else encoders[-1]
+        channels = [m.out_channels for m in deepest.modules() if isinstance(m, nn.Conv2d)][-1]
         self.classifier = nn.Conv2d(channels, classes, 1)
         self.classifier.to(next(network.parameters()).device)
         deepest.register_forward_hook(self._store)

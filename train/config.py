@@ -7,13 +7,15 @@ and what values it takes.
 from __future__ import annotations
 
 import argparse
+import inspect
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
-from segnet_live.nets.networks import NETWORKS
+from segnet_live.nets.networks import NETWORKS, TABLE_1
+from segnet_live.nets.segnet import VGG16Encoder
 from train.data import LabelledSet
 from train.sets import IMAGENET_MEAN, IMAGENET_STD, SETS
 
@@ -123,7 +125,7 @@ class FitConfig:
 
     init: str = option("", "checkpoint or model folder to start from", metavar="FILE", file=True, group="start")
     vgg16: str = option(
-        "", "torchvision's vgg16_bn weights on your disk, for segnet's encoder", metavar="FILE", file=True,
+        "", "torchvision's vgg16_bn weights on your disk, for the encoders that are VGG16's", metavar="FILE", file=True,
         group="start",
     )  # fmt: skip
     seed: int = option(0, "of everything random", group="start")
@@ -142,10 +144,10 @@ class FitConfig:
             raise UsageError("--distil needs a --teacher and a teacher needs a weight", "pass both or none")
         if self.crop is not None and (self.crop[0] % 32 or self.crop[1] % 32):
             raise UsageError(f"crop {format_size(self.crop)} is no multiple of 32", "for example --crop 256x320")
-        if self.arguments.get("dropout") and self.model == "segnet-fast":
-            raise UsageError("segnet-fast has no dropout", "drop --dropout")
-        if self.vgg16 and self.model != "segnet":
-            raise UsageError(f"only segnet has VGG16's encoder, {self.model} has not", "drop --vgg16")
+        if self.arguments.get("dropout") and "dropout" not in inspect.signature(NETWORKS[self.model]).parameters:
+            raise UsageError(f"{self.model} has no dropout", "drop --dropout")
+        if self.vgg16 and not issubclass(NETWORKS[self.model], VGG16Encoder):
+            raise UsageError(f"{self.model} has not VGG16's encoder", "drop --vgg16")
         if self.dilated_init and self.model != "segnet-basic":
             raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not", "drop --dilated-init")
         if self.pictures and not self.opinions:
@@ -179,10 +181,10 @@ def recipe(name: Recipe, model: str) -> FitConfig:
     """Return the settings of a recipe for a network.
 
     "paper" is sections 3.1 and 3.2: SGD, median-frequency balancing, no augmentation, local contrast normalisation for
-    SegNet-Basic. "release" is what the shipped weights were made with.
+    SegNet-Basic and its variants. "release" is what the shipped weights were made with.
     """
     if name == "paper":
-        basic = model == "segnet-basic"
+        basic = model in TABLE_1
         return FitConfig(
             model,
             name,
@@ -225,7 +227,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
             if kind is not str:
                 about["metavar"] = "N" if kind is int else "X"
         groups[group].add_argument(*names, dest=setting.name, default=argparse.SUPPRESS, **about)
-    groups["optimiser"].add_argument("--dropout", type=float, default=0.0, help="in the deeper layers, not segnet-fast")
+    groups["optimiser"].add_argument(
+        "--dropout", type=float, default=0.0, help="in the deeper layers, where a network has it"
+    )
 
 
 def _flag(setting: Field[Any]) -> str:

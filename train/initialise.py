@@ -13,7 +13,7 @@ from segnet_live.card import find_card, read_card
 from segnet_live.errors import DataError, UsageError, first_line
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS
-from segnet_live.nets.segnet import Network, SegNet
+from segnet_live.nets.segnet import Network, VGG16Encoder
 from train.checkpoint import read_checkpoint, training_of
 from train.config import FitConfig
 from train.data import LabelledSet, Sample
@@ -135,7 +135,7 @@ def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16:
     if init:
         _fill(network, Path(init), config)
     if vgg16:
-        assert isinstance(network, SegNet)  # FitConfig sees to it
+        assert isinstance(network, VGG16Encoder)  # FitConfig sees to it
         try:
             network.load_vgg16_bn(torch.load(vgg16, map_location="cpu", weights_only=True))
         except (OSError, pickle.UnpicklingError, RuntimeError, ValueError) as error:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from segnet_live.card import Card, load_weights
+from segnet_live.nets.load import network_class
 from train.data import median_frequency_weights
 from train.model_folder import read_fields, write_model
 
@@ -37,7 +38,8 @@ def remove_prior(card: Card, frequencies: NDArray[np.float64], power: float, kep
     """
     weights = load_weights(card)
     beyond = log_weights(frequencies, max(power - kept, 0.0))
-    weights["classifier.bias"] = rebalanced(weights["classifier.bias"], beyond)
+    bias = network_class(card).logit_bias
+    weights[bias] = rebalanced(weights[bias], beyond)
     fields = read_fields(card)
     fields["training"]["balancing_kept"] = min(power, kept)
     return write_model(card.folder, {name: torch.from_numpy(tensor) for name, tensor in weights.items()}, fields)
