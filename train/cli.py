@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pictures", type=Path, metavar="DIR", help="write image, labels and errors of every image here"
     )
     command.add_argument("--smooth", action="store_true", help="smooth the labels over time, as the app shows videos")
+    command.add_argument("--dense-crf", action="store_true", help="refine the labels by a dense CRF (PyTorch, slow)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_evaluate)
 
@@ -227,7 +228,7 @@ def _release(args: argparse.Namespace) -> None:
 def _via(args: argparse.Namespace) -> Through:
     from train.measure import Through
 
-    return Through(args.backend, args.precision, args.size, args.smooth)
+    return Through(args.backend, args.precision, args.size, args.smooth, getattr(args, "dense_crf", False))
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -12,7 +12,9 @@ from segnet_live.card import Card
 from segnet_live.config import Backend, Precision, SourceSpec, format_size
 from segnet_live.engine.base import Engine
 from segnet_live.engine.open import open_engine, runs_on_gpu
+from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
+from segnet_live.errors import UsageError
 from segnet_live.frame import Size
 from segnet_live.video.open import open_source
 from train.data import Sample
@@ -26,31 +28,45 @@ class Through:
     Attributes:
         size: the network's (height, width); None for what the app takes for such images.
         smooth: labels smoothed over time.
+        dense_crf: PyTorch on the CPU with a dense CRF after it, in place of the app's engine.
     """
 
     backend: Backend = "auto"
     precision: Precision = "auto"
     size: Size | None = None
     smooth: bool = False
+    dense_crf: bool = False
 
     def opened(self, card: Card, source: Size) -> Engine:
-        """Open the engine, for frames of `source` (height, width)."""
+        """Open the engine, for frames of `source` (height, width).
+
+        Raises:
+            UsageError: the dense CRF lacks its library, or is wanted on a backend.
+        """
         # `auto` changes engines in mid-run on a GPU, and a figure is of one engine
         backend: Backend = "torch" if self.backend == "auto" and runs_on_gpu("auto") else self.backend
-        engine = open_engine(card, backend=backend, precision=self.precision, size=self.size, source_size=source)
+        if self.dense_crf:
+            if (self.backend, self.precision) not in (("auto", "auto"), ("torch", "auto"), ("torch", "fp32")):
+                raise UsageError("the dense CRF has no --backend or --precision of its own", "drop them")
+            from train.dense_crf import DenseCRFEngine  # brings torch, which other engines may not need
+
+            engine: Engine = DenseCRFEngine(card, self.size or network_size(source, card.pixels))
+        else:
+            engine = open_engine(card, backend=backend, precision=self.precision, size=self.size, source_size=source)
         return SmoothedEngine(engine, card.classes) if self.smooth else engine
 
 
 def measured(card: Card, samples: Sequence[Sample], via: Through, pictures: Path | None = None) -> dict[str, Any]:
     """Print and return the figures of `card` on images of one size; with `pictures`, see `evaluate`.
 
-    `measured_with` tells the engine: backend, precision, network_size and image_size (height, width), smooth.
+    `measured_with` tells the engine: backend, precision, network_size and image_size (height, width), smooth, and
+    dense_crf where one came after it.
     """
     source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
     with closing(via.opened(card, source)) as engine:
         result = evaluate(through(engine), samples, card.classes, pictures=pictures)
         info = engine.info
-    smooth = ", smoothed over time" if via.smooth else ""
+    smooth = (", dense CRF" if via.dense_crf else "") + (", smoothed over time" if via.smooth else "")
     sizes = f"network at {format_size(info.input_size)}, images {format_size(source)}"
     print_evaluation(result, f"{card.name}: {info.backend} {info.precision}{smooth}, {sizes}")
     measured_with = {
@@ -59,6 +75,7 @@ def measured(card: Card, samples: Sequence[Sample], via: Through, pictures: Path
         "network_size": list(info.input_size),
         "image_size": list(source),
         "smooth": via.smooth,
+        **({"dense_crf": True} if via.dense_crf else {}),
     }
     return result.as_json() | {"measured_with": measured_with}
 
