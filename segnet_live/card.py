@@ -1,4 +1,4 @@
-"""Model cards: what weights are, and loading them with every check; safetensors only, no torch."""
+"""Read model cards, which say what weights are, and load the weights with every check; safetensors, no torch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RELEASED = ARCHITECTURES[:3]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a folder `models/<name>/` says of its weights.
+    """The card of a model folder `models/<name>/`: what its weights are.
 
     Attributes:
         folder: holds `card.json` and `weights.safetensors`.

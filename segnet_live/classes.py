@@ -42,7 +42,7 @@ class ClassSet:
         return table
 
     def ids(self, names: Sequence[str]) -> tuple[int, ...]:
-        """Ids of the named classes, ignoring case.
+        """Return the ids of the named classes, ignoring case.
 
         Raises:
             UsageError: a name is not in this class set.
@@ -76,5 +76,5 @@ COLOUR_BLIND_SAFE = (
 
 
 def recoloured(classes: ClassSet, colours: Sequence[tuple[int, int, int]]) -> ClassSet:
-    """The same classes in other colours."""
+    """Return the same classes in other colours."""
     return ClassSet(classes.names, tuple(colours), classes.void_id)

@@ -1,4 +1,4 @@
-"""The `segnet-live` command: arguments become a RunConfig; nothing heavy is imported before they are understood."""
+"""Parse the arguments of `segnet-live` into a RunConfig; nothing heavy is imported before they are understood."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--smooth",
         action=argparse.BooleanOptionalAction,
-        help="steady the labels over time (default: yes, but not for --masks, --stats and --images)",
+        help="smooth the labels over time (default: yes, but not for --masks, --stats and --images)",
     )
 
     add = parser.add_argument_group("picture").add_argument

@@ -1,4 +1,4 @@
-"""What one run is asked to do: frozen values, valid once built. Nothing heavy is imported here."""
+"""The configuration of one run: frozen values, checked when they are built. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def format_size(size: tuple[int, int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """What the user named as input; `segnet_live.video.open.open_source` opens it.
+    """A source as the user named it; `segnet_live.video.open.open_source` opens it.
 
     Attributes:
         value: file or URL; a camera's number; folder or glob; "" for the example drive.
@@ -87,13 +87,13 @@ class SourceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run segments and shows, with every choice made; the defaults are the app's own.
+    """The choices of how a run segments and shows, all of them made; the defaults are the app's own.
 
     Attributes:
         model: an installed model's name or a model folder; None takes the default model.
         size: (height, width) of the network input; None follows the source's aspect ratio.
         opacity: 0 shows the picture alone, 1 the class colours alone.
-        smooth: steady the label maps over time.
+        smooth: smooth the label maps over time.
         target_fps: hold this many frames a second by running the network smaller, at last on fewer frames; None for
             the one size.
         max_latency_ms: hold this latency, capture to display, by running the network smaller.
@@ -191,11 +191,11 @@ class RunConfig:
 
     @property
     def is_folder_job(self) -> bool:
-        """`--video` names a folder: each of its videos is a run of its own."""
+        """Whether `--video` names a folder: each of its videos is a run of its own."""
         return self.source is not None and self.source.kind == "video" and Path(self.source.value).is_dir()
 
     def options(self, remembered: RunOptions | None = None) -> RunOptions:
-        """Return what holds for this run: what was given, else what is `remembered`, else the default.
+        """Return the choices for this run: what was given, else what is `remembered`, else the default.
 
         Args:
             remembered: the window's settings; None (headless) takes the defaults.
@@ -209,7 +209,7 @@ class RunConfig:
 
     @property
     def smoothing(self) -> bool:
-        """Whether label maps are smoothed, `smooth` left open decided."""
+        """Whether label maps are smoothed; decides where `smooth` was left open."""
         if self.smooth is not None:
             return self.smooth
         return self.masks is None and self.stats is None and (self.source is None or self.source.kind != "images")

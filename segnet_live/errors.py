@@ -1,4 +1,4 @@
-"""Every error this project raises on purpose.
+"""The errors that this project raises on purpose.
 
 SegnetLiveError          the one to catch: one line for a person (got, required, what to do); exit code 2
 ├── UsageError           an option or a combination of options that cannot be carried out

@@ -1,4 +1,4 @@
-"""The values that travel through the app: `Frame` from a source, and `FrameResult`, what was made of it."""
+"""The values that travel through the app: `Frame` from a source, and `FrameResult`, the record of a frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LabelMap: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of a source once it is open.
+    """The properties of an open source.
 
     Attributes:
         title: what to show a person: a path, or a URL with its password masked.
@@ -54,7 +54,7 @@ class SourceInfo:
 
     @property
     def sound_location(self) -> str | None:
-        """Where a recording finds the sound, None where there is none to keep."""
+        """The place where a recording finds the sound, None where there is none to keep."""
         return self.location if self.audio else None
 
 

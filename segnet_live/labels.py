@@ -1,4 +1,4 @@
-"""What is done with label maps whatever they were made by: bringing them to a size, counting their classes."""
+"""Work on label maps, whatever made them: bring them to a size, count their classes."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Segmenter:
 
     @property
     def classes(self) -> ClassSet:
-        """Names, colours and void id of the labels."""
+        """The class set of the labels: names, colours and void id."""
         return self._card.classes
 
     @property
@@ -127,11 +127,11 @@ class Segmenter:
 
     @property
     def info(self) -> EngineInfo | None:
-        """What runs the network, and at which size; None before the first picture."""
+        """The engine that runs the network, and its size; None before the first picture."""
         return self._engine.info if self._engine is not None else None
 
     def close(self) -> None:
-        """Give the engine's memory back. May be called twice."""
+        """Free the engine's memory. May be called twice."""
         self._closed = True
         engine, self._engine = self._engine, None
         if engine is not None:
@@ -152,7 +152,7 @@ class StreamResult(FrameResult):
 
     @property
     def shares(self) -> dict[str, float]:
-        """Each class's share of the picture by its name, 0..1; `class_shares` has them by id."""
+        """The share of the picture that each class takes, 0..1, by name; `class_shares` has them by id."""
         return dict(zip(self.classes.names, self.class_shares.tolist(), strict=True))
 
     def overlay(self, view: View = "overlay", *, opacity: float = 0.5) -> RGB:
@@ -181,7 +181,7 @@ class _HandOver:
         (self._newest or self._every).close()
 
     def abort(self) -> None:
-        """Take no more: whoever waits to hand a result over goes on."""
+        """Refuse further results and release the thread that waits to hand one over."""
         self._every.abort()
         if self._newest is not None:
             self._newest.close()
@@ -348,7 +348,7 @@ def annotate(
 
 
 def _spec(source: Source, start_s: float, duration_s: float | None) -> SourceSpec:
-    """Return what a caller means by `source`.
+    """Return the source specification for a caller's `source`.
 
     Raises:
         UsageError: a number or a name that cannot be one.

@@ -1,4 +1,4 @@
-"""The pipeline's own clock: stage times, latency, rates and drops, read as one frozen snapshot."""
+"""Measure the pipeline: stage times, latency, rates and drops, read as one frozen snapshot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the HUD shows, at one moment.
+    """The figures that the HUD shows, at one moment.
 
     Attributes:
         source_fps: frames delivered by the source per second.
@@ -47,7 +47,7 @@ class Snapshot:
 
 
 class Metrics:
-    """Collects from any thread; never blocks longer than an append.
+    """A collector of measurements from any thread, which never blocks longer than an append.
 
     Args:
         clock: seconds; tests pass their own.

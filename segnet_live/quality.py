@@ -1,4 +1,4 @@
-"""How good label maps are: G, C and mIoU from one confusion matrix, BF at boundaries, flicker in time."""
+"""Measure label maps: G, C and mIoU from one confusion matrix, BF at boundaries, flicker in time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Confusion:
         self.counts += np.bincount(truth[inside].astype(np.int64) * k + predicted, minlength=k * k).reshape(k, k)
 
     def scores(self) -> Scores:
-        """G, C and mIoU over everything added so far; the means are over the classes that occur in the truth.
+        """Return G, C and mIoU over everything added so far; the means are over the classes that occur in the truth.
 
         Raises:
             ValueError: no labelled pixel was added.
@@ -96,7 +96,7 @@ def _distance(boundary: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def boundary_f1(truth: LabelMap, labels: LabelMap, classes: int, tolerance: float = BF_TOLERANCE) -> float:
-    """BF of one image, 0..1: F1 of boundary precision and recall per class, averaged over the classes of the truth.
+    """Return BF of one image, 0..1: F1 of boundary precision and recall, averaged over the classes of the truth.
 
     A boundary pixel of a class counts as found if the other map has one of that class within `tolerance` x the diagonal
     (Euclidean). Void pixels have no known class, so boundaries inside or against them count for neither side. A class
@@ -129,7 +129,7 @@ def boundary_f1(truth: LabelMap, labels: LabelMap, classes: int, tolerance: floa
 
 
 class Flicker:
-    """Share of pixels that change class between frames, less the share that changes in the truth where there is one.
+    """The share of pixels that change class between frames, less the share that changes in the truth if there is one.
 
     Attributes:
         pairs: consecutive frames compared so far.
@@ -142,7 +142,7 @@ class Flicker:
         self._last: tuple[LabelMap, LabelMap | None] | None = None
 
     def add(self, labels: LabelMap, truth: LabelMap | None = None) -> None:
-        """The next frame, (H, W) uint8; where both frames of a pair have a truth, only pixels labelled in both count.
+        """Count a frame, (H, W) uint8; where both frames of a pair have a truth, only pixels labelled in both count.
 
         Raises:
             ValueError: the size changed within a run of frames.
@@ -163,9 +163,9 @@ class Flicker:
         self.pairs += 1
 
     def cut(self) -> None:
-        """The next frame does not follow the last one."""
+        """Count no pair of the last frame and the next, which does not follow it."""
         self._last = None
 
     def value(self) -> float:
-        """Mean over the pairs so far, 0..1 (below 0 if the labels move less than the truth); nan without a pair."""
+        """Return the mean over the pairs, 0..1 (below 0 if the labels move less than the truth); nan without a pair."""
         return self._sum / self.pairs if self.pairs else math.nan

@@ -1,4 +1,4 @@
-"""`segnet-live bench`: figures that one command reproduces, and that say when they cannot be trusted."""
+"""`segnet-live bench`: measure speed, memory and agreement, and say when the figures cannot be trusted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print and write what `arguments` ask for.
+    """Run the measurements that `arguments` ask for, print them and write them.
 
     Raises:
         SegnetLiveError: nothing can be measured, or an argument cannot be carried out.

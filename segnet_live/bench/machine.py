@@ -27,7 +27,11 @@ OTHERS_LIMIT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Attributes: features: those of FEATURES that this CPU has; None where the system does not tell (not Linux)."""
+    """The machine that was measured on.
+
+    Attributes:
+        features: those of FEATURES that this CPU has; None where the system does not tell (not Linux).
+    """
 
     cpu: str
     cores: int
@@ -47,7 +51,7 @@ class Machine:
 
 
 def describe_machine() -> Machine:
-    """Return what this machine is; cores are those this process may use."""
+    """Return the description of this machine; its cores are those that this process may use."""
     versions = {"segnet-live": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -128,7 +132,7 @@ class Noise:
 
 
 class NoiseMeter:
-    """Watches from its making to `read`; call `sample` now and then, while nothing is being timed."""
+    """A watch over the machine's noise, from its making to `read`; call `sample` while nothing is being timed."""
 
     def __init__(self) -> None:
         self._values = np.random.default_rng(0).random(20_000)

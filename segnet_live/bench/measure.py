@@ -1,4 +1,4 @@
-"""Time so that figures can be compared: contenders take turns in one run, warm-up is left out, and n is kept."""
+"""Time calls so that their figures can be compared: in turns in one run, without warm-up, with n kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Timing:
 
     @classmethod
     def of(cls, times_ms: Sequence[float]) -> Timing:
-        """Raises ValueError for no times."""
+        """Return the percentiles of `times_ms`; raise ValueError if there are none."""
         if not times_ms:
             raise ValueError("got no times; measure at least one call")
         p50, p95, p99 = (float(v) for v in np.percentile(times_ms, (50, 95, 99)))

@@ -1,4 +1,4 @@
-"""Measure the memory of a piece of work in a process of its own: nothing else has raised the peak there."""
+"""Measure the memory of a piece of work in a process of its own, where nothing else has raised the peak."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def peak_rss_mib() -> float:
 
 @dataclass(frozen=True, slots=True)
 class EngineMemory:
-    """What one engine needs.
+    """The memory that one engine needs.
 
     Attributes:
         process_mib: the process's peak above what it had before the engine was opened, its libraries included.

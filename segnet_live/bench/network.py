@@ -49,7 +49,7 @@ class PaperRow:
 
 
 def parameters(network: nn.Module) -> int:
-    """Return how many numbers are trained."""
+    """Return the number of trained parameters."""
     return sum(p.numel() for p in network.parameters())
 
 

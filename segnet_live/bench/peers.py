@@ -25,7 +25,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class PeerNetwork(Network):
-    """Images to logits of the same size, as our networks do it.
+    """A peer's network from images to logits of the same size, as ours are.
 
     Of a dict the entry 'out' is taken (torchvision), of a list or tuple the first; logits of another size are brought
     to the input's bilinearly.
@@ -116,7 +116,7 @@ def open_peer(
 
 
 def reason(error: BaseException) -> str:
-    """Return what a stranger's module raised, in one line."""
+    """Return in one line what a peer's module raised."""
     text = first_line(error)
     name = type(error).__name__
     return text if text == name else f"{name}: {text}"

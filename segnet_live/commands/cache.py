@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show or delete; what is deleted is compiled again when it is next needed."""
+    """List the kept engines or delete them; a deleted one is compiled anew when it is next needed."""
     from segnet_live.engine.artifacts import ArtifactStore, clear
 
     console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""`segnet-live compile`: make engines ahead of their use, and tell how far they agree with fp32 eager."""
+"""`segnet-live compile`: make engines before they are needed, and show how far they agree with fp32 eager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`segnet-live doctor`: tell what this machine has, whether every engine works on it, and what to do if not."""
+"""`segnet-live doctor`: show what this machine has, whether every engine works on it, and what to do if not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.table import Table
 
 from segnet_live import __version__
 from segnet_live.commands.finding import Finding, failure
-from segnet_live.errors import EngineError
+from segnet_live.errors import EngineError, first_line
 
 COLOURS = {"ok": "green", "absent": "yellow", "failed": "red"}
 QT_PROBE = "from PyQt6.QtGui import QGuiApplication as A; a = A([]); print(a.platformName())"
@@ -228,5 +228,5 @@ def _cache() -> Finding:
             pass
     except OSError as error:
         advice = "make it writable, or compiling is repeated at every start"
-        return Finding("cache", "failed", f"{folder} cannot be written ({error.strerror})", advice)
+        return Finding("cache", "failed", f"{folder} cannot be written ({first_line(error)})", advice)
     return Finding("cache", "ok", str(folder))

@@ -37,7 +37,7 @@ CLASSES = (("Sky", (128, 128, 128)), ("Road", (128, 64, 128)), ("Car", (64, 0, 1
 
 
 def trials() -> Iterator[Finding]:
-    """Yield a finding for every engine; none of them ends the others."""
+    """Yield a finding for every engine; the failure of one does not end the others."""
     with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
         card = small_card(Path(folder) / "small")
         eager = EagerEngine(card, SIZE, device="cpu")

@@ -1,4 +1,4 @@
-"""What doctor finds: one line of its report each."""
+"""The findings of doctor: one line of its report each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finding:
 
 
 def failure(what: str, error: Exception, advice: str = "report this line") -> Finding:
-    """Return a thing that did not work as a finding.
+    """Return the finding for something that did not work.
 
     Args:
         advice: what to do about an error that brings no advice of its own.

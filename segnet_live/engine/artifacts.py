@@ -40,7 +40,7 @@ ENGINE = ".engine"
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An intact artifact.
+    """An artifact that was found intact.
 
     Attributes:
         key_fields: what it was made from and for.
@@ -67,7 +67,7 @@ class Listed:
 
 
 def key(key_fields: Fields) -> str:
-    """Return the name of the artifact with these fields."""
+    """Return the key of the artifact with these fields, which is its name in the store."""
     return hashlib.sha256(json.dumps({"schema": SCHEMA, **key_fields}, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -83,7 +83,7 @@ class ArtifactStore:
         return cls(cache_dir(kind))
 
     def load(self, key_fields: Fields) -> Artifact | None:
-        """Return the artifact with exactly these fields; None, after a log line if something was there: make it."""
+        """Return the artifact with exactly these fields; None if there is none, or a damaged one (which is logged)."""
         manifest = self._manifest(key_fields)
         try:
             written = json.loads(manifest.read_bytes())
@@ -128,7 +128,7 @@ class ArtifactStore:
 
     @contextlib.contextmanager
     def making(self, key_fields: Fields) -> Iterator[None]:
-        """Let one process at a time into the body with the same fields; the system frees the lock of one that dies.
+        """Hold the lock of these fields in the body; the system frees the lock of a process that dies.
 
         Where the folder cannot be written there is no lock, and nothing is shared either.
         """
@@ -146,7 +146,7 @@ class ArtifactStore:
             lock.release()
 
     def entries(self) -> list[Listed]:
-        """Return what is kept, newest first; damaged manifests have no fields."""
+        """Return all artifacts, newest first; damaged manifests have no fields."""
         found = []
         for manifest in self.folder.glob("*.json"):
             try:
@@ -164,7 +164,7 @@ class ArtifactStore:
 
 
 def clear(folder: Path) -> tuple[int, int]:
-    """Delete every file below `folder`; return how many, and their bytes. What another process holds open stays."""
+    """Delete every file below `folder` that no process holds open; return their number and their bytes."""
     files = freed = 0
     for path in sorted(folder.rglob("*"), reverse=True):
         with contextlib.suppress(OSError):

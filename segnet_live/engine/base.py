@@ -11,7 +11,7 @@ from segnet_live.frame import RGB, LabelMap, Size
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What runs, and why it was chosen: the words the HUD, the log and the benchmark show.
+    """A description of the engine that runs, and why it was chosen, for HUD, log and benchmark.
 
     Attributes:
         backend: never "auto".
@@ -52,5 +52,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Give device memory back; nothing happens the second time."""
+        """Free device memory; do nothing the second time."""
         ...

@@ -20,7 +20,7 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.flo
 
 
 class EagerEngine:
-    """Runs the deployed network operation by operation.
+    """An engine that runs the deployed network operation by operation.
 
     Args:
         device: "cpu", "cuda" or "cuda:N"; None takes the first CUDA device, else the CPU.

@@ -56,7 +56,7 @@ class GovernedEngine:
         return self._current.segment(rgb)
 
     def skips(self) -> bool:
-        """Tell whether the stride leaves the next frame out; ask once a frame, and `segment` it if not."""
+        """Return whether the stride leaves the next frame out; ask once a frame, and `segment` it if not."""
         with self._lock:
             if self._to_skip > 0:
                 self._to_skip -= 1

@@ -1,4 +1,4 @@
-"""Hold a frame rate or a latency by running the network smaller, or on fewer frames, and say what is done.
+"""Hold a frame rate or a latency by running the network smaller or on fewer frames, and report the step taken.
 
 `Governor` decides and touches nothing but numbers; `governed.GovernedEngine` is an engine that follows its decisions.
 Frames that are skipped get labels from `smoothing`.
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from segnet_live.config import format_size
 from segnet_live.engine.resize import DEFAULT_PIXELS, network_size
 from segnet_live.errors import UsageError
 from segnet_live.frame import Size
@@ -35,7 +36,7 @@ FIRST_BAR_S, LONGEST_BAR_S = 20.0, 320.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to hold: at least `fps` frames a second, at most `latency_ms` from capture to display, or both.
+    """The target to hold: at least `fps` frames a second, at most `latency_ms` from capture to display, or both.
 
     Raises:
         UsageError: neither is given, or one is not a positive number.
@@ -75,7 +76,7 @@ class Step:
 
     def __str__(self) -> str:
         every = f", 1 frame in {self.stride}" if self.stride > 1 else ""
-        return f"{self.size[0]}x{self.size[1]}{every}"
+        return f"{format_size(self.size)}{every}"
 
 
 def ladder(source: Size, top: Size, *, strides: Sequence[int] = STRIDES) -> tuple[Step, ...]:
@@ -96,7 +97,7 @@ def ladder(source: Size, top: Size, *, strides: Sequence[int] = STRIDES) -> tupl
 
 
 class Governor:
-    """Watches frames and names the step of the ladder to run at. One thread.
+    """The choice of the ladder's step to run at, made from the times of frames. One thread.
 
     Too slow for a window: the largest step that should hold the target, at once. Room to spare for four seconds: one
     step up, unless that step failed lately: each failure bars it twice as long. So under a steady load it comes to

@@ -20,7 +20,7 @@ from segnet_live.system import nvidia
 
 
 def runs_on_gpu(backend: Backend) -> bool:
-    """Tell whether `open_engine` would take the GPU for this backend; may import torch."""
+    """Return whether `open_engine` would take the GPU for this backend; may import torch."""
     if backend == "openvino" or not nvidia.has_gpu():
         return False
     from segnet_live.engine.nvidia.device import cuda_problem
@@ -99,7 +99,7 @@ def assemble(
     target: Target | None,
     smooth: bool,
 ) -> tuple[Engine, GovernedEngine | None]:
-    """Return an engine, governed and smoothed if wished, and the governor again, to report to.
+    """Return an engine, governed and smoothed if asked for, and its governor to report frames to.
 
     Args:
         open_at: opens the bare engine at a (height, width), None for the default.

@@ -151,7 +151,7 @@ def _chosen(card: Card, precision: Precision) -> Precision:
 
 
 def compile_options(precision: Precision, threads: int = 0) -> dict[str, str]:
-    """Return how every network is compiled for the CPU, a benchmark's peers included.
+    """Return the options with which every network is compiled for the CPU, a benchmark's peers included.
 
     Beside int8 convolutions, the rest of the network runs in bf16 where the CPU has it.
     """
@@ -161,7 +161,7 @@ def compile_options(precision: Precision, threads: int = 0) -> dict[str, str]:
 
 
 class OpenVINOEngine:
-    """Runs the deployed network with OpenVINO's CPU plugin.
+    """An engine that runs the deployed network with OpenVINO's CPU plugin.
 
     Args:
         precision: "int8" (cards with ranges), "bf16", "fp32", or "auto": the first of them that the card and this CPU

@@ -28,7 +28,7 @@ ADVICE = "reinstall segnet-live"
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Agreement with fp32 eager.
+    """An engine's agreement with fp32 eager.
 
     Attributes:
         overall: share 0..1 of all pixels.
@@ -41,7 +41,7 @@ class Parity:
     frames: int
 
     def words(self, card: Card) -> tuple[str, str]:
-        """Return it as a person reads it: the overall share, and the class that agrees least with its share."""
+        """Return the figures in words: the overall share, and the class that agrees least with its share."""
         shares = zip(self.per_class, card.classes.names, strict=True)
         share, name = min((share, name) for share, name in shares if share is not None)
         return f"{self.overall:.2%}", f"{name} {share:.2%}"
@@ -71,7 +71,7 @@ def reference_frames(count: int = FRAMES) -> list[RGB]:
 
 
 def reference_labels(card: Card, size: Size, frames: Iterable[RGB]) -> Iterator[LabelMap]:
-    """Yield what fp32 eager makes of each frame, on the GPU where there is one.
+    """Yield the label map of fp32 eager for each frame, made on the GPU where there is one.
 
     Raises:
         CardError: see `load_network`.
@@ -108,10 +108,10 @@ def measure(engine: Engine, card: Card, frames: Sequence[RGB] | None = None) -> 
 
 
 def require(parity: Parity, info: EngineInfo, card: Card) -> None:
-    """Refuse an engine that does not do what the network does.
+    """Check that an engine agrees with the network.
 
     Raises:
-        EngineError: below `MINIMUM`.
+        EngineError: it does on less than `MINIMUM` of all pixels.
     """
     if not parity.overall >= MINIMUM:  # a NaN is refused, too
         overall, least = parity.words(card)

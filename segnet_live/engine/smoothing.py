@@ -33,7 +33,7 @@ MOVING = frozenset(("car", "pedestrian", "bicyclist", "person", "rider", "cyclis
 
 
 class Smoother:
-    """Smooths the label maps of one stream. One thread, frames in order; a change of size starts anew.
+    """A smoother of one stream's label maps. One thread, frames in order; a change of size starts anew.
 
     Works on label maps and pictures alone, so with every engine; half of its time is optical flow.
 

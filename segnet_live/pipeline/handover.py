@@ -1,4 +1,4 @@
-"""Hand-over between threads: `LatestSlot` keeps the newest and counts its drops, `BoundedQueue` drops nothing."""
+"""Pass frames between threads: `LatestSlot` keeps the newest and counts its drops, `BoundedQueue` drops nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 class Closed(Exception):
-    """The hand-over was closed: its other side stopped."""
+    """Raised by a hand-over that is closed: its other side stopped."""
 
 
 class LatestSlot(Generic[T]):
-    """Room for one value; a newer one overwrites it. Any threads; `put` never blocks.
+    """A hand-over with room for one value, which a newer one overwrites. Any threads; `put` never blocks.
 
     Attributes:
         dropped: values overwritten before anybody took them.
@@ -61,7 +61,7 @@ class LatestSlot(Generic[T]):
 
 
 class BoundedQueue(Generic[T]):
-    """First in, first out, at most `size` waiting. Any threads; both sides block."""
+    """A hand-over in order of arrival, with at most `size` values waiting. Any threads; both sides block."""
 
     def __init__(self, size: int) -> None:
         self._condition = threading.Condition()
@@ -98,13 +98,13 @@ class BoundedQueue(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Take no more items; what waits can still be had."""
+        """Refuse further items; those that wait can still be taken."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
 
     def abort(self) -> None:
-        """Stop both sides now; what waits is lost."""
+        """Stop both sides now and drop what waits."""
         with self._condition:
             self._closed = self._aborted = True
             self._items.clear()

@@ -1,4 +1,4 @@
-"""The one step from a frame to its labels, shared by window, headless run and library; only pacing is theirs."""
+"""Take a frame to its labels: the one step that window, headless run and library share; only pacing is theirs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ R = TypeVar("R", bound=FrameResult)
 
 
 def freeze_libraries() -> None:
-    """Exempt what is loaded so far from collections of garbage: without 100 000s of objects they take a ms or two.
+    """Exempt all objects loaded so far from garbage collection, which then takes a millisecond or two.
 
     For a process of the app's own, once, before its pipeline starts; in other people's it would keep their garbage.
     """
@@ -30,7 +30,7 @@ def freeze_libraries() -> None:
 
 
 class GarbageCollector:
-    """Collects garbage once in COLLECT_EVERY frames, in the thread that counts them.
+    """A collector of garbage once in COLLECT_EVERY frames, in the thread that counts them.
 
     In the window that is Qt's own thread: a widget that has become garbage must not be destroyed in another.
     """
@@ -46,7 +46,7 @@ class GarbageCollector:
 
 
 class Inference:
-    """Segments frames in one thread, and finishes and accounts for their results in another.
+    """The inference step: segments frames in one thread, finishes and accounts for their results in another.
 
     Two halves, so that an engine has its next frame while the last one's label map is brought to source size.
 
@@ -85,7 +85,7 @@ class Inference:
             self._metrics.stage(name, ms)
 
     def report(self, result: FrameResult, output_ms: float, latency_ms: float) -> None:
-        """Tell the governor of a finished frame; any thread.
+        """Report a finished frame to the governor; any thread.
 
         Args:
             output_ms: milliseconds that its consumer spent on it after `finish` (view, encoder).

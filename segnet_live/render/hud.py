@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segnet_live.config import format_size
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.frame import RGB
@@ -38,7 +39,7 @@ FIRST, LAST, FONT_PX = " ", "~", 40
 def hud_lines(
     snapshot: Snapshot, engine: EngineInfo | None, usage: Usage | None = None, state: str = "", governor: str = ""
 ) -> list[str]:
-    """Return what the HUD says, in ASCII, one string a line.
+    """Return the HUD's lines of text, in ASCII.
 
     Args:
         state: a word for what the source does when it is not playing, else "".
@@ -60,7 +61,7 @@ def hud_lines(
     else:
         lines.append(f"{engine.backend} {engine.precision} on {engine.device}")
         same = f"   {engine.parity:.2%} as fp32" if engine.parity is not None else ""
-        lines.append(f"{engine.model} at {engine.input_size[0]}x{engine.input_size[1]}{same}")
+        lines.append(f"{engine.model} at {format_size(engine.input_size)}{same}")
     if governor:
         lines.append(f"governor {governor}")
     if usage is not None:
@@ -77,7 +78,7 @@ def _ms(value: float) -> str:
 
 
 def burn_text_px(rows: int) -> float:
-    """Return how high letters are to be in a recorded picture of so many pixel rows."""
+    """Return the height of letters for a recorded picture of so many pixel rows."""
     return max(11.0, rows / 52)
 
 

@@ -1,4 +1,4 @@
-"""Label maps made visible: class colours, and their blend over the picture. No torch, no Qt."""
+"""Colour label maps, and blend the colours over the picture. No torch, no Qt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segnet_live.frame import RGB, LabelMap
 
 
 class Overlay:
-    """How label maps are shown. Immutable: to change anything make a new one (three small tables) and swap it.
+    """The colours and opacity of label maps. Immutable: to change anything make a new one (three small tables).
 
     Blending is two table look-ups, one multiplication and one addition per pixel, all in uint8: about 1 ms for 960x540
     on one core, where indexing a palette with NumPy alone takes 5 ms.
@@ -47,11 +47,11 @@ class Overlay:
         self._keep[ids] = round(255 * (1 - opacity))
 
     def colourise(self, labels: LabelMap) -> RGB:
-        """(H, W) label map -> (H, W, 3) uint8 RGB class colours; classes not shown, and void, are black."""
+        """Return (H, W, 3) uint8 RGB class colours of a (H, W) label map; classes not shown, and void, are black."""
         return _look_up(labels, self._palette)
 
     def blend(self, rgb: RGB, labels: LabelMap) -> RGB:
-        """(H, W, 3) uint8 RGB with the colours of its (H, W) label map laid over it; `rgb` itself is not written to.
+        """Return (H, W, 3) uint8 RGB with the colours of its (H, W) label map laid over it; `rgb` itself stays.
 
         Raises:
             ValueError: picture and label map differ in size.

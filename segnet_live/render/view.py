@@ -17,7 +17,7 @@ from segnet_live.render.overlay import Overlay
 
 @dataclass(frozen=True, slots=True)
 class ViewSettings:
-    """What to show of a frame and its labels.
+    """The settings of what to show of a frame and its labels.
 
     Attributes:
         opacity: 0 (picture alone) to 1 (class colours alone).

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with this exit code, once everything of the user's has been written.
+    """Exit the process with this code, once everything of the user's has been written.
 
     With daemon threads left, Python is not torn down: under a compiler that crashes ("terminate called without an
     active exception"), and waiting for it may take minutes.

@@ -15,7 +15,7 @@ _ADVICE = "free disk space, or name another path"
 
 
 def partial_path(path: Path) -> Path:
-    """Return where a long output grows until it is complete, in sight of the user: OUT.mp4 -> OUT.partial.mp4."""
+    """Return the name under which a long output grows until it is complete: OUT.mp4 -> OUT.partial.mp4."""
     return path.with_suffix(f".partial{path.suffix.lower()}")
 
 

@@ -33,7 +33,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Memory of a whole GPU, whoever uses it, MiB."""
+    """The memory of a whole GPU in MiB, whichever process uses it."""
 
     used_mib: float
     total_mib: float
@@ -81,7 +81,7 @@ def devices() -> list[Device]:
 
 
 def has_gpu() -> bool:
-    """Tell whether the driver lists a GPU; importing torch to ask CUDA would cost seconds."""
+    """Return whether the driver lists a GPU; importing torch to ask CUDA would cost seconds."""
     import pynvml
 
     try:
@@ -103,7 +103,7 @@ def driver_version() -> str | None:
 
 
 def memory(uuid: str) -> Memory:
-    """Return what is used of the GPU's memory now.
+    """Return the GPU's memory in use now.
 
     Raises:
         EngineError: no driver answers, or it has no such GPU (any more).

@@ -1,4 +1,4 @@
-"""Where things lie: the only module that knows checkout, wheel, cache and settings locations."""
+"""Locate models, assets, cache and settings: the only module that knows checkouts, wheels and user folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _APP = "segnet-live"
 
 
 def _shipped(name: str) -> Path:
-    """`name` beside the package in a checkout (also an editable install), else inside the wheel."""
+    """Return the folder `name` beside the package in a checkout (also an editable install), else inside the wheel."""
     checkout = _PACKAGE.parent / name
     if (_PACKAGE.parent / "pyproject.toml").is_file() and checkout.is_dir():
         return checkout
@@ -20,7 +20,7 @@ def _shipped(name: str) -> Path:
 
 
 def models_dir() -> Path:
-    """The folder of released weights: one `<name>/card.json` each."""
+    """Return the folder of released weights: one `<name>/card.json` each."""
     return _shipped("models")
 
 
@@ -41,10 +41,10 @@ def cache_dir(*parts: str) -> Path:
 
 
 def settings_path() -> Path:
-    """The settings file of the window; its folder may not exist yet."""
+    """Return the settings file of the window; its folder may not exist yet."""
     return Path(platformdirs.user_config_dir(_APP, appauthor=False)) / "settings.json"
 
 
 def recordings_dir() -> Path:
-    """Where recordings and snapshots go unless the settings say otherwise; may not exist yet."""
+    """Return the folder for recordings and snapshots unless the settings name another; it may not exist yet."""
     return Path(platformdirs.user_videos_dir()) / _APP

@@ -1,4 +1,4 @@
-"""The system libraries that Qt needs and wheels do not bring, looked for without starting Qt, which would abort."""
+"""Look for the system libraries that Qt needs and wheels do not bring, without starting Qt, which would abort."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Usage:
 
 
 class UsageMeter:
-    """Samples in a thread of its own until closed; `latest` may be read from anywhere."""
+    """A sampler in a thread of its own until it is closed; `latest` may be read from any thread."""
 
     def __init__(self, interval_s: float = 1.0) -> None:
         self.latest: Usage | None = None

@@ -164,7 +164,7 @@ def run(config: RunConfig) -> int:
     app = create_app(config)
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Tell the user of an exception in a slot; unless somebody takes it, PyQt aborts the process."""
+        """Show the user an exception from a slot; if nothing handled it, PyQt would abort the process."""
         log.error("unexpected error in the window", exc_info=(kind, error, trace))
         app.window.banner.problem(f"unexpected: {kind.__name__}: {error}; please report it with the log (--debug)")
 

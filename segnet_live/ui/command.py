@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a key does.
+    """A command of the window, with its keys and its line in Help.
 
     Attributes:
         group, text: where and how Help shows it; no text leaves it out: a row of keys is named once.

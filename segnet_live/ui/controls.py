@@ -1,4 +1,4 @@
-"""Do what the user asks for in the window, without the widgets: a method for each request, signals for the outcome."""
+"""Carry out what the user asks for in the window: a method for each request, signals for the outcome, no widgets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPEEDS = (0.25, 0.5, 1.0, 1.5, 2.0, 4.0)
 
 
 class Controls(QObject):
-    """Pass what the user asks for to the session, and keep the state that the widgets show.
+    """The user's requests, passed on to the session, and the state that the widgets show.
 
     Lives in the window's thread. What the user chooses is remembered in the settings; what the command line asked for
     holds for this run only.
@@ -101,7 +101,7 @@ class Controls(QObject):
 
     @property
     def is_file(self) -> bool:
-        """The source has a beginning and an end, and plays when we say so."""
+        """Whether the source is one with a beginning and an end, which plays on request."""
         return self.source is not None and self.source.info is not None and not self.source.info.live
 
     @property
@@ -128,13 +128,13 @@ class Controls(QObject):
         capture.pause(self._paused)
 
     def step(self) -> None:
-        """Show the next frame and stay there."""
+        """Show the next frame and pause."""
         if self.session.capture is not None:
             self._hold()
             self.session.capture.step()
 
     def step_back(self) -> None:
-        """Show the frame before and stay there."""
+        """Show the frame before and pause."""
         shown = self.session.newest
         if self.is_file and shown is not None:
             self._hold()
@@ -147,7 +147,7 @@ class Controls(QObject):
             self.session.capture.pause(True)
 
     def seek(self, time_s: float) -> None:
-        """Go to a place in source time."""
+        """Seek to a place in source time."""
         info = self.source.info if self.source is not None else None
         if self.session.capture is not None and info is not None and info.seekable:
             self.session.capture.seek(max(info.start_s, time_s))
@@ -167,7 +167,7 @@ class Controls(QObject):
         self.source_changed.emit()
 
     def change_speed(self, steps: int) -> None:
-        """Go faster, or slower, by so many of SPEEDS."""
+        """Play faster, or slower, by so many steps of SPEEDS."""
         at = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - self.speed))
         self.set_speed(SPEEDS[min(len(SPEEDS) - 1, max(0, at + steps))])
 
@@ -218,7 +218,7 @@ class Controls(QObject):
 
     @property
     def view_settings(self) -> ViewSettings:
-        """What is shown of each frame."""
+        """The settings of what is shown of each frame."""
         return self.session.view_settings
 
     def set_view(self, view: View) -> None:
@@ -269,7 +269,7 @@ class Controls(QObject):
 
     @property
     def model_name(self) -> str:
-        """The name of the model that runs, or will."""
+        """The name of the model that runs or is being opened."""
         return self.engine.running.model if self.engine.running is not None else self.card.name
 
     # The end

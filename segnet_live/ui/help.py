@@ -1,4 +1,4 @@
-"""Explain what one sees, and list every key."""
+"""Explain what the window shows, and list every key."""
 
 from __future__ import annotations
 

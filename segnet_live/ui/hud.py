@@ -1,4 +1,4 @@
-"""The HUD's plate as the window needs it: an image for Qt, and pixels for the recording."""
+"""Draw the HUD's plate for the window: an image for Qt, and pixels for the recording. `render/hud.py` has its text."""
 
 from __future__ import annotations
 

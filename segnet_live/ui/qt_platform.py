@@ -9,7 +9,7 @@ from segnet_live.system.qt_libraries import missing_libraries
 
 
 def check_libraries(platform: str = sys.platform) -> None:
-    """Check that Qt can start on this machine, as far as can be told without starting it.
+    """Check that Qt can start on this machine, as far as that is possible without starting it.
 
     Raises:
         UsageError: a library is missing; the line names it and its package.

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Saver(QObject):
-    """Write files off the window's thread. Lives in the window's thread.
+    """The writer of recordings and pictures. Lives in the window's thread and writes in others.
 
     Args:
         model: returns the name of the model that runs now.
@@ -46,22 +46,22 @@ class Saver(QObject):
 
     @property
     def folder(self) -> Path:
-        """Where files go."""
+        """The folder that files go to."""
         return Path(self._settings.folder) if self._settings.folder else recordings_dir()
 
     @property
     def recording(self) -> LiveRecording | None:
-        """What is being recorded, None if nothing is."""
+        """The recording that goes on, None if there is none."""
         return self._session.recording
 
     @property
     def is_finishing(self) -> bool:
-        """The recording was stopped, and its file is being completed."""
+        """Whether the recording was stopped, and its file is being completed."""
         return self.recording is not None and self.recording.is_finishing
 
     @property
     def burn_hud(self) -> bool:
-        """The HUD is burnt into recordings."""
+        """Whether the HUD is burnt into recordings."""
         return self._burn_hud
 
     def set_burn_hud(self, on: bool) -> None:
@@ -93,7 +93,7 @@ class Saver(QObject):
         self.changed.emit()
 
     def recording_ended(self, news: RecordingState) -> None:
-        """Tell the user what was recorded."""
+        """Show the user what was recorded."""
         if news.error:
             self.problem.emit(news.error)
         if news.finished:
@@ -134,7 +134,7 @@ class Saver(QObject):
         self._files.submit(self._save_now, what, save, shown)
 
     def _save_now(self, what: str, save: Callable[[Picture], str], shown: Picture) -> None:
-        """In the thread for files: encoding a PNG takes too long for the window's."""
+        """Write pictures, in the thread for files: encoding a PNG takes too long for the window's."""
         try:
             self.info.emit(save(shown))
         except SegnetLiveError as error:

@@ -22,7 +22,7 @@ RECENT_KEPT = 10
 
 @dataclass(slots=True)
 class Settings:
-    """Everything remembered; each field's default is the first start's.
+    """The remembered settings; each field's default is that of the first start.
 
     Only what the user chooses in the window is written here; the command line holds for its own run.
 
@@ -66,7 +66,7 @@ class Settings:
         self.recent = (source, *(known for known in self.recent if known != source))[:RECENT_KEPT]
 
     def options(self) -> RunOptions:
-        """Return what the next run does where the command line does not say otherwise."""
+        """Return the choices for a run, before the command line's."""
         return RunOptions(
             model=self.model or None,
             backend=self.backend,

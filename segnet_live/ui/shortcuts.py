@@ -22,7 +22,7 @@ CLASS_KEYS = "1234567890-"
 
 @dataclass(frozen=True, slots=True)
 class WindowActions:
-    """What keys make the window itself do."""
+    """The actions of the window itself that keys call."""
 
     show_sources: Callable[[], object]
     toggle_loop: Callable[[], object]
@@ -95,7 +95,7 @@ def commands(
         Command("Model", "Choose the backend", ("F7",), partial(panel.choose, panel.model.backend)),
         Command("Model", "Choose the input size", ("F8",), partial(panel.choose, panel.model.input_size)),
         Command("Model", "Hold a rate or a latency", ("F9",), partial(panel.choose, panel.model.target)),
-        Command("Model", "Steady labels over time", ("T",), panel.model.smooth.toggle),
+        Command("Model", "Smooth labels over time", ("T",), panel.model.smooth.toggle),
         Command("Recording", "Record or stop", ("R",), saver.record),
         Command("Recording", "Snapshot (frame, picture, label map)", ("S",), saver.snapshot),
         Command("Recording", "Hard frame: draft for training", ("D",), saver.hard_frame),
@@ -109,7 +109,7 @@ def commands(
 
 
 def install(window: QWidget, table: list[Command]) -> None:
-    """Make every command of `table` answer to its keys anywhere in `window`."""
+    """Make shortcuts for every command of `table`, which work anywhere in `window`."""
     for command in table:
         action = QAction(command.text, window)
         action.setShortcuts([QKeySequence(key) for key in command.keys])

@@ -1,4 +1,4 @@
-"""Offer ways to choose a source: dialogs, drops, recent list, cameras, the demo drive."""
+"""Offer ways to choose a source: dialogs, drops, recent list, cameras, the example drive."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def recent_source(entry: str) -> SourceSpec:
 
 
 class Sources(QObject):
-    """Ask the user for a source and open it."""
+    """The ways to ask the user for a source and open it."""
 
     def __init__(self, window: QWidget, controls: Controls) -> None:
         super().__init__(window)

@@ -20,7 +20,7 @@ REFRESH_MS = 250
 
 
 class StatusUpdater(QObject):
-    """Bring figures from the session to the HUD, the legend and the seek bar. Lives in the window's thread.
+    """The updater of HUD, legend and seek bar with the session's figures. Lives in the window's thread.
 
     Args:
         others: called at every refresh.
@@ -83,6 +83,6 @@ class StatusUpdater(QObject):
             recording.set_plate(plate_pixels(lines, snapshot.history, rows))
 
     def close(self) -> None:
-        """Refresh nothing any more."""
+        """Stop refreshing."""
         self._timer.stop()
         self._usage.close()

@@ -13,7 +13,7 @@ def boxes(root: QWidget) -> list[QWidget]:
 
 
 class WheelGuard(QObject):
-    """Pass wheels on to what scrolls, unless the box under the pointer has the focus; for all boxes below `root`.
+    """A filter on all boxes below `root` that passes wheels on to what scrolls, unless the box has the focus.
 
     Boxes made later are not guarded: make the guard when `root` is complete.
     """

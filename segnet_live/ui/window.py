@@ -30,7 +30,7 @@ SILENT_AFTER_S = 2.0
 
 
 class MainWindow(QMainWindow):
-    """Video in the middle, panel at the right, transport below. Closing it closes saver, controls and session.
+    """The window: video in the middle, panel at the right, transport below. Closing it closes the session, too.
 
     Signals:
         closing: the user wants to close; what is being written has been finalised.

@@ -1,4 +1,4 @@
-"""A local camera through OpenCV: frames at their own time, counted from the first."""
+"""Read a local camera through OpenCV: frames at their own time, counted from the first."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class CameraSource:
 
     @property
     def corrupt(self) -> int:
-        """How many reads failed without the camera being lost."""
+        """The number of reads that failed without the camera being lost."""
         return self._corrupt
 
     def read(self) -> Frame | None:

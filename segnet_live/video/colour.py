@@ -32,7 +32,7 @@ def matrix_for(height: int) -> Colorspace:
 
 
 class PictureConverter:
-    """Convert decoded pictures to RGB, with swscale contexts kept between pictures. One thread."""
+    """A converter of decoded pictures to RGB that keeps swscale contexts between pictures. One thread."""
 
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
@@ -80,20 +80,20 @@ def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.ui
 
 
 class YuvConverter:
-    """Convert RGB frames of one size to yuv420p, limited range, in the matrix players expect at that height.
+    """A converter of RGB frames of one size to yuv420p, limited range, in the matrix players expect at that height.
 
     One thread.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
-        """`size` is (height, width) of the frames; odd sides come out one pixel longer."""
+        """Prepare for frames of `size`, (height, width); odd sides come out one pixel longer."""
         self._pad = size[0] % 2, size[1] % 2
         self.width, self.height = size[1] + self._pad[1], size[0] + self._pad[0]
         self._matrix = matrix_for(size[0])
         self._scaler = VideoReformatter()
 
     def describe(self, encoder: VideoCodecContext) -> None:
-        """Tell `encoder` size, format and colours, so that the file's tags match its pixels."""
+        """Set size, format and colours of `encoder`, so that the file's tags match its pixels."""
         encoder.width, encoder.height, encoder.pix_fmt = self.width, self.height, "yuv420p"
         encoder.color_range = ColorRange.MPEG
         encoder.colorspace = _TAGS[self._matrix]

@@ -112,7 +112,7 @@ def pictures_missing(container: InputContainer, stream: VideoStream, got: int, e
 
 
 def reason(error: FFmpegError) -> str:
-    """Return why libav refused, without the location it repeats (a URL there still has its password)."""
+    """Return libav's reason without the location that it repeats (a URL there still has its password)."""
     if isinstance(error, ExitError):
         return f"no answer within {CONNECT_TIMEOUT_S:g} s"
     return (error.strerror or type(error).__name__).strip()

@@ -87,7 +87,7 @@ class FileSource:
 
     @property
     def corrupt(self) -> int:
-        """Pictures lost or damaged so far."""
+        """The number of pictures lost or damaged so far."""
         return self._corrupt
 
     def read(self) -> Frame | None:

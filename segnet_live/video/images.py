@@ -24,7 +24,7 @@ RATE = Fraction(25)
 
 
 class ImageSource:
-    """Pictures one after the other as a `VideoSource`; sizes may differ. One thread reads; `read` blocks.
+    """A sequence of pictures as a `VideoSource`; sizes may differ. One thread reads; `read` blocks.
 
     pts is a picture's position among the files in ticks of 1/25 s, so one that cannot be read leaves a gap.
     """
@@ -69,12 +69,12 @@ class ImageSource:
 
     @property
     def info(self) -> SourceInfo:
-        """What is known of the pictures; `size` is that of the first one."""
+        """The properties of the source; `size` is that of the first picture."""
         return self._info
 
     @property
     def corrupt(self) -> int:
-        """How many files so far were no picture or a damaged one."""
+        """The number of files so far that were no picture or a damaged one."""
         return self._corrupt
 
     def read(self) -> Frame | None:

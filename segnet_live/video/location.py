@@ -1,4 +1,4 @@
-"""Where videos and pictures lie: URLs, what to call a source, file name suffixes."""
+"""Tell URLs, files and pictures apart, and name a source as people see it: the one place of suffixes and schemes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
     *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"),
 )
-"""Lower case, the commonest first: what a folder of videos is searched for, and what the window's dialog offers."""
+"""Suffixes of videos, the commonest first: a folder is searched for them, and the window's dialog offers them."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-"""Lower case: files that are pictures and not videos, also where a folder of them is the source."""
+"""Suffixes of pictures; a folder of them is a source of its own kind."""
 _FILE_SCHEMES = ("http", "https", "ftp", "ftps", "sftp", "file")
 
 
@@ -34,7 +34,7 @@ def mask_password(url: str) -> str:
 
 
 def display_name(spec: SourceSpec) -> str:
-    """Return what to call a source in few words: a file's name, an address without its password, a camera's number."""
+    """Return a source's name in few words: a file's name, an address without its password, a camera's number."""
     if spec.kind in ("video", "images"):
         return mask_password(spec.value) if is_url(spec.value) else Path(spec.value).name or spec.value
     return f"Camera {spec.value}" if spec.kind == "camera" else "Example drive"

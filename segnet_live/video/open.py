@@ -1,4 +1,4 @@
-"""Turn what the user named into a source."""
+"""Open the source that the user named: the one place that knows all kinds."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
-from segnet_live.errors import OutputError
+from segnet_live.config import format_size
+from segnet_live.errors import OutputError, first_line
 from segnet_live.system.files import partial_path
 from segnet_live.video.colour import YuvConverter
 from segnet_live.video.location import is_url
@@ -44,8 +46,25 @@ _GROWING = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Timeline:
+    """The distances between the three clocks of a recording, in seconds: the source's, the pictures', the file's.
+
+    A picture's time is pts x time base. It differs from source time after a jump that the recording leaves out.
+
+    Attributes:
+        sound_offset_s: what to add to the source time of sound to get the pictures' time.
+        file_offset_s: what to add to the pictures' time to get time in the growing file.
+        file_delay_s: how late the growing file runs, for a fragmented file cannot start below 0; `remux` removes it.
+    """
+
+    sound_offset_s: Fraction = Fraction(0)
+    file_offset_s: Fraction = Fraction(0)
+    file_delay_s: Fraction = Fraction(0)
+
+
 class Recorder:
-    """Write frames to `<name>.partial.mp4`; `close` turns it into an ordinary fast-start mp4 and gives it its name.
+    """A writer of frames to `<name>.partial.mp4`, which `close` turns into a fast-start mp4 with its final name.
 
     One thread; every method blocks while it encodes or writes. Each frame is encoded when the next one arrives, as
     only then its duration is known. After a kill the partial file plays, but for at most its last two seconds. As a
@@ -77,7 +96,7 @@ class Recorder:
             path: what the finished mp4 is called.
             size: (height, width) of every frame; an odd side gains one replicated pixel in the file.
             time_base: seconds per tick of the pts that `write` gets.
-            rate: nominal frames per second; for the encoder, and the last frame's duration where nobody tells it.
+            rate: nominal frames per second; for the encoder, and the last frame's duration where it is not stated.
             audio_from: file or URL whose sound is kept in step, by source time; None for silence.
             cut_audio: sound begins and ends with the pictures; otherwise all of it is kept (whole-file recordings).
             source: the input file, which must not be overwritten; `audio_from` is checked anyway.
@@ -102,7 +121,8 @@ class Recorder:
         try:
             self.partial.open("wb").close()
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror})", "choose another place") from error
+            problem = f"{self.path}: cannot be written ({first_line(error)})"
+            raise OutputError(problem, "choose another place") from error
         self._output = av.open(f"file:{self.partial}", "w", format="mp4", options=_GROWING)
         self._video = self._output.add_stream("libx264", rate=self._rate, time_base=self._ticks)
         self._converter = YuvConverter(size)
@@ -111,16 +131,15 @@ class Recorder:
         self._durations: deque[int] = deque()
         self._first: int | None = None
         self._last: int | None = None
-        self._gap = max(1, round(1 / (self._rate * time_base)))
-        self._key = 0
-        self._end = 0
-        self._lead_s = self._shift_s = Fraction(0)
-        self._lag_s = Fraction(0)
+        self._last_duration = max(1, round(1 / (self._rate * time_base)))
+        self._key_pts = 0
+        self._end_pts = 0
+        self._timeline = _Timeline()
         self._cut_to_s: Fraction | None = None
         self._open = True
 
     def continue_from(self, source_s: Fraction) -> None:
-        """Take the sound on from `source_s` of the source, where the next frame lies whatever its pts."""
+        """Continue the sound from `source_s` of the source, where the next frame lies whatever its pts."""
         self._cut_to_s = source_s
 
     def write(self, rgb: NDArray[np.uint8], pts: int, duration: int = 0) -> None:
@@ -137,7 +156,7 @@ class Recorder:
         if rgb.shape[:2] != self._size:
             raise OutputError(
                 f"{self.path}: got a frame of {rgb.shape[0]}x{rgb.shape[1]} (height x width) but the recording is "
-                f"{self._size[0]}x{self._size[1]}; record sources of one size"
+                f"{format_size(self._size)}; record sources of one size"
             )
         if self._last is not None and pts <= self._last:
             raise OutputError(f"{self.path}: got a frame at tick {pts} after one at {self._last}; times must rise")
@@ -146,7 +165,7 @@ class Recorder:
             self._encode_waiting(pts)
             cut_to_s, self._cut_to_s = self._cut_to_s, None
             if cut_to_s is not None:
-                self._lag_s = pts * self._time_base - cut_to_s
+                self._timeline = replace(self._timeline, sound_offset_s=pts * self._time_base - cut_to_s)
             if self._first is None:
                 self._begin(pts)
             elif cut_to_s is not None and self._sound is not None:
@@ -171,16 +190,16 @@ class Recorder:
             return
         cut = self._cut_audio if cut_audio is None else cut_audio
         with self._writing():
-            self._encode_waiting(self._waiting[1] + (self._waiting[2] or self._gap))
+            self._encode_waiting(self._waiting[1] + (self._waiting[2] or self._last_duration))
             self._mux(self._video.encode(None))
-            self._mux_sound(self._end * self._time_base if cut else None, last=True)
+            self._mux_sound(self._end_pts * self._time_base if cut else None, last=True)
             self._output.close()
-            remux(self.partial, self.path, self._lead_s)
+            remux(self.partial, self.path, self._timeline.file_delay_s)
             self.partial.unlink()
         self._leave()
 
     def abort(self) -> None:
-        """Throw away what was recorded. May be called twice, also after `close`, which it leaves alone."""
+        """Delete the recording. May be called twice; does nothing after `close`."""
         if self._open:
             self._leave()
             self.partial.unlink(missing_ok=True)
@@ -211,19 +230,20 @@ class Recorder:
     def _begin(self, pts: int) -> None:
         """Place the recording's zero at its first picture, or at whole sound that starts before it."""
         zero_s = pts * self._time_base
+        delay_s, sound_offset_s = Fraction(0), self._timeline.sound_offset_s
         if self._sound is not None:
             if self._cut_audio:
-                self._sound.skip_to(zero_s - self._lag_s)
+                self._sound.skip_to(zero_s - sound_offset_s)
             sound_s = self._sound.begin(self._output)
             if sound_s is not None:
-                sound_s += self._lag_s
+                sound_s += sound_offset_s
                 # What lies below 0 is an encoder's run-in, which players skip.
                 if not self._cut_audio:
                     zero_s = min(zero_s, max(sound_s, Fraction(0))) // self._ticks * self._ticks
-                # A fragmented file cannot start below 0: it runs `lead` late, and `remux` takes that back.
-                self._lead_s = max(0, -((sound_s - zero_s) // self._ticks)) * self._ticks
-        self._shift_s = self._lead_s - zero_s
-        self._first = self._key = pts
+                # So late that whatever lies below 0 comes at 0 or after.
+                delay_s = max(0, -((sound_s - zero_s) // self._ticks)) * self._ticks
+        self._timeline = _Timeline(sound_offset_s, file_offset_s=delay_s - zero_s, file_delay_s=delay_s)
+        self._first = self._key_pts = pts
 
     def _encode_waiting(self, end: int) -> None:
         """Encode the frame that waits, shown until `end`, as key frame if the next would be too late for one."""
@@ -231,13 +251,13 @@ class Recorder:
             return
         picture, pts, _ = self._waiting
         self._waiting = None
-        if pts == self._first or (end - self._key) * self._time_base > KEY_FRAMES_S:
+        if pts == self._first or (end - self._key_pts) * self._time_base > KEY_FRAMES_S:
             picture.pict_type = PictureType.I
-            self._key = pts
-        picture.pts = round((pts * self._time_base + self._shift_s) / self._ticks)
+            self._key_pts = pts
+        picture.pts = round((pts * self._time_base + self._timeline.file_offset_s) / self._ticks)
         picture.time_base = self._ticks
-        self._gap, self._end = end - pts, end
-        self._durations.append(round(self._gap * self._time_base / self._ticks))
+        self._last_duration, self._end_pts = end - pts, end
+        self._durations.append(round(self._last_duration * self._time_base / self._ticks))
         self._mux(self._video.encode(picture))
         self._mux_sound(end * self._time_base)
 
@@ -249,8 +269,9 @@ class Recorder:
     def _mux_sound(self, end_s: Fraction | None, *, last: bool = False) -> None:
         """Write the sound up to `end_s` of the pictures' time, None for all of it; `last` if that is the end."""
         if self._sound is not None:
-            end_s = None if end_s is None else end_s - self._lag_s
-            for packet in self._sound.packets_until(end_s, self._lag_s + self._shift_s):
+            offset_s = self._timeline.sound_offset_s
+            end_s = None if end_s is None else end_s - offset_s
+            for packet in self._sound.packets_until(end_s, offset_s + self._timeline.file_offset_s):
                 self._output.mux(packet)
             for packet in self._sound.last_packets() if last else ():
                 self._output.mux(packet)
@@ -285,7 +306,7 @@ class Recorder:
             raise OutputError(f"{self.path}: cannot be written ({why}){kept}") from error
 
     def _leave(self) -> None:
-        """Let go of both files."""
+        """Close both files."""
         self._open = False
         if self._sound is not None:
             self._sound.close()

@@ -29,7 +29,7 @@ _JITTER_S = Fraction(1, 50)
 
 
 class Soundtrack:
-    """One file's main sound track, read in step with the pictures. One thread, the recorder's; reading blocks."""
+    """The main sound track of one file, read in step with the pictures. One thread, the recorder's; reading blocks."""
 
     def __init__(self, container: InputContainer, stream: AudioStream) -> None:
         self._container = container
@@ -53,7 +53,7 @@ class Soundtrack:
         return cls(container, stream)
 
     def skip_to(self, time_s: Fraction) -> None:
-        """Go on with the first packet that lasts beyond `time_s` of source time, back or ahead of where it stands."""
+        """Seek to the first packet that lasts beyond `time_s` of source time, back or ahead."""
         assert self._stream.time_base is not None
         with suppress(FFmpegError):  # what cannot seek is read on
             self._container.seek(int(time_s / self._stream.time_base), stream=self._stream)
@@ -119,7 +119,7 @@ class Soundtrack:
 
 
 class AudioTrack(Protocol):
-    """How packets of a source become packets of the recording.
+    """A way to turn packets of a source into packets of the recording.
 
     Attributes:
         run_in_s: how much earlier than the sound itself its first packet begins.
@@ -132,14 +132,14 @@ class AudioTrack(Protocol):
         ...
 
     def cut(self) -> None:
-        """Begin anew: the packets to come do not continue the ones before."""
+        """Start a new run of sound, which does not continue the packets before."""
         ...
 
     def finish(self) -> Iterator[Packet[AudioStream]]: ...
 
 
 class Passthrough:
-    """Packet by packet, bit for bit. At a cut, packets that would lie over the ones before are left out."""
+    """A copy, packet by packet and bit for bit. A cut leaves out packets that would lie over the ones before."""
 
     run_in_s = Fraction(0)
 
@@ -176,7 +176,7 @@ class Passthrough:
 
 
 class Transcode:
-    """Decoded, and encoded to AAC as one run of samples: gaps become silence, what lies over the end is left out."""
+    """Sound decoded and encoded to AAC as one run of samples: gaps become silence, overlaps are left out."""
 
     def __init__(self, source: AudioStream, output: OutputContainer, first: Packet[AudioStream]) -> None:
         context = source.codec_context

@@ -1,4 +1,4 @@
-"""The contract of sources: what is known of a video once it is open, and how its frames are pulled."""
+"""The contract of sources: the properties of an open video, and how its frames are pulled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["SourceInfo", "VideoSource"]
 
 
 class VideoSource(Protocol):
-    """Frames in time order, pulled by one thread.
+    """A source of frames in time order, pulled by one thread.
 
     Every source: pts strictly increase between two seeks; `read` gives None at the end, and again None after it; damage
     in the middle is skipped and counted; `close` may be called twice and from any thread while nobody reads.
@@ -21,7 +21,7 @@ class VideoSource(Protocol):
 
     @property
     def corrupt(self) -> int:
-        """How many pictures were lost or damaged so far."""
+        """The number of pictures lost or damaged so far."""
         ...
 
     def read(self) -> Frame | None:

@@ -1,4 +1,4 @@
-"""The shipped example drive with its ground truth: the source that other sources and networks are tested against."""
+"""Play the shipped example drive with its ground truth, against which other sources and networks are tested."""
 
 from __future__ import annotations
 

@@ -87,10 +87,10 @@ def test_a_checkpoint_evaluates_without_being_installed(camvid: Path, checkpoint
     plain = json.loads(figures.read_text())
     assert plain["images"] == 5
     assert main([*evaluate, *options, *ENGINE, "--smooth"]) == 0
-    steadied = json.loads(figures.read_text())
-    assert steadied["measured_with"]["smooth"]
+    smoothed = json.loads(figures.read_text())
+    assert smoothed["measured_with"]["smooth"]
     assert not plain["measured_with"]["smooth"]
-    assert steadied["flicker"] < plain["flicker"]
+    assert smoothed["flicker"] < plain["flicker"]
 
 
 def test_a_run_can_start_from_and_learn_from_a_checkpoint(camvid: Path, checkpoint: Path, tmp_path: Path) -> None:

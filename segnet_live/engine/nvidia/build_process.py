@@ -99,7 +99,7 @@ def _last_line(messages: IO[str], code: int) -> str:
 
 
 def main(arguments: list[str], tools: Toolchain = TENSORRT) -> int:
-    """Be the child process: the request is the last argument, the reason for a failure the last line of stderr."""
+    """Run as the child process: the request is the last argument, the reason for a failure the last line of stderr."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     request = json.loads(arguments[-1])

@@ -16,7 +16,7 @@ WARM_UPS = 3
 
 
 class FrameLoop:
-    """Runs `run` on frame after frame. Owned by one thread.
+    """A function `run` captured as a CUDA graph and replayed for every frame. Owned by one thread.
 
     Only the uint8 frame goes up and only the uint8 label map comes down. On CUDA everything between them is one graph,
     captured on the loop's own stream; elsewhere the same steps run one after the other, which tests the same code.
@@ -82,7 +82,7 @@ class FrameLoop:
         return labels
 
     def close(self) -> None:
-        """Give the graph and the buffers back; nothing happens the second time."""
+        """Free the graph and the buffers; do nothing the second time."""
         if self._stream is not None:
             with contextlib.suppress(RuntimeError):  # a lost GPU answers nothing any more
                 self._stream.synchronize()

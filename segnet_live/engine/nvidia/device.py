@@ -1,4 +1,4 @@
-"""Tell whether CUDA engines can run and on which GPU, and keep their compilers out of each other's way."""
+"""Find out whether CUDA engines can run and on which GPU, and let one of their compilers run at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTALL_TORCH = "install a CUDA build of PyTorch: https://pytorch.org/get-starte
 
 @dataclass(frozen=True, slots=True)
 class GPU:
-    """What makes an engine built here another one than an engine built elsewhere.
+    """The GPU's properties that a compiled engine depends on.
 
     Attributes:
         sm: compute capability, e.g. "9.0".
@@ -64,12 +64,12 @@ _COMPILE_LOCK = threading.RLock()
 
 
 class Cancelled(Exception):
-    """What was being prepared is no longer wanted."""
+    """Raised in a preparation whose engine is no longer wanted."""
 
 
 @contextlib.contextmanager
 def compile_lock(cancel: threading.Event | None = None) -> Iterator[None]:
-    """Let one thread at a time compile for the GPU and capture CUDA graphs: PyTorch allows no second one. Reentrant.
+    """Hold the lock for compiling and for capturing CUDA graphs, which PyTorch allows one thread only. Reentrant.
 
     Raises:
         Cancelled: `cancel` was set before it was this thread's turn.
@@ -97,7 +97,7 @@ def fastest_convolutions() -> Iterator[None]:
 
 
 def release_cached() -> None:
-    """Give device memory that torch holds in reserve back, unless another thread is capturing a graph just now."""
+    """Free the device memory that torch holds in reserve, unless another thread is capturing a graph."""
     if torch.cuda.is_available() and _COMPILE_LOCK.acquire(blocking=False):
         try:
             torch.cuda.empty_cache()
@@ -120,7 +120,7 @@ def gpu() -> GPU:
 
 
 def reset_peak() -> None:
-    """Start counting torch's peak anew; do nothing without a GPU."""
+    """Reset torch's peak of device memory; do nothing without a GPU."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 

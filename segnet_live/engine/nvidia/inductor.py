@@ -43,7 +43,7 @@ def inductor_problem() -> EngineError | None:
 
 
 class InductorEngine:
-    """Compiles the network when opened, which takes a minute or so, then runs it as one CUDA graph.
+    """An engine that compiles the network when opened, in a minute or so, and runs it as one CUDA graph.
 
     Args:
         precision: "fp16" (also for "auto"), "bf16" or "fp32".
@@ -85,7 +85,7 @@ class InductorEngine:
         self.info = EngineInfo("inductor", name, precision, card.name, size, reason)
 
     def agrees(self, parity: float) -> None:
-        """Let `info` show how far the engine agrees with fp32 eager."""
+        """Put the engine's agreement with fp32 eager into `info`."""
         self.info = replace(self.info, parity=parity)
 
     def segment(self, rgb: RGB) -> LabelMap:

@@ -1,4 +1,4 @@
-"""Run an engine that gets better: something simple at once, faster ones as they become ready."""
+"""Run a simple engine at once, and change to faster ones as they become ready."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stage:
 
 
 class ProgressiveEngine:
-    """Runs the first stage at once and swaps better ones in between two frames.
+    """An engine that runs its first stage at once and swaps better ones in between two frames.
 
     `segment`, `info` and `close` belong to one thread; the later stages open one after the other in a background
     thread. An engine that fails in use is closed, the *same* frame goes to the next smaller one, and the failed one
@@ -59,7 +59,7 @@ class ProgressiveEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What runs now; its reason also says what is being prepared, and what failed."""
+        """The engine that runs now; its reason also says what is being prepared, and what failed."""
         with self._lock:
             coming = f"{self._coming} is being prepared" if self._coming else ""
         info = self._engine.info
@@ -129,7 +129,7 @@ class ProgressiveEngine:
         return None
 
     def close(self) -> None:
-        """End what is being prepared and give memory back; a compilation in this process ends later, unwaited for."""
+        """Cancel what is being prepared and free memory; a compilation in this process ends later by itself."""
         self._cancel.set()
         with self._lock:
             ready, self._ready = self._ready, None

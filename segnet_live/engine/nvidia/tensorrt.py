@@ -42,7 +42,7 @@ def tensorrt_problem() -> EngineError | None:
 
 
 def require_tensorrt() -> None:
-    """Do nothing if TensorRT can be used here.
+    """Check that TensorRT can be used here.
 
     Raises:
         EngineError: it cannot, see `tensorrt_problem`.
@@ -114,7 +114,7 @@ def _logger(trt: Any) -> Any:
 
 
 class TensorRTEngine:
-    """Runs a built engine of `card`.
+    """An engine that runs a built TensorRT engine of `card`.
 
     Args:
         entry: from `tensorrt_build.find` or `build_process.build_in_child`.

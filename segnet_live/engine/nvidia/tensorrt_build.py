@@ -56,13 +56,13 @@ def precision_of(asked: Precision) -> Precision:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what an engine is built with."""
+    """Return the versions of the software that builds an engine."""
     return {name: importlib.metadata.version(name) for name in ("torch", "torch_tensorrt", "tensorrt")}
 
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What a build needs of the machine; tests pass another.
+    """The functions of the machine that a build calls; tests pass others.
 
     Attributes:
         require: raises EngineError if nothing can be built here.
@@ -86,7 +86,7 @@ class Toolchain:
 
 
 def key_fields(card: Card, size: Size, precision: Precision, pooling: Pooling, tools: Toolchain) -> Fields:
-    """Return everything that makes an engine another one, or a wrong one."""
+    """Return everything that a built engine depends on."""
     return {
         "model": card.name,
         "weights": card.sha256,

@@ -1,4 +1,4 @@
-"""A folder of videos in one call: several at a time where cores allow, restartable, one failure stops no other."""
+"""Annotate a folder of videos: several at a time where cores allow, restartable; one failure stops no other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 
 from segnet_live.config import Backend, RunConfig
 from segnet_live.engine.open import runs_on_gpu
-from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError
+from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError, first_line
 from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.run import POLL_S, prepare, print_line, signals
 from segnet_live.pipeline.inference import freeze_libraries
@@ -28,14 +28,14 @@ MEMORY_EACH = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One file of the folder: what to read, and the name its finished recording gets."""
+    """One file of the folder to annotate, and the name of its finished recording."""
 
     video: Path
     recording: Path
 
     @property
     def unfinished(self) -> Path:
-        """Written until the whole file is done; a run that was broken off leaves only this, and begins it again."""
+        """The name until the whole file is done; an interrupted run leaves it, and the next one begins it anew."""
         return self.recording.with_suffix(".unfinished.mp4")
 
     def discard(self) -> None:
@@ -44,7 +44,7 @@ class Task:
 
 
 def plan(config: RunConfig) -> tuple[list[Task], int]:
-    """Return the tasks still to be done, by name, and how many files were finished before; make the recordings' folder.
+    """Make the folder for recordings; return the tasks left, by name, and the number of files finished before.
 
     Raises:
         UsageError: an option that needs a single file, no --record folder, or two files that would share a recording.
@@ -76,13 +76,13 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"--record {out} cannot be made ({error.strerror}); choose another place") from error
+        raise OutputError(f"--record {out} cannot be made ({first_line(error)})", "choose another place") from error
     todo = [task for task in tasks.values() if config.overwrite or not task.recording.exists()]
     return todo, len(tasks) - len(todo)
 
 
 def core_groups(files: int, backend: Backend) -> list[list[int]]:
-    """Return the cores of each file done at a time; one empty group (all cores) where that would not help.
+    """Return the cores for each of the files that run at a time; one empty group (all cores) if one runs alone.
 
     As many files as cores: two files on a core each take four fifths of the time that two cores take for one by one.
     One at a time where the network runs on a GPU, which every process would load it onto, and where processes cannot
@@ -98,7 +98,7 @@ def core_groups(files: int, backend: Backend) -> list[list[int]]:
 
 
 def run_folder(config: RunConfig) -> int:
-    """Annotate every video of the folder, or tell its failure in one line.
+    """Annotate every video of the folder; print one line for each that fails.
 
     Returns:
         0 if all are done, 2 if any failed, 128 plus the signal's number after one (finished files are kept).
@@ -148,7 +148,7 @@ def run_folder(config: RunConfig) -> int:
 
 
 def _total_frames(tasks: Sequence[Task]) -> int | None:
-    """Return the frames that all files promise together, for the progress bar; None if any of them does not say."""
+    """Return how many frames all files state together, for the progress bar; None if one states no length."""
     from segnet_live.video.container import open_container, stream_length_s, video_stream
 
     total = 0
@@ -159,7 +159,7 @@ def _total_frames(tasks: Sequence[Task]) -> int | None:
                 length_s, rate = stream_length_s(container, stream), stream.average_rate
                 frames = stream.frames or (round(length_s * rate) if length_s and rate else 0)
         except SourceError:
-            continue  # told when its turn comes
+            continue  # the run of this file reports why it cannot be opened
         if not frames:
             return None
         total += frames
@@ -216,7 +216,7 @@ class _Worker:
             else:
                 self.task.discard()
         except OSError as error:
-            self.error = f"{self.task.recording} cannot be named so ({error.strerror}); see {self.task.unfinished}"
+            self.error = f"{self.task.recording} cannot be named so ({first_line(error)}); see {self.task.unfinished}"
 
 
 def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
@@ -228,13 +228,13 @@ def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
         job = prepare(config, lambda _: None)
         freeze_libraries()
         began_s = time.monotonic()
-        told = False
+        stopping = False
         try:
             job.pipeline.start()
             while not job.pipeline.wait(POLL_S):
                 pipe.send(("frames", job.pipeline.written))
                 if pipe.poll():
-                    told = True
+                    stopping = True
                     job.pipeline.stop()
         finally:
             job.pipeline.close()
@@ -243,7 +243,7 @@ def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
             raise job.pipeline.error
         if not job.pipeline.written:
             raise SourceError("gave no frame; nothing was written")
-        pipe.send(("failed", "stopped") if told else ("done", job.summary(time.monotonic() - began_s)))
+        pipe.send(("failed", "stopped") if stopping else ("done", job.summary(time.monotonic() - began_s)))
     except (BrokenPipeError, EOFError):
         return  # the parent is gone: nothing of this file is kept, the next run begins it again
     except SegnetLiveError as error:

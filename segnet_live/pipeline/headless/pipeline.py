@@ -1,4 +1,4 @@
-"""Run a source through an engine into sinks: capture -> inference -> writing, three threads that overlap.
+"""Run a source through an engine into sinks: three threads that overlap capture, inference and writing.
 
 There is one way to stop, one error, and outputs are always closed.
 """
@@ -27,7 +27,7 @@ CAPTURE_GRACE_S = 2.0
 
 
 class Pipeline:
-    """Runs a source through an engine into sinks. Its methods belong to the thread that made it.
+    """A source, an engine and sinks, with the threads between them. Its methods belong to the thread that made it.
 
     A file or image source is offline: every frame is processed, and stages wait for each other. A live source is never
     waited for: inference takes its newest frame, and those it never saw are counted in `skipped`.
@@ -84,7 +84,7 @@ class Pipeline:
 
     @property
     def skipped(self) -> int:
-        """Frames of a live source that came while inference was busy, and were left out."""
+        """The number of frames of a live source that were left out because inference was busy."""
         return self._latest.dropped if self._latest else 0
 
     def start(self) -> None:
@@ -131,7 +131,7 @@ class Pipeline:
         self._stopping.set()
 
     def _end_capture(self) -> None:
-        """Inference gets what waits, then Closed; a further frame is refused."""
+        """Close the hand-over: inference gets what waits, then Closed."""
         if self._latest:
             self._latest.close()
         self._captured.close()

@@ -1,4 +1,4 @@
-"""How far a headless run is: a bar on a terminal, a plain line every few seconds in a log."""
+"""Show how far a headless run is: a bar on a terminal, a plain line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Rate(ProgressColumn):
 
 
 class FrameProgress:
-    """Shows frames done, rate and time left on standard output. A context manager, used by one thread.
+    """A display of frames done, rate and time left on standard output. A context manager, used by one thread.
 
     Args:
         total: expected frames, None where unknown (no bar and no time left then). More frames than that are no error.

@@ -1,4 +1,4 @@
-"""Bring a lost camera or stream back in a run without a window, and name the outputs that go on."""
+"""Reopen a lost camera or stream in a run without a window, and name the outputs that go on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLL_S = 0.1
 
 
 def reconnects(config: RunConfig, info: SourceInfo) -> bool:
-    """Return whether the source is opened again when it is lost.
+    """Return whether a run reopens its source after a loss.
 
     Raises:
         UsageError: --reconnect was given for what cannot be lost.
@@ -38,7 +38,7 @@ def reconnects(config: RunConfig, info: SourceInfo) -> bool:
 
 
 def numbered_on(config: RunConfig) -> RunConfig:
-    """Return `config` with its outputs under the first number from 2 on at which all of them are free."""
+    """Return `config` with its outputs numbered by the first number from 2 on at which all of them are free."""
     given = {"record": config.record, "masks": config.masks, "stats": config.stats}
     paths = {name: path for name, path in given.items() if path is not None}
     for number in itertools.count(2):
@@ -72,7 +72,7 @@ def reopen(open_again: Callable[[], VideoSource], backoff: Backoff, is_over: Cal
 
 
 def open_where_it_was(spec: SourceSpec, info: SourceInfo, reached_s: float | None, until_s: float) -> VideoSource:
-    """Open a source that was lost: what can be seeked behind `reached_s`, a camera or stream where it is now.
+    """Open a lost source: behind `reached_s` if it can be seeked, a camera or stream where it is now.
 
     Args:
         info: what it was when it was lost.

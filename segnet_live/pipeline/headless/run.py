@@ -1,4 +1,4 @@
-"""Run without a window: check everything, say what was chosen and why, run the pipeline, say what came of it."""
+"""Run without a window: check everything, print what was chosen and why, run the pipeline, print a summary."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Job:
     Attributes:
         config: what was asked for.
         named: the same with the outputs under the names that this job writes.
-        reconnects: a source that is lost is to be opened again.
+        reconnects: whether a lost source is reopened.
         assemble: makes a pipeline and its sinks for a source, around the engine of this job.
         resumed_s: source time that the jobs reached which this one continues.
     """
@@ -84,16 +84,16 @@ class Job:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it ended because the source was lost, and it should be opened again."""
+        """Whether the job ended because the source was lost, which it is then to reopen."""
         return self.reconnects and isinstance(self.pipeline.error, SourceLost)
 
     @property
     def reached_s(self) -> float | None:
-        """Source time of the last frame that was written, here or in a job that this one continues."""
+        """The source time of the last frame written, here or in a job that this one continues."""
         return self.resumed_s if self.pipeline.reached_s is None else self.pipeline.reached_s
 
     def continued(self, source: VideoSource) -> Job:
-        """Return a job that goes on with a source that was lost and is back: same engine, outputs numbered on."""
+        """Return a job that goes on with a reopened source: same engine, outputs numbered on."""
         named = numbered_on(self.config) if self.pipeline.written else self.named
         pipeline, sinks = self.assemble(named, source)
         return replace(self, named=named, pipeline=pipeline, source=source, sinks=sinks, resumed_s=self.reached_s)
@@ -106,7 +106,7 @@ def prepare(
     more_sinks: Callable[[SourceInfo], Sink] | None = None,
     result_type: type[FrameResult] = FrameResult,
 ) -> Job:
-    """Return a job that only needs to be started.
+    """Return a job that is checked, open and ready to be started.
 
     Args:
         report: takes a line each about input and engine.
@@ -127,7 +127,7 @@ def prepare(
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)
-        again = reconnects(config, source.info)
+        reopens = reconnects(config, source.info)
         report(f"input: {_describe_source(source.info)}")
         engine, governor = _open_engine(options, card, source.info)
         opened.callback(engine.close)
@@ -153,7 +153,7 @@ def prepare(
 
         pipeline, sinks = assemble_pipeline(config, source)
         opened.pop_all()
-    return Job(config, config, pipeline, source, engine, sinks, metrics, governor, again, assemble_pipeline)
+    return Job(config, config, pipeline, source, engine, sinks, metrics, governor, reopens, assemble_pipeline)
 
 
 def _open_engine(options: RunOptions, card: Card, source: SourceInfo) -> tuple[Engine, GovernedEngine | None]:
@@ -170,7 +170,7 @@ def _open_engine(options: RunOptions, card: Card, source: SourceInfo) -> tuple[E
 
 
 def run(config: RunConfig) -> int:
-    """Do and write everything `config` asks for. Call it from the main thread: it handles Ctrl-C while it runs.
+    """Run what `config` asks for. Call it from the main thread: it handles Ctrl-C while it runs.
 
     Returns:
         0, or 128 plus the signal's number where one ended the run early (130 for Ctrl-C); what was done is kept.
@@ -189,11 +189,11 @@ def run(config: RunConfig) -> int:
         try:
             _carry_out(job, before, caught, progress)
             while job.is_lost and not caught:
-                again = _reconnected(job, began_s, backoff, caught)
-                if again is None:
+                next_job = _reconnected(job, began_s, backoff, caught)
+                if next_job is None:
                     break
                 before.append(job)
-                job = again
+                job = next_job
                 _carry_out(job, before, caught, progress)
         finally:
             job.pipeline.close()
@@ -209,21 +209,21 @@ def run(config: RunConfig) -> int:
 
 def _carry_out(job: Job, before: Sequence[Job], caught: Sequence[int], progress: FrameProgress) -> None:
     """Run a job's pipeline to its end, or until a signal is caught; its sinks and its source are closed then."""
-    pipeline, told = job.pipeline, len(caught)
+    pipeline, signals_seen = job.pipeline, len(caught)
     written = sum(each.pipeline.written for each in before)
     skipped = sum(each.pipeline.skipped for each in before)
     pipeline.start()
     while not pipeline.wait(POLL_S):
         progress.update(written + pipeline.written, skipped + pipeline.skipped)
-        if len(caught) > told:
-            told = len(caught)
+        if len(caught) > signals_seen:
+            signals_seen = len(caught)
             pipeline.stop()
             print_line("finishing what is begun; please wait")
     pipeline.finish()
 
 
 def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[int]) -> Job | None:
-    """Wait for a source that was lost, and tell of it; None if a signal or the end of the asked time came first."""
+    """Reopen a lost source, print both, return the job that goes on; None if a signal or the asked end came first."""
     spec, info = job.config.source, job.source.info
     assert spec is not None
     until_s = began_s + spec.duration_s if info.live and spec.duration_s is not None else math.inf
@@ -239,12 +239,12 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
     )
     if source is None:
         return None
-    again = job.continued(source)
-    named = again.named
+    next_job = job.continued(source)
+    named = next_job.named
     names = [str(path) for path in (named.record, named.masks, named.stats) if path is not None]
     into = f"; going on in {', '.join(names)}" if names else ""
     print_line(f"{source.info.title} is back after {time.monotonic() - lost_s:.1f} s{into}")
-    return again
+    return next_job
 
 
 def print_line(line: str) -> None:
@@ -254,7 +254,7 @@ def print_line(line: str) -> None:
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C, termination and a closed terminal instead of breaking off whatever is being written."""
+    """Collect Ctrl-C, termination and a closed terminal in the body, instead of interrupting what is being written."""
     caught: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:

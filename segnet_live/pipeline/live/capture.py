@@ -1,4 +1,4 @@
-"""The capture thread: opens a source, paces files by the playback clock, brings lost cameras and streams back."""
+"""Read a source in the capture thread: pace files by the playback clock, open lost cameras and streams anew."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _segment_ids = itertools.count()
 
 
 class Deliver(Protocol):
-    """Takes each frame, in the capture thread."""
+    """A function that takes each frame, in the capture thread."""
 
     def __call__(self, frame: Frame, source: SourceInfo, segment_id: int, *, repeat: bool) -> None:
-        """See `FrameResult` for what `segment_id` and `repeat` mean."""
+        """Take one frame; see `FrameResult` for what `segment_id` and `repeat` mean."""
         ...
 
 
 class Phase(Enum):
-    """What the source is doing."""
+    """The phases of a source."""
 
     OPENING = "opening"
     PLAYING = "playing"
@@ -104,7 +104,7 @@ class Capture:
         self._thread.start()
 
     def stop(self) -> None:
-        """Nothing is delivered or notified any more; the thread ends when the source lets it."""
+        """Deliver and notify nothing any more; the thread ends when the source lets it."""
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
@@ -115,14 +115,14 @@ class Capture:
         return not self._thread.is_alive()
 
     def start_playing(self) -> None:
-        """Let a file play that waits at its first frame."""
+        """Start playing a file that waits at its first frame."""
         if self._wait_for_engine:
             with self._wake:
                 self._wait_for_engine = False
                 self._wake.notify_all()
 
     def pause(self, paused: bool) -> None:
-        """Hold, or go on; going on at the end starts over."""
+        """Pause, or go on; at the end, start over."""
         with self._wake:
             self._paused = paused
             if self._ended and not paused:
@@ -130,7 +130,7 @@ class Capture:
             self._wake.notify_all()
 
     def step(self) -> None:
-        """One more frame while paused."""
+        """Show one more frame while paused."""
         with self._wake:
             self._steps += 1
             self._wake.notify_all()
@@ -151,7 +151,7 @@ class Capture:
         with self._wake:
             self._loop = loop
 
-    def _tell(self, phase: Phase, message: str = "", retry_s: float = 0.0) -> None:
+    def _notify_phase(self, phase: Phase, message: str = "", retry_s: float = 0.0) -> None:
         if not self._stopped:
             self._notify(SourceState(phase, self.spec, self._info, message, retry_s))
 
@@ -162,17 +162,17 @@ class Capture:
             self._after = None
             self._stay_connected()
         except SegnetLiveError as error:
-            self._tell(Phase.FAILED, str(error))
+            self._notify_phase(Phase.FAILED, str(error))
         except Exception as error:  # a fault of ours must end the source, not the window
             log.exception("the capture thread failed")
-            self._tell(Phase.FAILED, f"reading stopped: {type(error).__name__}: {error}; see the log (--debug)")
+            self._notify_phase(Phase.FAILED, f"reading stopped: {type(error).__name__}: {error}; see the log (--debug)")
 
     def _stay_connected(self) -> None:
-        """Play; after a loss open again, waiting longer each time, until stopped.
+        """Play until stopped; after a loss open the source anew, waiting longer each time.
 
         What can be seeked goes on where it was lost, and a camera or stream with the newest picture.
         """
-        self._tell(Phase.OPENING)
+        self._notify_phase(Phase.OPENING)
         lost = False
         while not self._stopped:
             try:
@@ -188,7 +188,7 @@ class Capture:
                 lost = lost or isinstance(error, SourceLost) or (self._info is not None and self._info.live)
                 if not lost:
                     raise
-                self._tell(Phase.LOST, str(error), self._backoff.wait_s)
+                self._notify_phase(Phase.LOST, str(error), self._backoff.wait_s)
                 with self._wake:
                     if self._info is not None and not self._info.live and self._last is not None:
                         self._seek_to = self._last.pts_s + 1e-3 if self._seek_to is None else self._seek_to
@@ -222,7 +222,7 @@ class Capture:
                 self._steps = 0
             phase = Phase.PAUSED if paused else Phase.PLAYING
             if phase is not shown:
-                self._tell(phase)
+                self._notify_phase(phase)
                 shown = phase
             if paused:
                 self._segment_id = next(_segment_ids)
@@ -233,7 +233,7 @@ class Capture:
         """Wait, after a camera or stream gave the seconds that were asked for, until stopped or started over."""
         with self._wake:
             self._ended = True
-        self._tell(Phase.ENDED)
+        self._notify_phase(Phase.ENDED)
         with self._wake:
             self._wake.wait_for(lambda: self._stopped or self._seek_to is not None)
             self._ended, self._seek_to = False, None
@@ -245,7 +245,7 @@ class Capture:
         waiting: Frame | None = None
         anchored, phase = False, Phase.OPENING
         while True:
-            phase = self._tell_phase(phase)
+            phase = self._notify_change(phase)
             with self._wake:
                 self._wake.wait_for(self._may_go_on)
                 if self._stopped:
@@ -278,12 +278,12 @@ class Capture:
                     self._hand_on(waiting, due_s)
                     waiting = None
 
-    def _tell_phase(self, told: Phase) -> Phase:
-        """What a file does now, told if it is not what was `told` last."""
+    def _notify_change(self, last: Phase) -> Phase:
+        """Return the file's phase, after notifying of it if it is another than `last`."""
         with self._wake:
             phase = Phase.ENDED if self._ended else Phase.PAUSED if self._paused else Phase.PLAYING
-        if phase is not told:
-            self._tell(phase)
+        if phase is not last:
+            self._notify_phase(phase)
         return phase
 
     def _may_go_on(self) -> bool:
@@ -295,7 +295,7 @@ class Capture:
             self._wake.wait_for(lambda: self._stopped or not self._wait_for_engine or self._seek_to is not None)
 
     def _at_end(self, source: VideoSource, clock: PlaybackClock) -> None:
-        """After the last frame has had its time: start over, or stay there."""
+        """Start over or stay at the end, once the last frame has been shown for its time."""
         if self._last is None:
             raise SourceError(f"{source.info.title} holds no picture; choose another file")
         interval_s = 1 / float(source.info.rate or 25)

@@ -1,4 +1,4 @@
-"""How much of the picture each class takes, now and along a file."""
+"""Collect how much of the picture each class takes along a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BINS = 480
 
 
 class ClassTimeline:
-    """Mean class shares by place in a file, filling in as frames are seen. Any threads.
+    """The mean class shares by place in a file, which fill in as frames are seen. Any threads.
 
     Args:
         classes: how many classes there are.

@@ -1,4 +1,4 @@
-"""Open engines in the background and hand the newest to the inference thread, while the old one keeps running."""
+"""Open engines in the background, and swap the newest in between two frames of the old one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OpenEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What the user wants to run.
+    """The model, backend, size and target that the user chose.
 
     Attributes:
         size: (height, width) of the network's input; None follows the source's aspect ratio.
@@ -112,7 +112,7 @@ class EngineSwitch:
         threading.Thread(target=self._open, args=arguments, name="open engine", daemon=True).start()
 
     def _assemble(self, choice: EngineChoice, source_size: Size) -> tuple[Engine, GovernedEngine | None]:
-        """Open the engine of `choice`, governed and smoothed if wished; return the governor again, to report to."""
+        """Open the engine of `choice`, governed and smoothed if asked for; return it and its governor."""
 
         def open_at(size: Size | None) -> Engine:
             return self._open_engine(
@@ -165,18 +165,18 @@ class EngineSwitch:
 
     @property
     def is_running(self) -> bool:
-        """There is an engine to segment with."""
+        """Whether there is an engine to segment with."""
         return self._engine is not None
 
     @property
     def info(self) -> EngineInfo | None:
-        """What runs at this moment: governors and engines that improve in the background change it."""
+        """The engine that runs at this moment: governors, and engines that improve in the background, change it."""
         engine = self._engine
         return engine.info if engine is not None else None
 
     @property
     def governor_status(self) -> str:
-        """What the governor does, "" without one."""
+        """The governor's status line, "" without one."""
         governed = self._governed
         return governed.status if governed is not None else ""
 
@@ -188,12 +188,12 @@ class EngineSwitch:
 
     @property
     def has_pending(self) -> bool:
-        """A new engine waits to be swapped in."""
+        """Whether a new engine waits to be swapped in."""
         with self._lock:
             return self._ready is not None
 
     def fail(self, error: str) -> None:
-        """Close the engine, which failed in use, go on without one until another is requested, and publish `error`."""
+        """Close the engine because it failed, run without one until another is requested, and publish `error`."""
         old, self._engine, self._governed = self._engine, None, None
         with self._lock:
             self._requested = self._requested if self._opening else None

@@ -1,4 +1,4 @@
-"""The playback clock: when a file's frame is due."""
+"""Find when a frame of a file is due: the playback clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ MAX_LATE_S = 0.5
 
 
 class PlaybackClock:
-    """Maps source time to `time.perf_counter()` at a speed. Used by one thread."""
+    """A clock that maps source time to `time.perf_counter()` at a speed. Used by one thread."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self._speed = speed
@@ -15,15 +15,15 @@ class PlaybackClock:
         self._at_s = 0.0
 
     def anchor(self, pts_s: float, now_s: float) -> None:
-        """Source time `pts_s` is due at `now_s`: after a start, a seek or a pause."""
+        """Make source time `pts_s` due at `now_s`, after a start, a seek or a pause."""
         self._pts_s, self._at_s = pts_s, now_s
 
     def change_speed(self, speed: float, now_s: float) -> None:
-        """From `now_s` on source time runs `speed` times as fast; no jump."""
+        """Run source time `speed` times as fast from `now_s` on, without a jump."""
         if speed != self._speed:
             self.anchor(self._pts_s + (now_s - self._at_s) * self._speed, now_s)
             self._speed = speed
 
     def due(self, pts_s: float) -> float:
-        """The `perf_counter` second at which source time `pts_s` is due."""
+        """Return the `perf_counter` second at which source time `pts_s` is due."""
         return self._at_s + (pts_s - self._pts_s) / self._speed

@@ -1,4 +1,4 @@
-"""The live session behind the window: capture -> inference -> picture -> window and recorder. No Qt."""
+"""Run the live session behind the window: capture -> inference -> picture -> window and recorder. No Qt."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PAINT_COUNTS_S = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """What the window paints of one frame.
+    """The picture that the window paints of one frame, and everything that belongs to it.
 
     Attributes:
         result: the frame and its labels.
@@ -57,7 +57,7 @@ class Picture:
 
 
 class LiveSession:
-    """Owns the threads, the source, the engine and the recording.
+    """The threads, source, engine and recording behind the window.
 
     Methods and properties belong to the window's thread and do not block, but for `close`; where another thread may
     call one, its docstring says so.
@@ -103,7 +103,7 @@ class LiveSession:
             thread.start()
 
     def _notify(self, news: News) -> None:
-        """Pass news on to the window, from any thread, after what they mean for the session itself."""
+        """Act on news, from any thread, and pass it on to the window."""
         if isinstance(news, EngineState) and news.error and self._capture is not None:
             self._capture.start_playing()  # a file that waits for its first engine plays on when there will be none
         self._notify_window(news)
@@ -111,7 +111,7 @@ class LiveSession:
     # The source
 
     def open(self, spec: SourceSpec, *, speed: float = 1.0, loop: bool = False) -> None:
-        """Open `spec` in the background; the old source is let go first, its last picture stays."""
+        """Close the source, whose last picture stays, and open `spec` in the background."""
         old = self._capture
         if old is not None:
             old.stop()
@@ -130,12 +130,12 @@ class LiveSession:
 
     @property
     def capture(self) -> Capture | None:
-        """The source's own controls: pause, step, seek, speed, loop."""
+        """The capture of the source that is open, with its controls: pause, step, seek, speed, loop."""
         return self._capture
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the source last delivered a frame."""
+        """The seconds since the source last delivered a frame."""
         return time.perf_counter() - self._last_frame_s
 
     def _deliver(self, frame: Frame, source: SourceInfo, segment_id: int, *, repeat: bool) -> None:
@@ -162,16 +162,16 @@ class LiveSession:
 
     @property
     def engine_info(self) -> EngineInfo | None:
-        """What runs at this moment."""
+        """The engine that runs at this moment."""
         return self._engines.info
 
     @property
     def governor_status(self) -> str:
-        """What the latency governor does, "" without one."""
+        """The governor's status line, "" without one."""
         return self._engines.governor_status
 
     def use(self, choice: EngineChoice) -> None:
-        """Switch to this engine as soon as it is open; before the first frame, as soon as the frame's size is known."""
+        """Open the engine in the background (before the first frame, once its size is known), and switch to it then."""
         self._choice = choice
         self._want()
 
@@ -207,16 +207,16 @@ class LiveSession:
 
     @property
     def view_settings(self) -> ViewSettings:
-        """How pictures are composed."""
+        """The settings by which pictures are composed."""
         return self._view_settings
 
     def set_view_settings(self, settings: ViewSettings) -> None:
-        """Compose pictures so from now on, and the last one again; any thread."""
+        """Compose all further pictures by these settings, and the last one anew; any thread."""
         self._view_settings = settings
         self._redraw.set()
 
     def set_screen_size(self, size: Size) -> None:
-        """Scale pictures into (height, width) device pixels from now on, and the last one again; any thread."""
+        """Scale all further pictures into (height, width) device pixels, and the last one anew; any thread."""
         self._screen_size = size
         self._redraw.set()
 
@@ -273,7 +273,7 @@ class LiveSession:
 
     @property
     def timeline(self) -> ClassTimeline | None:
-        """What was seen so far of the file that is open now; None for other sources, and before its first labels."""
+        """The class shares seen so far of the open file; None for other sources, and before its first labels."""
         timeline, capture = self._timeline, self._capture
         return timeline if timeline is not None and capture is not None and timeline.source is capture.info else None
 
@@ -289,11 +289,11 @@ class LiveSession:
 
     @property
     def newest(self) -> Picture | None:
-        """The picture that was composed last, which the window has or is about to paint."""
+        """The picture that was composed last, which the window has painted or is about to paint."""
         return self._newest
 
     def painted(self, picture: Picture, paint_ms: float) -> None:
-        """Account for `picture`, which the window has just finished painting: its latency ends now."""
+        """Account for `picture`, which the window has just painted: its latency ends now."""
         if not picture.result.repeat:
             now_s = time.perf_counter()
             self._painted = (now_s - picture.composed_s) * 1e3, now_s
@@ -304,7 +304,7 @@ class LiveSession:
 
     @property
     def recording(self) -> LiveRecording | None:
-        """The recording that goes on or is being finished; None once its end was told to `notify`."""
+        """The recording that goes on or is being finished; None once `notify` has reported its end."""
         return self._recording
 
     def record(
@@ -333,14 +333,14 @@ class LiveSession:
         self._recording = LiveRecording(path, ended, label_maps=label_maps, overwrite=overwrite)
 
     def stop_recording(self) -> None:
-        """Take no more frames and finish the file in the background; `notify` is told when it is complete."""
+        """End the recording and complete its file in the background; `notify` reports when that is done."""
         if self._recording is not None:
             self._recording.stop()
 
     # The end
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Run a thread's body: end quietly when the session closes, tell the user of a fault of ours."""
+        """Run a thread's body: end quietly when the session closes, report a fault of ours to the user."""
         try:
             work()
         except Closed:

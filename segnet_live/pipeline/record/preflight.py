@@ -1,4 +1,4 @@
-"""Find out before any work whether the outputs of a run can be written, with a window or without."""
+"""Check before any work that the outputs of a run can be written, with a window or without."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from segnet_live.config import RunConfig, SourceSpec
-from segnet_live.errors import OutputError, UsageError
+from segnet_live.errors import OutputError, UsageError, first_line
 from segnet_live.system.files import partial_path
 from segnet_live.video.location import is_url
 
@@ -74,7 +74,7 @@ def _is_input(path: Path, source: SourceSpec) -> bool:
 
 
 def _probe(option: str, folder: Path) -> None:
-    """Write a small file into `folder`, which is gone again afterwards.
+    """Write a small file into `folder` and delete it.
 
     Raises:
         OutputError: it cannot be written.
@@ -83,4 +83,6 @@ def _probe(option: str, folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(PROBE_BYTES))
     except OSError as error:
-        raise OutputError(f"{option}: cannot write in {folder} ({error.strerror}); choose another place") from error
+        raise OutputError(
+            f"{option}: cannot write in {folder} ({first_line(error)})", "choose another place"
+        ) from error

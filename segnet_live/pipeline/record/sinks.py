@@ -1,4 +1,4 @@
-"""Write what a run leaves behind besides its recording: label maps, statistics. Without a frame nothing is made."""
+"""Write the outputs of a run besides its recording: label maps, statistics. Without a frame they make no file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Protocol, TextIO
 import cv2
 
 from segnet_live.classes import ClassSet
-from segnet_live.errors import OutputError
+from segnet_live.errors import OutputError, first_line
 from segnet_live.frame import FrameResult
 from segnet_live.quality import Confusion
 from segnet_live.system.files import partial_path, write_atomically
 
 
 class Sink(Protocol):
-    """Where segmented frames end. Owned by the writer thread from the first frame on."""
+    """An output for segmented frames. Owned by the writer thread from the first frame on."""
 
     def write(self, result: FrameResult) -> None:
-        """Keep one frame.
+        """Write one frame.
 
         Raises:
             OutputError: it could not be kept; nothing more will be.
@@ -28,7 +28,7 @@ class Sink(Protocol):
         ...
 
     def close(self, *, whole: bool) -> None:
-        """Bring what was written under its final name; where nothing was written, leave nothing.
+        """Give what was written its final name; leave no file where nothing was written.
 
         Called once; after a failed `write` it keeps what can be kept. `whole` tells that the source came to its end and
         every frame of it was written.
@@ -92,7 +92,7 @@ class Stats:
         except OSError as error:
             self._failed = True
             raise OutputError(
-                f"{self.path} cannot be written ({error.strerror}); "
+                f"{self.path} cannot be written ({first_line(error)}); "
                 f"the {self.count} rows before are kept in {partial_path(self.path)}"
             ) from error
         self.count += 1
@@ -107,7 +107,7 @@ class Stats:
         except OSError as error:
             self._failed = True
             raise OutputError(
-                f"{self.path} cannot be completed ({error.strerror}); see {partial_path(self.path)}"
+                f"{self.path} cannot be completed ({first_line(error)}); see {partial_path(self.path)}"
             ) from error
 
     def __str__(self) -> str:
@@ -125,7 +125,7 @@ class TruthScore:
             self._confusion.add(result.frame.truth, result.labels)
 
     def close(self, *, whole: bool) -> None:
-        """Nothing is kept."""
+        """Do nothing: the score is only printed."""
 
     def __str__(self) -> str:
         if not self._confusion.counts.any():

@@ -1,4 +1,4 @@
-"""Keep single pictures: snapshots of what is shown, and hard frames as drafts for training. Nothing is overwritten."""
+"""Save single pictures: snapshots of what is shown, and hard frames as drafts for training; overwrite nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADVICE = "choose another folder in Recording"
 
 
 def write_png(path: Path, picture: RGB | LabelMap) -> None:
-    """Write `picture`, (H, W, 3) uint8 RGB or (H, W) uint8 ids, to `path`: wholly, or not at all.
+    """Write `picture`, (H, W, 3) uint8 RGB or (H, W) uint8 ids, to `path`, whole or not at all.
 
     Raises:
         OutputError: the place cannot be written.

@@ -1,4 +1,4 @@
-"""Recordings of the view: `Recording` of every frame offline, `LiveRecording` of what the window shows.
+"""Record the view: `Recording` takes every frame of a run without a window, `LiveRecording` what the window shows.
 
 Both write through `VideoFiles`; they differ in pacing and hand-over alone. Offline, whoever writes waits for the
 encoder. Live, nobody waits: what the encoder has no time for is left out, and counted.
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.config import SourceSpec
-from segnet_live.errors import OutputError, SegnetLiveError
+from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, Frame, FrameResult, Size
 from segnet_live.pipeline.handover import BoundedQueue, Closed
 from segnet_live.pipeline.record.sinks import Masks
@@ -35,7 +35,7 @@ USUAL_INTERVAL = Fraction(1, 25)
 
 
 class VideoFiles:
-    """One mp4, or several in a row: what both kinds of recording share. One thread; `write` and `close` block.
+    """The mp4 files of one recording, shared by both kinds. One thread; `write` and `close` block.
 
     A file's sound is kept: where the pictures are cut (a seek, a loop), so is the sound.
 
@@ -129,7 +129,7 @@ class VideoFiles:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another folder") from error
+            raise OutputError(f"{path.parent} cannot be made ({first_line(error)})", "choose another folder") from error
         recorder = Recorder(
             path,
             size,
@@ -228,7 +228,7 @@ class _Waiting(NamedTuple):
 
 
 class LiveRecording:
-    """One press of the record button: gapless over pauses and seeks, and never in anybody's way.
+    """A recording of what the window shows: without gaps over pauses and seeks, and without delaying other threads.
 
     It begins with the first labelled frame. `offer` belongs to the thread that composes pictures, `set_plate`, `stop`
     and the properties to any; only `join` blocks.
@@ -276,7 +276,7 @@ class LiveRecording:
 
     @property
     def has_plate(self) -> bool:
-        """Whether a HUD is burnt in."""
+        """Whether a HUD is burnt into the pictures."""
         return self._plate is not None
 
     @property
@@ -296,11 +296,11 @@ class LiveRecording:
 
     @property
     def is_finishing(self) -> bool:
-        """No more frames are taken, and the file is being completed."""
+        """Whether the recording takes no more frames, and its file is being completed."""
         return self._stopped
 
     def stop(self) -> None:
-        """Take no more frames; what waits is still written and the file completed, in the recorder's thread."""
+        """Take no more frames; the recorder's thread writes what waits and completes the file."""
         self._stopped = True
         self._queue.close()
 

@@ -1,4 +1,4 @@
-"""Show a line over the lower edge of the picture: errors until dismissed, good news for a few seconds."""
+"""Show a line over the lower edge of the picture: errors until dismissed, information for a few seconds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Banner(QFrame):
         self._show("problem")
 
     def note(self, text: str) -> None:
-        """Show good news for a few seconds; an error stays."""
+        """Show information for a few seconds; an error stays."""
         if not self.isHidden() and self.property("kind") == "problem":
             return
         self._texts = [text]

@@ -13,7 +13,7 @@ from segnet_live.video.location import display_name
 
 
 class Header(QWidget):
-    """Title of the source and its properties; Open, HUD, panel, full screen, Help."""
+    """The source's title and properties, and the buttons Open, HUD, panel, full screen, Help."""
 
     def __init__(self, controls: Controls) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from segnet_live.ui.theme import ACCENT, LINE, QUIET, RAISED, TEXT
 
 
 class LegendRow(QWidget):
-    """One class. Space mutes and Enter solos the row that has the keyboard focus."""
+    """The row of one class. Space mutes and Enter solos the row that has the keyboard focus."""
 
     def __init__(self, legend: Legend, class_id: int, name: str) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class LegendRow(QWidget):
 
 
 class Legend(QWidget):
-    """All classes of the running model.
+    """The rows of all classes of the running model.
 
     Signals:
         muted, soloed: a class id.
@@ -123,7 +123,7 @@ class Legend(QWidget):
             row.update()
 
     def touch(self, place: int, *, solo: bool) -> None:
-        """Mute, or solo, the class at `place`, if there is one."""
+        """Mute or solo the class at `place`, if there is one."""
         if place < len(self.rows):
             (self.soloed if solo else self.muted).emit(place)
 

@@ -24,7 +24,7 @@ AUTO_SIZE = "Fits the video"
 
 
 class ModelSection(QWidget):
-    """Model, backend, input size and target; what runs, and what is being opened."""
+    """The controls of model, backend, input size and target, and lines on what runs and what is being opened."""
 
     def __init__(self, controls: Controls) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ModelSection(QWidget):
             self.target.addItem(target, target)
         self.target.setToolTip("Hold a rate or a latency by running the network smaller when it must")
         self.target.activated.connect(self._use_target)
-        self.smooth = QCheckBox("Steady labels over time")
+        self.smooth = QCheckBox("Smooth labels over time")
         self.smooth.toggled.connect(controls.set_smooth)
         self.status = quiet_label()
         grid = QGridLayout(self)

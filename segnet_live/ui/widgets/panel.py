@@ -1,4 +1,4 @@
-"""A panel of sections that fold."""
+"""A scrolling panel whose sections fold: the plain widgets; `side_panel.py` fills them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Section(QFrame):
 
 
 class Panel(QScrollArea):
-    """Sections below each other, scrolling where the window is low."""
+    """A column of sections that scrolls where the window is low."""
 
     def __init__(self, *sections: Section) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Recording in the panel: the button with time, size and losses, and what goes into the file and where."""
+"""The panel's section on recording: the button with time, size and losses, and options of what is written where."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from segnet_live.ui.widgets.seek_bar import clock
 
 
 def file_size(count: int) -> str:
-    """Return a count of bytes as people read it."""
+    """Return a number of bytes in a readable unit."""
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
 
 
 class RecordButton(QPushButton):
-    """Record or stop; while recording it says for how long, how much, and what was lost.
+    """A button that records or stops; while recording it shows seconds, size and losses.
 
     After a stop it says so, and takes no click, until the file is complete.
     """
@@ -55,7 +55,7 @@ class RecordButton(QPushButton):
 
 
 class RecordingSection(QWidget):
-    """Options of recordings, snapshots and hard frames."""
+    """The options of recordings, snapshots and hard frames."""
 
     def __init__(self, controls: Controls, saver: Saver) -> None:
         super().__init__()

@@ -61,11 +61,11 @@ class SeekBar(QWidget):
 
     @property
     def strip(self) -> QImage | None:
-        """The coloured strip as it is painted, for tests and the curious."""
+        """The coloured strip as it is painted; tests read it."""
         return self._strip
 
     def show_range(self, start_s: float, duration_s: float | None) -> None:
-        """Let the bar span `duration_s` from `start_s`; None makes it idle."""
+        """Make the bar span `duration_s` from `start_s`; None makes it idle."""
         self._start_s, self._duration_s = start_s, duration_s or 0.0
         self.setEnabled(bool(duration_s))
         self.update()

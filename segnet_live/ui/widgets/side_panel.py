@@ -15,7 +15,7 @@ from segnet_live.ui.widgets.view_section import ViewSection
 
 
 class SidePanel(Panel):
-    """View, classes, model and recording; which of them are folded is remembered in the settings.
+    """The sections View, classes, model and recording; the settings remember which of them are folded.
 
     Signals:
         needed: a key leads into the panel, which must be visible for it.

@@ -1,4 +1,4 @@
-"""What the window shows before there is a video: how to get one."""
+"""The page that the window shows before there is a video, with all ways to open one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from segnet_live.ui.theme import icon
 
 
 class StartPage(QWidget):
-    """Buttons for every kind of source, the cameras found, and recent sources."""
+    """The buttons for every kind of source, the cameras found, and recent sources."""
 
     def __init__(self, sources: Sources, controls: Controls) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class StartPage(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Look for cameras and recent sources again."""
+        """Refresh the lists of cameras and recent sources."""
         self.list.clear()
         cameras, why = list_cameras()
         for camera in cameras:

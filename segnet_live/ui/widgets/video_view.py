@@ -18,7 +18,7 @@ LAYER_NAMES = {"overlay": "Overlay", "labels": "Labels", "original": "Original"}
 
 
 class VideoView(QWidget):
-    """The picture: pulls the newest from the session on a fast timer and reports when each was painted.
+    """The video picture: pulls the newest from the session on a fast timer, and reports when each was painted.
 
     The one place where a numpy array lives behind a QImage: `_shown` holds it as long as `_image` looks at it.
 

@@ -29,7 +29,7 @@ VIEW_NAMES: dict[View, str] = {
 
 
 class ViewSection(QWidget):
-    """Views, the two layers of wiper and side by side, opacity and palette."""
+    """The controls of the view, the two layers of wiper and side by side, opacity and palette."""
 
     def __init__(self, controls: Controls) -> None:
         super().__init__()
