@@ -1,4 +1,4 @@
-"""A second classifier on the deepest features, for training only: it shortens the way of the gradient to the encoder.
+"""Add a second classifier on the deepest features, for training only: it shortens the gradient's way to the encoder.
 
 Szegedy et al., arXiv:1409.4842, section 5; as in PSPNet (arXiv:1612.01105). Packaged weights do not have it.
 """

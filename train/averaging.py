@@ -1,4 +1,4 @@
-"""Averaged weights and batch-norm statistics."""
+"""Average weights over steps, and batch-norm statistics over images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches: the whole sets lie on the training device, crops are cut and changed there.
+"""Draw batches: all images lie on the training device, crops are cut and changed there.
 
 Which images and which changes a step sees depends only on (seed, step, place in the batch): a resumed run equals an
 unbroken one, and two processes with half the batch see what one with the whole batch sees.
@@ -30,7 +30,7 @@ USUAL_PIXELS = 360 * 480
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Crops of one step, on the device.
+    """The crops of one step, on the device.
 
     Attributes:
         rgb: (N, 3, h, w) float32 of values 0..1; the labelled ones first.
@@ -55,7 +55,7 @@ class Batch:
 
 
 class _Pool:
-    """Images of one kind, padded to one size below and to the right."""
+    """The images of one kind, padded to one size below and to the right."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class _Pool:
 
 
 class BatchSampler:
-    """Training batches of one process.
+    """The training batches of one process.
 
     Args:
         rank, world: this process among all; a step takes `config.batch` x `world` images, each process its share.

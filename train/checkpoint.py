@@ -1,4 +1,4 @@
-"""Training state on disk: written whole or not at all, and enough in it to go on or to package."""
+"""Read and write checkpoints: whole or not at all, with enough in them to go on or to package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ADVICE = "pass a checkpoint that `python -m train fit` wrote"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """What `package`, `--init` and `--teacher` need of a checkpoint.
+    """The part of a checkpoint that `package`, `--init` and `--teacher` need.
 
     Attributes:
         weights: state dict of the averaged network, on the CPU.
@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Put `state` at `path`; whatever was there stays whole until the new file is complete and on the disk.
+    """Write `state` to `path`; the file before stays whole until the new one is complete and on the disk.
 
     Raises:
         OutputError: the folder cannot be written or the disk is full.

@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders of pictures")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of soft labels to write")
     command.add_argument(
-        "--data", type=Path, metavar="DIR", help="labelled set, if the checkpoint does not tell its classes"
+        "--data", type=Path, metavar="DIR", help="labelled set, if the checkpoint does not name its classes"
     )
     command.set_defaults(run=_opinions, set="camvid", architecture="", model="")
 

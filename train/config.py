@@ -38,7 +38,7 @@ def option(default: Any, about: str = "", *, limits: tuple[float, float] | None 
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """Saved beside the checkpoints as `config.json` and inside them.
+    """The settings of a run, saved beside its checkpoints as `config.json` and inside them.
 
     Raises:
         UsageError: a value out of its limits, or settings that contradict each other.

@@ -23,7 +23,7 @@ from segnet_live.video.location import IMAGE_SUFFIXES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One labelled image: (H, W, 3) uint8 RGB and its (H, W) uint8 label map (void id where unlabelled)."""
+    """A labelled image: (H, W, 3) uint8 RGB and its (H, W) uint8 label map (void id where unlabelled)."""
 
     name: str
     rgb: NDArray[np.uint8]
@@ -160,7 +160,7 @@ def write_compact(samples: Sequence[Sample], root: Path, split: str, quality: in
 
 
 def consecutive(earlier: str, later: str, frames: int = 3) -> bool:
-    """Tell whether two names are of one recording, at most `frames` of its frames apart (CamVid's val: 2 at 30 Hz)."""
+    """Return whether two names are at most `frames` frames of one recording apart (CamVid's val: 2 at 30 Hz)."""
     a, b = re.fullmatch(r"(.*?)(\d+)", earlier), re.fullmatch(r"(.*?)(\d+)", later)
     return bool(a and b and a[1] == b[1] and 0 < int(b[2]) - int(a[2]) <= frames)
 

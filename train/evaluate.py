@@ -1,4 +1,4 @@
-"""Measuring: whole images through an engine, as users run it, or through a network while it trains."""
+"""Measure on whole images, through an engine as users run it or through a network while it trains."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Evaluation:
 
 
 def through(engine: Engine) -> Segment:
-    """Return the engine as a function to label maps at the image's own size, by the app's one host step."""
+    """Return the engine as a function from images to label maps of the same size."""
     return lambda rgb: labels_at(engine.segment(rgb), (rgb.shape[0], rgb.shape[1]))
 
 

@@ -1,4 +1,4 @@
-"""The training loop. A run is its settings and a step number: stopped anywhere, it goes on as if it never had been."""
+"""Run the training loop. A run stopped anywhere goes on from its last checkpoint as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ COUNTERS = ("step", "seconds", "evaluations", "best", "loss_steps", "dilated")
 
 
 class DivergedError(SegnetLiveError):
-    """The loss or a weight is no longer a number."""
+    """Raised when the loss or a weight is no longer a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What may differ from call to call without changing a run's result.
+    """The choices that may differ from call to call without changing a run's result.
 
     Attributes:
         out: folder of checkpoints, curves and samples.
@@ -229,7 +229,7 @@ class Run:
         return loss
 
     def _use_all_taps(self) -> None:
-        """Let dilated kernels learn with all their taps from here on."""
+        """Switch dilated kernels to all their taps."""
         for conv in (*self.network.modules(), *self.average.modules()):
             if isinstance(conv, DilatedConv2d):
                 conv.dilated = False
@@ -360,7 +360,7 @@ class Run:
         save(self.session.out / name, state)
 
     def _resume(self) -> None:
-        """Take up `last.pt` where there is one, else begin with the settings written beside it to be.
+        """Resume from `last.pt` where there is one, else write the settings and begin.
 
         Raises:
             UsageError: it is of another run. DataError: it is damaged. OutputError: the folder cannot be written.

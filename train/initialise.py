@@ -1,4 +1,4 @@
-"""What a run starts from: its images, its network, its teacher, and what all of these have seen."""
+"""Load what a run starts from: its images, its network, its teacher, and the record of what these have seen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from train.seen import Seen, SplitSeen, ancestor, seen_by
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What a run learns from and is evaluated on.
+    """The images that a run learns from and is evaluated on.
 
     Attributes:
         about: one clause for the card on what the network was trained on, for people; `seen` says it as data.

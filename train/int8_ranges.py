@@ -1,4 +1,4 @@
-"""Ranges for int8: how large the input of every convolution gets on training images."""
+"""Measure ranges for int8: how large the input of every convolution gets on training images."""
 
 from __future__ import annotations
 

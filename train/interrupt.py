@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: asked for, not thrown, so that a step and its checkpoint end whole."""
+"""Turn Ctrl-C and SIGTERM into a request to stop, so that a step and its checkpoint end whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopRequest:
-    """While entered, the first Ctrl-C or SIGTERM sets `asked`, so that a step ends whole; the second breaks off."""
+    """A context in which the first Ctrl-C or SIGTERM sets `asked`, so that a step ends whole; the second interrupts."""
 
     def __init__(self) -> None:
         self.asked = False

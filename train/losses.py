@@ -1,4 +1,4 @@
-"""What training minimises: balanced cross-entropy, and the options beside it."""
+"""Compute the losses: balanced cross-entropy, and the options beside it."""
 
 from __future__ import annotations
 

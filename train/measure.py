@@ -1,4 +1,4 @@
-"""The figures of a packaged model as users get it: through an engine of the app, smoothed or not."""
+"""Measure a packaged model as users get it: through an engine of the app, smoothed or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from train.evaluate import clip_flicker, evaluate, print_evaluation, through
 
 @dataclass(frozen=True, slots=True)
 class Through:
-    """What to measure through.
+    """The engine to measure through, and what comes after it.
 
     Attributes:
         size: the network's (height, width); None for what the app takes for such images.

@@ -10,7 +10,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library reuse freed blocks instead of unmapping them; return whether it could be told.
+    """Make the C library reuse freed blocks instead of unmapping them; return whether it has that setting.
 
     A step frees and takes again some hundred blocks of 1 to 30 MiB. By default glibc maps and unmaps each of them, and
     the kernel fills every page with zeros again: 45 % of the CPU time was the kernel's, and 16 % with this. Nothing

@@ -1,4 +1,4 @@
-"""A model folder, written and installed: float16 weights, and a card that says what they are."""
+"""Write and install a model folder: float16 weights, and a card that says what they are."""
 
 from __future__ import annotations
 

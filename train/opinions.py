@@ -1,4 +1,4 @@
-"""Soft labels: what other networks think of a picture, read from small PNG files and brought to our classes.
+"""Read soft labels from small PNG files: what other networks think of a picture, brought to our classes.
 
 A folder of opinions holds one RGB PNG per picture, named as the picture: R is the likeliest class, G the second, B the
 probability of the first times 255; the second one's is taken as the rest. The ids are Cityscapes' 19 train ids, or
@@ -146,7 +146,7 @@ def write_opinion(path: Path, probabilities: NDArray[np.float32], classes: Class
 
 
 def seen_by_teachers(folder: Path) -> Seen:
-    """Return what the network saw that wrote a folder of soft labels; nothing where the folder does not tell."""
+    """Return what the network saw that wrote a folder of soft labels; nothing where the folder has no record."""
     described = folder / CLASSES_FILE
     written = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
     return read_seen(written["seen"]) if "seen" in written else Seen()

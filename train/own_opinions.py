@@ -1,4 +1,4 @@
-"""Soft labels that our own network gives: one round of self-training (Xie et al., arXiv:1911.04252) learns from them.
+"""Write soft labels by our own network, for a round of self-training on them (Xie et al., arXiv:1911.04252).
 
 The mean of several sizes and of the mirrored picture is surer than any one pass, and a student that sees the picture
 under strong changes of light must learn it.

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model that ships: weights, int8 ranges, and a card with what it reaches."""
+"""Package a checkpoint as a model: weights, int8 ranges, and a card with its figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from train.sets import SETS
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What to measure for the card.
+    """The data and the engine to measure the card's figures with.
 
     Attributes:
         data: folder of the labelled set.

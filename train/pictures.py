@@ -1,4 +1,4 @@
-"""Unlabelled pictures to learn from beside the labelled set: other roads, other cameras."""
+"""Load unlabelled pictures of other roads and cameras, to learn from beside the labelled set."""
 
 from __future__ import annotations
 

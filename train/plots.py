@@ -1,4 +1,4 @@
-"""Curves of a run, as CSV and, with matplotlib, as a PNG plot."""
+"""Write the curves of a run, as CSV and, with matplotlib, as a PNG plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points labelled by hand on pictures of other roads: the share that a network gets right, picture by picture."""
+"""Score a network on points labelled by hand on pictures of other roads: the share right, picture by picture."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Point:
 
 @dataclass(slots=True)
 class Score:
-    """Points right and in all, by picture and by class name."""
+    """The points that are right and all points, by picture and by class name."""
 
     right: dict[str, int] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The settings of `python -m train release`: every network trained and packaged in one go."""
+"""Plan `python -m train release`: the commands that train and package every network."""
 
 from __future__ import annotations
 

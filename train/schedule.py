@@ -1,4 +1,4 @@
-"""Learning rate, strength of the crops' changes, and the optimiser, along a run."""
+"""Set learning rate, strength of the crops' changes, and the optimiser along a run."""
 
 from __future__ import annotations
 

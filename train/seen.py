@@ -1,4 +1,4 @@
-"""What weights have learnt from: which images of which split, also through the weights and teachers before them.
+"""Record what weights have learnt from: which images of which split, also through weights and teachers before them.
 
 A checkpoint keeps the images' names, a card their numbers. `package` decides from this whether a figure is of images
 that the weights have seen.
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class SplitSeen:
-    """What was seen of one split.
+    """The images of one split that were seen.
 
     Attributes:
         of: images in the split; 0 where unknown.
@@ -44,7 +44,7 @@ class SplitSeen:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Everything that weights have learnt from.
+    """The record of everything that weights have learnt from.
 
     Attributes:
         labelled: by name of the labelled set, then by split.

@@ -1,4 +1,4 @@
-"""Night and snow, painted into pictures by what is where: skies go black, lamps shine, ground turns white.
+"""Paint night and snow into pictures by what is where: skies go black, lamps shine, ground turns white.
 
 Changes of light alone cannot make a night from a day: a night's sky is darker than its street. So these take the class
 map of the picture. They stand in for pictures that the training sets lack; only the student sees them, its targets

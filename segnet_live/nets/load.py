@@ -1,4 +1,4 @@
-"""Load a card's network with its weights; the one place where cards meet torch."""
+"""Load a card's network with its weights: the one place where cards meet torch."""
 
 from __future__ import annotations
 

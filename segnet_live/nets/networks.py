@@ -1,4 +1,4 @@
-"""All networks by the names that cards and commands use, and what the paper says of them."""
+"""List all networks by the names that cards and commands use, with the paper's figures of them."""
 
 from __future__ import annotations
 

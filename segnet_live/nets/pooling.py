@@ -165,7 +165,7 @@ _FORMS: dict[Runtime, tuple[Pooling, ...]] = {
 
 
 class HasPooling(Protocol):
-    """A network."""
+    """A network whose pooling form can be replaced."""
 
     pooling: Pooling
 

@@ -46,7 +46,7 @@ def he_initialise(network: nn.Module) -> None:
 
 
 class Network(nn.Module):
-    """What every network here is: images to logits, and a label map from the same weights.
+    """The base of all networks: images to logits, and a label map from the same weights.
 
     Attributes:
         pooling: the pooling implementation in use; engines replace it with an exportable one of equal semantics.
