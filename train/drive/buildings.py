@@ -67,7 +67,7 @@ class Building:
         return np.array(_ROOFS[rng.integers(len(_ROOFS))]) * rng.uniform(0.85, 1.15)
 
     def _normals(self) -> tuple[Floats, Floats, Floats]:
-        """Unit normals of the street front, the near end and the roof's street slope."""
+        """Return unit normals of the street front, the near end and the roof's street slope."""
         heading = float(self.road.heading((self.s0 + self.s1) / 2))
         right = np.array([np.cos(heading), -np.sin(heading), 0.0])
         ahead = np.array([np.sin(heading), np.cos(heading), 0.0])
@@ -113,7 +113,7 @@ class Building:
 
 
 def draw(canvas: Canvas, camera: Camera, house: Building, corners: Floats, shows_end: bool) -> None:
-    """Paints a house.
+    """Paint a house.
 
     Args:
         corners: (6, 3) world points on the ground: street front near and far, back far and near, below the ridge near
@@ -179,7 +179,7 @@ def _chimneys(house: Building, ridge: Floats, face: Callable[[Floats, Floats], N
 
 
 def _masonry(rng: np.random.Generator, size: tuple[int, int], colour: Floats, px_per_m: int) -> Floats:
-    """(h, w, 3) float wall: bricks that differ, stains, and nothing else."""
+    """Return the (h, w, 3) float colours of a wall: bricks that differ, and stains."""
     courses = (max(size[0] * 13 // px_per_m, 1), max(size[1] * 4 // px_per_m, 1))
     bricks = cv2.resize(rng.normal(0, 0.045, courses).astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST)
     stains = noise(rng, size, px_per_m * 3) * 0.055
@@ -187,13 +187,13 @@ def _masonry(rng: np.random.Generator, size: tuple[int, int], colour: Floats, px
 
 
 def _facade(rng: np.random.Generator, width: float, height: float, floors: int, wall: Floats, shop: bool) -> Floats:
-    """(h, w, 3) float colours of a street front before light, `_PX_PER_M` pixels per metre."""
+    """Return (h, w, 3) float colours of a street front before light, `_PX_PER_M` pixels per metre."""
     size = (round(height * _PX_PER_M), round(width * _PX_PER_M))
     picture = _masonry(rng, size, wall, _PX_PER_M)
     trim = np.array([226, 222, 210]) * rng.uniform(0.8, 1.0) if rng.random() < 0.7 else wall * 0.8
 
     def paint(x0: float, z0: float, x1: float, z1: float, colour: Floats | tuple[int, ...]) -> None:
-        """A rectangle in metres from the left and from the ground."""
+        """Paint a rectangle in metres from the left and from the ground."""
         rows = slice(max(size[0] - round(z1 * _PX_PER_M), 0), max(size[0] - round(z0 * _PX_PER_M), 0))
         picture[rows, max(round(x0 * _PX_PER_M), 0) : max(round(x1 * _PX_PER_M), 0)] = colour
 

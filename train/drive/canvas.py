@@ -22,7 +22,7 @@ _HALF_CIRCLE = np.stack([np.cos(_HALF_TURN), np.sin(_HALF_TURN)], 1)
 
 
 def noise(rng: np.random.Generator, size: tuple[int, int], cell: float, octaves: int = 4) -> NDArray[np.float32]:
-    """(height, width) float32 cloud noise around 0, spread about 1, whose largest blobs are `cell` pixels wide."""
+    """Return (height, width) float32 cloud noise of mean 0 and spread 1, whose largest blobs are `cell` pixels wide."""
     out = np.zeros(size, np.float32)
     total = 0.0
     for octave in range(octaves):
@@ -36,7 +36,7 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cell: float, octaves:
 
 
 def to_picture(values: NDArray) -> Picture:
-    """Any real array, rounded and clipped to uint8."""
+    """Return a real array rounded and clipped to uint8."""
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
@@ -56,7 +56,7 @@ class Texture:
         )
 
     def level(self, x: int, y: int) -> Picture:
-        """The texture halved `x` times across and `y` times down (not below two pixels); a cover is channel 4."""
+        """Return the texture halved `x` times across and `y` times down (two pixels at least); a cover is channel 4."""
         x = min(max(x, 0), max(int(math.log2(self.size[1])) - 1, 0))
         y = min(max(y, 0), max(int(math.log2(self.size[0])) - 1, 0))
         if (x, y) not in self._levels:
@@ -85,13 +85,13 @@ class Canvas:
         return self.labels.shape[0], self.labels.shape[1]
 
     def _flat(self, label: int) -> LabelMap:
-        """A plane full of one class, to copy from through a mask (a third of the time of numpy's masked assignment)."""
+        """Return a plane full of one class, to copy from through a mask (three times as fast as numpy's masks)."""
         if label not in self._flats:
             self._flats[label] = np.full(self.size, label, np.uint8)
         return self._flats[label]
 
     def polygon(self, points: ArrayLike, colour: ArrayLike, label: int | None, *, convex: bool = True) -> None:
-        """Fills (N, 2) pixel positions (x, y); no label keeps the classes there (paint on a thing's own face)."""
+        """Fill (N, 2) pixel positions (x, y); no label keeps the classes there (paint on a thing's own face)."""
         corners = np.rint(np.asarray(points) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
         rgb: list[float] = np.asarray(colour).tolist()
         if convex:
@@ -104,7 +104,7 @@ class Canvas:
                 cv2.fillPoly(self.labels, [corners], label, cv2.LINE_8, _SUBPIXEL_BITS)
 
     def capsule(self, a: Floats, b: Floats, radius_a: float, radius_b: float, colour: Floats, label: int) -> None:
-        """A limb: the hull of two circles at pixel positions a and b."""
+        """Paint a limb: the hull of two circles at pixel positions a and b."""
         if radius_a < 2.5:
             start, end = np.rint(np.array([a, b]) * (1 << _SUBPIXEL_BITS)).astype(int).tolist()
             wide = max(1, round(radius_a + radius_b))
@@ -117,7 +117,7 @@ class Canvas:
         self.polygon(np.concatenate([a + radius_a * arc, b - radius_b * arc]), colour, label)
 
     def ring(self, points: Floats, inner: Floats, colour: Floats, label: int) -> None:
-        """What lies between two outlines of (N, 2) pixel positions: a wheel's tyre."""
+        """Paint what lies between two outlines of (N, 2) pixel positions: a wheel's tyre."""
         both = [np.rint(line * (1 << _SUBPIXEL_BITS)).astype(np.int32) for line in (points, inner)]
         cv2.fillPoly(self.rgb, both, colour.tolist(), cv2.LINE_8, _SUBPIXEL_BITS)
         cv2.fillPoly(self.labels, both, label, cv2.LINE_8, _SUBPIXEL_BITS)
@@ -125,7 +125,7 @@ class Canvas:
     def plane(
         self, texture: Texture, homography: Floats, label: int, *, haze: tuple[Floats, float] | None = None
     ) -> None:
-        """Paints a texture on the part of a world rectangle (`Camera.plane`, p and q in 0..1) in front of the lens.
+        """Paint a texture on the part of a world rectangle (`Camera.plane`, p and q in 0..1) in front of the lens.
 
         Args:
             haze: (colour, share of it), if the air shows.
@@ -156,7 +156,7 @@ class Canvas:
         *,
         haze: tuple[Floats, float] | None = None,
     ) -> None:
-        """Paints a texture upright, its bottom centre at pixel position `foot` (x, y)."""
+        """Paint a texture upright, its bottom centre at pixel position `foot` (x, y)."""
         h, w = texture.size
         scale = height_px / h
         left, top = foot[0] - w * scale / 2, foot[1] - height_px
@@ -172,7 +172,7 @@ class Canvas:
         self._stamp(picture, matrix, box, outline, label, haze)
 
     def darken(self, cover: Picture, homography: Floats) -> None:
-        """Multiplies what lies under a world rectangle by a (h, w) uint8 map (255 leaves it): a soft shadow."""
+        """Multiply what lies under a world rectangle by a (h, w) uint8 map (255 leaves it): a soft shadow."""
         corners = _visible_part(homography)
         if len(corners) < 3:
             return
@@ -226,7 +226,7 @@ class Canvas:
         cv2.copyTo(self._flat(label)[y0:y1, x0:x1], mask, self.labels[y0:y1, x0:x1])
 
     def frame(self) -> tuple[Picture, LabelMap]:
-        """(H, W, 3) mean colours and (H, W) classes with the most coverage."""
+        """Return (H, W, 3) mean colours and (H, W) classes with the most coverage."""
         height, width = self.size[0] // SUPERSAMPLING, self.size[1] // SUPERSAMPLING
         rgb = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         a, b = self.labels[0::2, 0::2], self.labels[0::2, 1::2]
@@ -236,7 +236,7 @@ class Canvas:
 
 
 def _visible_part(homography: Floats) -> Floats:
-    """(N, 2) corners of the unit square's part whose depth is at least `NEAR_M`."""
+    """Return (N, 2) corners of the unit square's part whose depth is at least `NEAR_M`."""
     square = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
     depth = [float(homography[2] @ (p, q, 1.0)) - NEAR_M for p, q in square]
     kept: list[Sequence[float]] = []
@@ -252,7 +252,7 @@ def _visible_part(homography: Floats) -> Floats:
 
 
 def _levels(texture: Texture, homography: Floats, at: Floats) -> tuple[int, int]:
-    """How often to halve a texture across and down so that its pixels match the picture's around (p, q) = `at`."""
+    """Return how often to halve a texture across and down to match the picture's pixels around (p, q) = `at`."""
     point = homography @ np.array([at[0], at[1], 1.0])
     slopes = (homography[:2, :2] * point[2] - np.outer(point[:2], homography[2, :2])) / point[2] ** 2
     lengths = np.maximum(np.hypot(slopes[0], slopes[1]), 1e-3)

@@ -28,14 +28,14 @@ class Tree:
 
 
 def draw(canvas: Canvas, camera: Camera, light: Light, tree: Tree, view: Floats, grown: float) -> None:
-    """Paints a plant, at `grown` of its height, whose foot is at these view coordinates (`Camera.view`)."""
+    """Paint a plant, at `grown` of its height, whose foot is at these view coordinates (`Camera.view`)."""
     x, y = camera.screen(view).tolist()
     haze = (light.haze, float(1 - math.exp(-view[2] / light.haze_m)))
     canvas.sprite(tree.texture, (x, y), grown * tree.height * camera.focal / float(view[2]), TREE, haze=haze)
 
 
 def leafy(rng: np.random.Generator, light: Light, *, trunk: float = 0.28) -> Texture:
-    """A crown of many leaf clusters; `trunk` is the share of its height that is bare stem (0 makes a bush)."""
+    """Return a crown of many leaf clusters; `trunk` is the share of its height that is bare stem (0 makes a bush)."""
     h, w = 384, int(384 * rng.uniform(0.7, 0.95) * (1.25 if trunk == 0 else 1))
     colour = np.array(_LEAVES[rng.integers(len(_LEAVES))]) * rng.uniform(0.8, 1.15)
     lit = np.zeros((h, w), np.float32)
@@ -67,7 +67,7 @@ def leafy(rng: np.random.Generator, light: Light, *, trunk: float = 0.28) -> Tex
 
 
 def bare(rng: np.random.Generator, light: Light) -> Texture:
-    """A winter tree: a stem that divides until its twigs are a pixel wide."""
+    """Return a winter tree: a stem that divides until its twigs are a pixel wide."""
     h, w = 512, int(512 * rng.uniform(0.8, 0.95))
     stem = np.zeros((h, w), np.uint8)
     _branch(rng, stem, np.array([w / 2, h - 1.0]), -math.pi / 2, h * 0.2, w * 0.04, 9)
@@ -84,7 +84,7 @@ def bare(rng: np.random.Generator, light: Light) -> Texture:
 
 
 def hedge(rng: np.random.Generator, light: Light, normal: Floats) -> Texture:
-    """A clipped hedge of 4 m by 1.6 m with an uneven top."""
+    """Return a clipped hedge of 4 m by 1.6 m with an uneven top."""
     h, w = 96, 240
     colour = np.array(_LEAVES[rng.integers(len(_LEAVES))]) * 0.85
     fine, coarse = noise(rng, (h, w), 7, 3), noise(rng, (h, w), 36, 3)
@@ -110,13 +110,13 @@ def _branch(
 
 
 def _without_specks(solid: np.ndarray) -> np.ndarray:
-    """The same mask without islands of less than 150 pixels: no leaf hangs in the air."""
+    """Return the same mask without islands of less than 150 pixels: no leaf hangs in the air."""
     _, part, stats, _ = cv2.connectedComponentsWithStats(solid.astype(np.uint8), connectivity=4)
     return np.asarray(solid & (stats[part, cv2.CC_STAT_AREA] >= 150))
 
 
 def _bleed(rgb: Floats, solid: np.ndarray) -> Floats:
-    """Colours spread into what the cover hides, so that shrinking mixes no stray colour into the edge."""
+    """Return colours spread into what the cover hides, so that shrinking mixes no stray colour into the edge."""
     weight = solid.astype(np.float32)
     spread = cv2.blur(rgb * weight[..., None], (15, 15)) / np.maximum(cv2.blur(weight, (15, 15)), 1e-3)[..., None]
     return np.where(solid[..., None], rgb, spread)

@@ -38,7 +38,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Panel:
-    """A stretch of fence or hedge from s0 to s1 at u."""
+    """A piece of fence or hedge from s0 to s1 at u."""
 
     s0: float
     s1: float
@@ -49,7 +49,7 @@ class Panel:
 
 
 def draw_post(canvas: Canvas, camera: Camera, light: Light, post: Post, foot: Floats, heading: float) -> None:
-    """Paints a post standing at the world point `foot` (3,) where the road runs towards `heading`."""
+    """Paint a post standing at the world point `foot` (3,) where the road runs towards `heading`."""
     depth = float(camera.view(foot)[2])
     if depth < NEAR_M * 2:
         return
@@ -89,7 +89,7 @@ def _stick(
 
 
 def draw_panel(canvas: Canvas, camera: Camera, light: Light, panel: Panel, ends: Floats) -> None:
-    """Paints a panel between two world points (2, 3) on the ground."""
+    """Paint a panel between two world points (2, 3) on the ground."""
     near, far = ends
     depth = float(camera.view((near + far) / 2)[2])
     top = _UP * panel.height
@@ -102,7 +102,7 @@ def draw_panel(canvas: Canvas, camera: Camera, light: Light, panel: Panel, ends:
 
 
 def sign(rng: np.random.Generator, light: Light) -> Texture:
-    """A round, triangular or square traffic sign of the European kind, 96 pixels high."""
+    """Return a round, triangular or square traffic sign of the European kind, 96 pixels high."""
     rgb = np.full((96, 96, 3), 200, np.uint8)
     cover = np.zeros((96, 96), np.uint8)
     kind = rng.choice(["limit", "order", "warning", "square", "back"])
@@ -132,7 +132,7 @@ def sign(rng: np.random.Generator, light: Light) -> Texture:
 
 
 def traffic_light(rng: np.random.Generator) -> Texture:
-    """A signal head: black box, one lamp on."""
+    """Return a signal head: black box, one lamp on."""
     rgb = np.full((120, 60, 3), 26, np.uint8)
     rgb[:, :5] = rgb[:, -5:] = 48
     on = int(rng.integers(0, 3))
@@ -144,7 +144,7 @@ def traffic_light(rng: np.random.Generator) -> Texture:
 
 
 def fence(rng: np.random.Generator, light: Light, normal: Floats) -> Texture:
-    """4 m of fence: close boards, or dark palisade railings on a low wall."""
+    """Return 4 m of fence: close boards, or dark palisade railings on a low wall."""
     h, w = 128, 288
     gain = light.gain(normal)
     grain = noise(rng, (h, w), 30, 4)

@@ -44,7 +44,7 @@ class Profile:
     edge_lines: str
 
     def zones(self) -> list[tuple[float, int]]:
-        """(u at which it begins, class id) from left to right."""
+        """Return (u at which it begins, class id) from left to right."""
         left = GRASS if self.grass[0] else PAVEMENT
         right = GRASS if self.grass[1] else PAVEMENT
         bounds = [-self.half - self.pavement[0], -self.half, self.half, self.half + self.pavement[1]]
@@ -55,7 +55,7 @@ class Ground:
     """The baked lap of ground, and its painting onto the lower part of a canvas."""
 
     def __init__(self, rng: np.random.Generator, profile: Profile, light: Light, shadow: Picture) -> None:
-        """`shadow` is a (LAP_M * 4, HALF_M * 8) uint8 map of the share of sunlight that arrives (rows along s)."""
+        """Bake the ground; `shadow` is the (LAP_M * 4, HALF_M * 8) uint8 share of sunlight (rows along s)."""
         self._profile = profile
         albedo = _bake(rng, profile)
         sunny, shaded = light.gain([0, 0, 1.0]), light.gain([0, 0, 1.0], 0.0)
@@ -70,7 +70,7 @@ class Ground:
         self._grain = to_picture(128 + grain)
 
     def draw(self, canvas: Canvas, camera: Camera, road: Road, u: float) -> None:
-        """Paints everything below the horizon, seen from `u` metres right of the centre line."""
+        """Paint everything below the horizon, seen from `u` metres right of the centre line."""
         height, width = canvas.size
         top = max(int(camera.horizon) + 1, 0)
         while camera.height * camera.focal / (top - camera.horizon) > SIGHT_M * 4:
@@ -125,7 +125,7 @@ class Ground:
 
 
 def _bake(rng: np.random.Generator, profile: Profile) -> Picture:
-    """(LAP_M * _ALONG_PX, 2 HALF_M * _ACROSS_PX, 3) uint8 colours of one lap before light."""
+    """Return (LAP_M * _ALONG_PX, 2 HALF_M * _ACROSS_PX, 3) uint8 colours of one lap before light."""
     h, w = LAP_M * _ALONG_PX, int(2 * HALF_M * _ACROSS_PX)
     u = (np.arange(w) + 0.5) / _ACROSS_PX - HALF_M
     asphalt = np.array([128.0, 128, 129]) * rng.uniform(0.85, 1.12)
@@ -168,7 +168,7 @@ def _columns(low: float, high: float) -> slice:
 
 
 def _slabs(ground: Picture, u: Floats, profile: Profile, rng: np.random.Generator) -> None:
-    """Joints between paving slabs."""
+    """Paint joints between paving slabs."""
     if rng.random() < 0.35:
         return
     paved = np.abs(u) > profile.half + 0.2
@@ -185,7 +185,7 @@ def _slabs(ground: Picture, u: Floats, profile: Profile, rng: np.random.Generato
 
 
 def _repairs(ground: Picture, rng: np.random.Generator, profile: Profile) -> None:
-    """Patches of other asphalt, tar seams, manhole covers and drain grates."""
+    """Paint patches of other asphalt, tar seams, manhole covers and drain grates."""
     for _ in range(rng.integers(8, 18)):
         s, u = rng.uniform(0, LAP_M - 14), rng.uniform(-profile.half, profile.half - 1.4)
         rows = slice(int(s * _ALONG_PX), int((s + rng.uniform(1, 12)) * _ALONG_PX))
@@ -204,7 +204,7 @@ def _repairs(ground: Picture, rng: np.random.Generator, profile: Profile) -> Non
 
 
 def _markings(ground: Picture, profile: Profile, rng: np.random.Generator) -> None:
-    """Worn paint: the centre line, lines by the kerb, and a zebra crossing once a lap."""
+    """Paint worn markings: the centre line, lines by the kerb, and a zebra crossing once a lap."""
     white = np.array([222.0, 222, 216]) * rng.uniform(0.85, 1.0)
     worn = cv2.resize(noise(rng, (ground.shape[0] // 2, 64), 12, 3), (64, ground.shape[0]))
 
@@ -234,7 +234,7 @@ def _markings(ground: Picture, profile: Profile, rng: np.random.Generator) -> No
 def shadow_map(
     polygons: Sequence[Floats], blots: Sequence[tuple[float, float, float]], rng: np.random.Generator
 ) -> Picture:
-    """The share of sunlight on one lap of ground, 0.25 m a pixel.
+    """Return the share of sunlight on one lap of ground, 0.25 m a pixel.
 
     Args:
         polygons: (N, 2) outlines of shadows as (s, u).

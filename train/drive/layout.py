@@ -54,7 +54,7 @@ class Plots:
             self._fill(side, profile.half + profile.pavement[0 if side < 0 else 1])
 
     def _fill(self, side: int, line: float) -> None:
-        """Plots from the first metre of the lap to the last, behind the pavement's far edge at `line`."""
+        """Add plots from the first metre of the lap to the last, behind the pavement's far edge at `line`."""
         rng, kind = self._rng, self._kind
         s, left_in_row = 0.0, 0
         while s < LAP_M - 5:
@@ -102,7 +102,7 @@ class Plots:
                 self.trees.append(foliage.Tree(place + rng.uniform(-2, 2), at, rng.uniform(5.5, 9.5), texture))
 
     def _shade(self, side: int, line: float) -> float:
-        """Metres up to which 9 m high houses opposite keep the sun from a facade on this side."""
+        """Return the metres up to which 9 m high houses opposite keep the sun from a facade on this side."""
         sun = self._light.sun
         if sun[0] * -side <= 0:
             return 0.0
@@ -110,7 +110,7 @@ class Plots:
         return max(9.0 - (2 * line + sum(self._kind.setback)) * fall, 0.0)
 
     def _front(self, s0: float, s1: float, u: float, *, gate: bool) -> None:
-        """Fence or hedge along a plot, in panels of 4 m, with a way in where there is a house."""
+        """Add fence or hedge along a plot, in panels of 4 m, with a way in where there is a house."""
         texture, label = self._fences[self._rng.integers(len(self._fences))]
         height = self._rng.uniform(1.1, 1.8) if label == foliage.TREE else self._rng.uniform(1.0, 1.7)
         for s in np.arange(s0, s1 - 1.0, 4.0):
@@ -129,7 +129,7 @@ class Plots:
 
 
 def posts_along(rng: np.random.Generator, profile: Profile, light: Light, own: int) -> list[furniture.Post]:
-    """Street lamps, signs (mostly on the side `own` that traffic keeps to), traffic lights and a row of bollards."""
+    """Return street lamps, signs (mostly on the side `own` that traffic keeps to), traffic lights and bollards."""
     posts = []
     metal = np.array([[118.0, 122, 124], [58, 62, 62], [92, 98, 92]][rng.integers(3)])
     lamp_m, height = rng.uniform(24, 34), rng.uniform(6, 8.5)
@@ -160,7 +160,7 @@ def posts_along(rng: np.random.Generator, profile: Profile, light: Light, own: i
 def sunshine_between(
     rng: np.random.Generator, plots: Plots, posts: list[furniture.Post], light: Light, road: Road
 ) -> Picture:
-    """Where houses, trees and posts keep the sun from the ground (see `ground.shadow_map`)."""
+    """Return where houses, trees and posts keep the sun from the ground (see `ground.shadow_map`)."""
     if light.direct.max() < 0.2:
         return shadow_map([], [], rng)
 

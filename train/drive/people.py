@@ -80,7 +80,7 @@ class _Figure:
         self._radii += [radius_a, radius_b]
 
     def trunk(self, balls: Floats, radii: Sequence[float], colour: Floats) -> None:
-        """The outline around several balls."""
+        """Add the hull of several balls."""
         self._parts.append(("trunk", len(balls), colour))
         self._points += list(balls)
         self._radii += radii
@@ -91,7 +91,7 @@ class _Figure:
         self._radii += [0.0] * (2 * len(_CIRCLE))
 
     def paint(self, canvas: Canvas, light: Light, sunlit: float, label: int, shadow: tuple[float, float]) -> None:
-        """All parts, with a soft shadow of (length, width) under them."""
+        """Paint all parts, with a soft shadow of (length, width) under them."""
         if self.depth < 45:
             ahead, left = self._axes[0] * shadow[0], self._axes[1] * shadow[1]
             canvas.darken(_SHADOW, self._camera.plane(self._at + ahead + left, -2 * left, -2 * ahead))
@@ -141,7 +141,7 @@ def draw_walker(
     walked_m: float,
     sunlit: float,
 ) -> None:
-    """Paints a person at the ground point `at` who has walked `walked_m` metres (0 speed stands still)."""
+    """Paint a person at the ground point `at` who has walked `walked_m` metres (0 speed stands still)."""
     body = _Figure(camera, at, heading)
     if body.depth < 1.0:
         return
@@ -198,7 +198,7 @@ def draw_cyclist(
     ridden_m: float,
     sunlit: float,
 ) -> None:
-    """Paints a rider and bicycle at the ground point `at` who has ridden `ridden_m` metres."""
+    """Paint a rider and bicycle at the ground point `at` who has ridden `ridden_m` metres."""
     body = _Figure(camera, at, heading)
     if body.depth < 1.5:
         return

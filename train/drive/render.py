@@ -27,7 +27,7 @@ _TREES_M = 160.0
 
 
 def render(seed: int, index: int, size: tuple[int, int], *, rate: Fraction = RATE) -> tuple[Picture, LabelMap]:
-    """Frame `index` of the drive that `seed` stands for: the same arguments always give the same arrays.
+    """Return frame `index` of the drive that `seed` stands for: the same arguments always give the same arrays.
 
     Every seed is another street, light, traffic and camera; consecutive indices are 1 / `rate` seconds apart and the
     drive never ends. Building a seed's street takes about half a second and the last four are kept, so ask for the
@@ -53,7 +53,7 @@ def render(seed: int, index: int, size: tuple[int, int], *, rate: Fraction = RAT
 
 
 def _camera(scene: Scene, time_s: float, size: tuple[int, int]) -> Camera:
-    """Where the car is, and how its suspension and steering move the lens."""
+    """Return where the car is, and how its suspension and steering move the lens."""
     s = scene.start_s + scene.speed * time_s
     phase = scene.seed % 97
     bump = (
@@ -74,7 +74,7 @@ def _camera(scene: Scene, time_s: float, size: tuple[int, int]) -> Camera:
 
 
 def _things(canvas: Canvas, camera: Camera, scene: Scene, time_s: float) -> list[tuple[float, Callable[[], None]]]:
-    """(metres ahead of its far end, how to paint it) of all in sight.
+    """Return (metres ahead of its far end, how to paint it) of all in sight.
 
     Painting in falling order is right because what stands closer to the road never hides behind what stands further
     off it, and a house counts from its far end: all that stands in front of its facade is nearer than that.
@@ -83,7 +83,7 @@ def _things(canvas: Canvas, camera: Camera, scene: Scene, time_s: float) -> list
     light, road = scene.light, scene.road
 
     def ahead(s: Floats, reach: float, behind: float = 0.0) -> tuple[NDArray[np.int64], Floats]:
-        """(indices, metres ahead) of those between `behind` metres behind the camera and `reach` ahead of it."""
+        """Return (indices, metres ahead) of those between `behind` metres behind the camera and `reach` ahead of it."""
         away = np.mod(s - camera.s + behind, LAP_M) - behind
         near = np.flatnonzero(away < reach)
         return near, away[near]
@@ -142,7 +142,7 @@ def _things(canvas: Canvas, camera: Camera, scene: Scene, time_s: float) -> list
 
 @lru_cache(maxsize=4)
 def _dome(seed: int) -> Picture:
-    """(256, 2048, 3) uint8 sky: rows from 50 degrees up down to the horizon, columns once around."""
+    """Return (256, 2048, 3) uint8 sky: rows from 50 degrees up down to the horizon, columns once around."""
     scene = build(seed)
     rng = np.random.default_rng([seed, 2])
     size = (256, 2048)
@@ -159,7 +159,7 @@ def _dome(seed: int) -> Picture:
 
 
 def _sky(canvas: Canvas, camera: Camera, scene: Scene) -> None:
-    """Painted at a quarter of the canvas's resolution: it holds nothing sharp."""
+    """Paint the sky at a quarter of the canvas's resolution: it holds nothing sharp."""
     bottom = min(max(int(camera.horizon) + 2, 4), canvas.size[0])
     rows, columns = math.ceil(bottom / 4), math.ceil(canvas.size[1] / 4)
     x = (np.arange(columns) * 4 + 1.5 - camera.centre)[None, :]
@@ -178,7 +178,7 @@ def _sky(canvas: Canvas, camera: Camera, scene: Scene) -> None:
 
 @lru_cache(maxsize=4)
 def _ridges(seed: int) -> tuple[tuple[Floats, int, Floats], ...]:
-    """(elevation in radians at 4096 headings, class, colour) of distant roofs and woods, far ones first."""
+    """Return (elevation in radians at 4096 headings, class, colour) of distant roofs and woods, far ones first."""
     rng = np.random.default_rng([seed, 3])
     scene = build(seed)
     out = []
@@ -209,7 +209,7 @@ def _skyline(canvas: Canvas, camera: Camera, scene: Scene) -> None:
 
 @lru_cache(maxsize=8)
 def _lens(size: tuple[int, int]) -> Picture:
-    """(H, W, 3) uint8 share of light that arrives, 255 in the middle."""
+    """Return the (H, W, 3) uint8 share of light that arrives, 255 in the middle."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
     radius = np.hypot((x - size[1] / 2) / size[1], (y - size[0] / 2) / size[1]) * 2
     return np.repeat(to_picture(255 * (1 - 0.16 * radius**2))[..., None], 3, 2)
@@ -223,7 +223,7 @@ def _sensor_noise(size: tuple[int, int]) -> Picture:
 
 
 def _photograph(rgb: Picture, scene: Scene, index: int) -> Picture:
-    """Glare of bright sky, vignette, tone, a soft lens sharpened by the camera, and sensor noise."""
+    """Return the picture with glare of bright sky, vignette, tone, a soft lens, sharpening and sensor noise."""
     height, width = rgb.shape[:2]
     small = cv2.resize(rgb, (max(width // 8, 1), max(height // 8, 1)), interpolation=cv2.INTER_AREA)
     bright = cv2.LUT(small, np.maximum(np.arange(256) - 150, 0).astype(np.uint8))

@@ -80,14 +80,14 @@ class Scene:
         return rows[:, 0], rows[:, 1], rows[:, 2]
 
     def sunlit(self, s: float, u: float) -> float:
-        """Share of direct sunlight that reaches the ground there, 0..1."""
+        """Return the share of direct sunlight that reaches the ground there, 0..1."""
         row = int(s % LAP_M * 4) % self.sunshine.shape[0]
         column = min(max(int((u + HALF_M) * 4), 0), self.sunshine.shape[1] - 1)
         return float(self.sunshine[row, column]) / 255
 
 
 def _light(rng: np.random.Generator) -> tuple[Light, tuple[Floats, Floats], float]:
-    """The light, the sky's colours at (horizon, zenith), and how much of it clouds cover."""
+    """Return the light, the sky's colours at (horizon, zenith), and how much of it clouds cover."""
     elevation, azimuth = math.radians(rng.uniform(22, 50)), rng.uniform(0, 2 * math.pi)
     sun = np.array(
         [math.sin(azimuth) * math.cos(elevation), math.cos(azimuth) * math.cos(elevation), math.sin(elevation)]
@@ -110,7 +110,7 @@ def _light(rng: np.random.Generator) -> tuple[Light, tuple[Floats, Floats], floa
 
 @lru_cache(maxsize=4)
 def build(seed: int) -> Scene:
-    """The scene of a seed; takes about half a second, so the last few are kept."""
+    """Return the scene of a seed; takes about half a second, so the last few are kept."""
     rng = np.random.default_rng([seed, 0x5E67])
     kind = KINDS[str(rng.choice(list(KINDS), p=[0.45, 0.35, 0.2]))]
     light, sky, cloudiness = _light(rng)

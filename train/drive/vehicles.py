@@ -97,7 +97,7 @@ class _Faces:
         )  # fmt: skip
 
     def add(self, corners: ArrayLike, colour: ArrayLike, layer: int, gloss: float, middle: ArrayLike) -> None:
-        """One face; it looks away from `middle`."""
+        """Add one face, which looks away from `middle`."""
         corners = np.asarray(corners, np.float64)
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
         if np.linalg.norm(normal) < 1e-9:
@@ -111,7 +111,7 @@ class _Faces:
         self._gloss.append(gloss)
 
     def mirrored(self, corners: ArrayLike, colour: ArrayLike, layer: int, gloss: float, middle: ArrayLike) -> None:
-        """The face and its mirror image on the other side."""
+        """Add the face and its mirror image on the other side."""
         flip = np.array([1, -1, 1])
         self.add(corners, colour, layer, gloss, middle)
         self.add(np.asarray(corners, np.float64) * flip, colour, layer, gloss, np.asarray(middle, np.float64) * flip)
@@ -251,7 +251,7 @@ _SHADOW = _shadow()
 def draw(
     canvas: Canvas, camera: Camera, light: Light, vehicle: Vehicle, at: Floats, heading: float, sunlit: float
 ) -> None:
-    """Paints the vehicle standing at the ground point `at` (2,), its nose towards `heading`; `sunlit` 0..1."""
+    """Paint the vehicle standing at the ground point `at` (2,), its nose towards `heading`; `sunlit` 0..1."""
     ahead = np.array([math.sin(heading), math.cos(heading), 0.0])
     left = np.array([-math.cos(heading), math.sin(heading), 0.0])
     turn = np.stack([ahead, left, np.array([0, 0, 1.0])])

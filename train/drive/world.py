@@ -24,7 +24,7 @@ class Road:
     """A gently curving centre line; its heading returns to the same value after each lap."""
 
     def __init__(self, rng: np.random.Generator, bend: float) -> None:
-        """`bend` is the largest curvature in 1/m; 0 makes a straight road."""
+        """Make a lap whose largest curvature is `bend` in 1/m; 0 makes a straight road."""
         s = np.arange(LAP_M * 2 + 1) / 2.0
         curvature = np.zeros_like(s)
         for harmonic, share in ((1, 0.6), (2, 0.4)):
@@ -34,11 +34,11 @@ class Road:
         self._point = np.concatenate([np.zeros((1, 2)), np.cumsum(step, 0)])
 
     def heading(self, s: ArrayLike) -> Floats:
-        """Radians clockwise from the y axis."""
+        """Return the heading in radians, clockwise from the y axis."""
         return np.asarray(np.interp(np.mod(s, LAP_M) * 2, np.arange(len(self._heading)), self._heading))
 
     def at(self, s: ArrayLike, u: ArrayLike = 0.0) -> Floats:
-        """(..., 2) ground points `u` metres right of the centre line at `s`."""
+        """Return (..., 2) ground points `u` metres right of the centre line at `s`."""
         s = np.asarray(s, np.float64)
         laps = np.floor(s / LAP_M)
         position = (s - laps * LAP_M) * 2
@@ -67,14 +67,14 @@ class Light:
     haze_m: float
 
     def gain(self, normals: ArrayLike, sunlit: float = 1.0) -> Floats:
-        """(..., 3) RGB gain of surfaces with these unit normals; `sunlit` 0 is full shade."""
+        """Return (..., 3) RGB gain of surfaces with these unit normals; `sunlit` 0 is full shade."""
         n = np.asarray(normals, np.float64)
         sky = 0.78 + 0.22 * n[..., 2:3]
         direct = np.clip(n @ self.sun, 0, None)[..., None] * sunlit
         return np.asarray(sky * self.ambient + direct * self.direct)
 
     def through_air(self, colour: ArrayLike, depth_m: ArrayLike) -> Floats:
-        """(..., 3) RGB colours as seen from `depth_m` metres away."""
+        """Return (..., 3) RGB colours as seen from `depth_m` metres away."""
         clear = np.exp(-np.asarray(depth_m, np.float64) / self.haze_m)[..., None]
         return np.asarray(np.asarray(colour, np.float64) * clear + self.haze * (1 - clear))
 
@@ -98,29 +98,29 @@ class Camera:
         self._intrinsics = np.array([[focal, 0, self.centre], [0, -focal, horizon], [0, 0, 1]])
 
     def view(self, points: ArrayLike) -> Floats:
-        """(..., 3) world points -> (..., 3) metres right of, above and in front of the lens."""
+        """Return (..., 3) world points as (..., 3) metres right of, above and in front of the lens."""
         return np.asarray((np.asarray(points, np.float64) - self.eye) @ self._turn)
 
     def turn(self, directions: ArrayLike) -> Floats:
-        """(..., 3) world directions -> (right, up, ahead)."""
+        """Return (..., 3) world directions as (right, up, ahead)."""
         return np.asarray(np.asarray(directions, np.float64) @ self._turn)
 
     def screen(self, view: Floats) -> Floats:
-        """(..., 2) pixel positions (x, y) of view coordinates; depth must be positive."""
+        """Return (..., 2) pixel positions (x, y) of view coordinates; depth must be positive."""
         out = view[..., :2] * (self.focal / view[..., 2:])
         out *= (1.0, -1.0)
         out += (self.centre, self.horizon)
         return np.asarray(out)
 
     def sees(self, view: Floats, around_m: float) -> NDArray[np.bool_]:
-        """(...,) whether a thing reaching `around_m` from these view coordinates can be in the picture's width."""
+        """Return (...,) whether a thing within `around_m` of these view coordinates can be in the picture's width."""
         half = self.centre / self.focal
         return np.asarray(
             (view[..., 2] > -around_m) & (np.abs(view[..., 0]) < (view[..., 2] + around_m) * half + around_m)
         )
 
     def plane(self, origin: ArrayLike, across: ArrayLike, down: ArrayLike) -> Floats:
-        """(3, 3) homography: (p, q, 1) of the world point origin + p across + q down -> homogeneous pixel position."""
+        """Return the (3, 3) homography from (p, q, 1), the world point origin + p across + q down, to pixels."""
         columns = np.empty((3, 3))
         columns[:, 0], columns[:, 1], columns[:, 2] = self.turn(across), self.turn(down), self.view(origin)
         return np.asarray(self._intrinsics @ columns)
