@@ -79,7 +79,7 @@ def _same_size(truth: LabelMap, labels: LabelMap) -> None:
 
 
 def _on_boundary(labels: LabelMap, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(H, W): known pixels with a known 4-neighbour of another class; picture rim and void make no boundary."""
+    """Return (H, W) known pixels with a known 4-neighbour of another class; picture rim and void make no boundary."""
     edge = np.zeros(labels.shape, np.bool_)
     across = (labels[:, 1:] != labels[:, :-1]) & known[:, 1:] & known[:, :-1]
     down = (labels[1:] != labels[:-1]) & known[1:] & known[:-1]
@@ -91,7 +91,7 @@ def _on_boundary(labels: LabelMap, known: NDArray[np.bool_]) -> NDArray[np.bool_
 
 
 def _distance(boundary: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(H, W) pixels to the nearest boundary pixel; the boundary must not be empty."""
+    """Return the (H, W) distances in pixels to the nearest boundary pixel; the boundary must not be empty."""
     return cv2.distanceTransform((~boundary).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float32)
 
 

@@ -46,7 +46,7 @@ PICTURES = tuple(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
 
 
 class LabelledSet:
-    """Where a set's pairs lie and what their numbers mean; subclass it for another set.
+    """A labelled set: where its pairs lie and what their numbers mean; subclass it for another set.
 
     A subclass names its `classes` and overrides `pairs`; if the label files hold other ids than 0..K-1 and void, also
     `decode`. This class is CamVid's own layout: `root/{split}/*` (PNG, JPEG or WebP), `root/{split}annot/*.png`.

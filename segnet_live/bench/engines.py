@@ -27,7 +27,7 @@ STAGE_CALLS = 50
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure.
+    """The plan of a benchmark: what to measure.
 
     Attributes:
         engines: (backend, precision) pairs; those this machine has not are left out and named.

@@ -96,7 +96,7 @@ def _gpu() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How quiet the machine was during a measurement.
+    """The noise of the machine during a measurement.
 
     Attributes:
         spread: p95 / p50 of a fixed computation on one core, repeated between the measurements; 1.0 is a quiet machine.

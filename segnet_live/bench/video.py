@@ -45,7 +45,7 @@ class VideoRow:
 
 
 def run_video(config: RunConfig) -> VideoRow:
-    """Annotate `config.source` into a temporary file, in a process of its own, whose memory is then this run's.
+    """Annotate `config.source` into a temporary file. Call it in a process of its own, whose memory it measures.
 
     Raises:
         SegnetLiveError: see `prepare`; or a stage failed.

@@ -34,7 +34,7 @@ def fold_batch_norm(network: Network) -> Network:
 
 
 class Deploy(nn.Module):
-    """What engines run: normalise, network, arg max.
+    """The network as engines run it: normalise, network, arg max.
 
     Takes (N, H, W, 3) uint8 RGB, gives (N, H, W) class ids in `ids`. Every constant is a buffer whose rank equals
     its partner's; uint8 becomes floating before any other operation (TensorRT takes uint8 only in a cast).

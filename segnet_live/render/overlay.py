@@ -69,5 +69,5 @@ class Overlay:
 
 
 def _look_up(labels: LabelMap, table: NDArray[np.uint8]) -> RGB:
-    """(H, W) ids through a (256, 1, 3) table, whose channel order stays (OpenCV calls it BGR, and need not know)."""
+    """Return (H, W) ids looked up in a (256, 1, 3) table; the channel order stays, whatever OpenCV calls it."""
     return cv2.applyColorMap(labels, table).astype(np.uint8, copy=False)

@@ -25,7 +25,7 @@ def models_dir() -> Path:
 
 
 def assets_dir() -> Path:
-    """The folder of palettes, icons and the example drive."""
+    """Return the folder of palettes, icons and the example drive."""
     return _shipped("assets")
 
 

@@ -67,7 +67,7 @@ class Texture:
 
 
 class Canvas:
-    """What has been painted so far, far things first.
+    """A picture and its labels as painted so far, far things first.
 
     Attributes:
         rgb: (2H, 2W, 3) uint8; labels: (2H, 2W) uint8 class ids of the same samples.

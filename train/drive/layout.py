@@ -1,4 +1,4 @@
-"""What stands where: plots with houses or gardens along both sides of a lap, street furniture, and their shadows."""
+"""Lay out a lap: plots with houses or gardens along both sides, street furniture, and their shadows."""
 
 from __future__ import annotations
 

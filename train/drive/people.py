@@ -37,7 +37,7 @@ _CIRCLE = np.stack([np.cos(_TURN), np.zeros(16), np.sin(_TURN)], 1)
 
 @dataclass(frozen=True)
 class Person:
-    """What does not change as a person moves: height in metres, build, colours, where in the stride they began."""
+    """A person's fixed traits: height in metres, build, colours, where in the stride they began."""
 
     height: float
     build: float

@@ -1,4 +1,4 @@
-"""What one seed means: the street's kind, its light, and everything that stands or moves along one lap of it."""
+"""Build a seed's scene: the street's kind, its light, and everything that stands or moves along one lap of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Mover:
 
 @dataclass
 class Scene:
-    """Everything `render` needs besides time; build it with `build`."""
+    """The scene of a drive, all that `render` needs besides time; build it with `build`."""
 
     seed: int
     road: Road

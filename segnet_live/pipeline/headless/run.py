@@ -38,7 +38,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything a headless run needs, open and checked; `pipeline` owns and closes source, engine and sinks.
+    """A headless run, open and checked; `pipeline` owns and closes source, engine and sinks.
 
     Attributes:
         config: what was asked for.
