@@ -14,6 +14,7 @@ import pytest
 from segnet_live.card import ARCHITECTURES, Card, read_card
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, EngineError
+from segnet_live.nets.load import load_network
 from segnet_live.system.paths import cache_dir
 from tests.support.cards import write_card
 from train.data import Sample
@@ -32,11 +33,20 @@ def scene(size: tuple[int, int] = SIZE, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_openvino_fp32_equals_eager(tmp_path: Path, architecture: str) -> None:
+    import torch
+
     card = write_card(tmp_path / architecture, architecture)
     eager = open_engine(card, backend="torch", size=SIZE)
     fast = open_engine(card, backend="openvino", size=SIZE, precision="fp32")
+    labels, wanted = fast.segment(scene()), eager.segment(scene())
     # not bit for bit: another order of summation decides pixels whose two best classes tie
-    assert (eager.segment(scene()) == fast.segment(scene())).mean() > 0.998
+    x = torch.from_numpy(scene()).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        logits = load_network(card).eval()((x - torch.tensor(card.mean).view(3, 1, 1)) / torch.tensor(card.std[0]))[0]
+    chosen = logits.gather(0, torch.from_numpy(labels).long()[None])[0]
+    ties = (logits.amax(0) - chosen < 1e-2 * logits.std()).numpy()
+    assert ((labels == wanted) | ties).mean() > 0.998
+    assert (labels == wanted).mean() > 0.98
 
 
 def test_cached_openvino_model_needs_no_torch(tiny_card: Card) -> None:
