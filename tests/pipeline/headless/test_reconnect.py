@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import itertools
-import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -85,25 +86,40 @@ def test_a_camera_that_comes_back_goes_on_in_numbered_files(
     assert not list(tmp_path.glob("*.partial*"))
 
 
-def test_ctrl_c_ends_the_waiting_and_keeps_what_came(
-    opened: list[VideoSource | Exception], tiny_card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened.append(live(5, lost=True))
-    monkeypatch.setattr(backoff, "LONGEST_S", 60.0)
-    monkeypatch.setattr(backoff, "FIRST_S", 60.0)
+LOST_FOR_EVER = """
+import sys
+from segnet_live.errors import SourceError
+from segnet_live.pipeline import backoff
+from segnet_live.pipeline.headless import reconnect, run
+from tests.pipeline.headless.test_reconnect import live
+from tests.support.engines import FakeEngine
+
+def still_gone(spec):
+    raise SourceError("camera 0: still gone")
+
+run.open_source, reconnect.open_source = lambda spec: live(5, lost=True), still_gone
+run.open_engine = lambda card, **options: FakeEngine()
+backoff.FIRST_S = backoff.LONGEST_S = 60.0
+from segnet_live.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_ends_the_waiting_and_keeps_what_came(tiny_card: Card, tmp_path: Path) -> None:
     record = tmp_path / "out.mp4"
-
-    def interrupt() -> None:
-        while not record.exists():
-            time.sleep(0.02)
-        time.sleep(0.3)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    began_s = time.monotonic()
     given = ["--camera", "0", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]
-    assert main(given) == 130
-    assert time.monotonic() - began_s < 30
+    child = subprocess.Popen(
+        [sys.executable, "-c", LOST_FOR_EVER, *given], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert child.stdout is not None
+        while "trying again" not in (line := child.stdout.readline()):
+            assert line, "the run ended before the camera was lost"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 130
+    finally:
+        child.kill()
+        child.communicate()
     assert frames(record) == 5
 
 
