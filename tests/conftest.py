@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -16,6 +18,26 @@ def pytest_configure(config: pytest.Config) -> None:
     """Unless marks are asked for, a GPU is hidden: rounding and speed there are other matters."""
     if "not gpu" in str(config.getoption("markexpr")):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test marked `own_process` in one: it sends signals, which ended a long run on a CPU with AMX.
+
+    There the kernel found no room for the registers on the stack it was told to handle signals on, after other tests.
+    """
+    if pyfuncitem.get_closest_marker("own_process") is None or "SEGNET_LIVE_TEST_CHILD" in os.environ:
+        return None
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", pyfuncitem.nodeid],
+        cwd=pyfuncitem.config.rootpath,
+        env=os.environ | {"SEGNET_LIVE_TEST_CHILD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return True
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -131,6 +131,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert "\n" not in said
 
 
+@pytest.mark.own_process
 def test_ctrl_c_keeps_a_checkpoint_and_exits_with_130(
     camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

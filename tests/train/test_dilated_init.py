@@ -57,6 +57,7 @@ def test_only_whole_kernels_learn_with_all_their_taps(whole: bool) -> None:
     assert bool(other_taps(gradient).any()) is whole
 
 
+@pytest.mark.own_process
 def test_a_run_fills_its_kernels_once_and_a_resumed_one_equals_an_unbroken_one(
     camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.own_process
 def test_a_run_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
     camvid: Path, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropout: bool
 ) -> None:

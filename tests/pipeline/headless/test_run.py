@@ -335,6 +335,7 @@ def test_ctrl_c_finalises_and_names_what_is_done_even_if_pressed_again(tiny_card
     assert not partial.exists()
 
 
+@pytest.mark.own_process
 def test_termination_is_handled_alike(tiny_card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the process's own handlers are back afterwards."""
     before = signal.getsignal(signal.SIGTERM)
