@@ -74,11 +74,11 @@ class Inference:
         return result.with_labels(labels, classes, (time.perf_counter() - began_s) * 1e3)
 
     def finish(self, result: FrameResult) -> None:
-        """Bring the labels to source size, count the classes, account for the stages. One thread, which may be another.
+        """Bring the labels to source size and account for the stages. One thread, which may be another.
 
-        A repeat is not accounted for.
+        A repeat is not accounted for. Classes are counted when somebody asks for their shares.
         """
-        _ = result.class_shares  # makes the labels at source size as well
+        _ = result.labels
         if result.repeat:
             return
         for name, ms in result.stages_ms.items():

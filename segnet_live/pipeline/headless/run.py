@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
@@ -70,17 +71,12 @@ class Job:
         frames, rate = sum(job.pipeline.written for job in jobs), self.source.info.rate
         parts = [f"{frames} frames in {elapsed_s:.1f} s", f"{frames / max(elapsed_s, 1e-9):.1f} frames/s"]
         if rate and not self.source.info.live:
-            parts[1] += f" ({frames / float(rate) / max(elapsed_s, 1e-9):.2g}x real time)"
+            parts[1] += f" ({real_time(frames, rate, elapsed_s):.2g}x real time)"
         if self.governor:
             parts.append(f"governor {self.governor.status}")
         parts.append(f"{sum(job.pipeline.skipped for job in jobs)} skipped")
         parts.append(f"{sum(job.source.corrupt for job in jobs)} corrupt")
         return "; ".join([", ".join(parts), *(str(sink) for job in jobs if job.pipeline.written for sink in job.sinks)])
-
-    def real_time(self, elapsed_s: float) -> float:
-        """Return the seconds of source time done per second; nan where the source has no rate."""
-        rate = self.source.info.rate
-        return self.pipeline.written / float(rate) / max(elapsed_s, 1e-9) if rate else math.nan
 
     @property
     def is_lost(self) -> bool:
@@ -97,6 +93,11 @@ class Job:
         named = numbered_on(self.config) if self.pipeline.written else self.named
         pipeline, sinks = self.assemble(named, source)
         return replace(self, named=named, pipeline=pipeline, source=source, sinks=sinks, resumed_s=self.reached_s)
+
+
+def real_time(frames: int, rate: Fraction | None, elapsed_s: float) -> float:
+    """Return the seconds of source time done per second; nan where the source has no rate."""
+    return frames / float(rate) / max(elapsed_s, 1e-9) if rate else math.nan
 
 
 def prepare(
