@@ -54,8 +54,8 @@ class Card:
             to about as many pixels.
         mean, std: per RGB channel, of values 0..1: the network sees (rgb / 255 - mean) / std.
         sha256: of `weights.safetensors`, hexadecimal.
-        training: data, what was seen of it (numbers of images by set and split, see `train.seen`), licence of the data,
-            recipe, command.
+        training: data, what was seen of it (numbers of images by set and split, see `segnet_live.learning.seen`),
+            licence of the data, recipe, command.
         metrics: measured figures, each with the command that made them.
         int8_maxima: the largest input of each convolution in execution order, None for one that stays in floating
             point; empty where the weights were not calibrated for int8.

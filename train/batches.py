@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segnet_live.errors import UsageError
-from train.augment import Params, apply, sample_params
+from segnet_live.learning.augment import Params, sample_params
+from segnet_live.learning.data import LabelledSet, Sample
+from segnet_live.learning.pool import Pool
 from train.config import FitConfig
-from train.data import LabelledSet, Sample
-from train.opinions import Opinions, resized
+from train.opinions import Opinions
 from train.pictures import Picture, source_chances
 
 FOCUSES = 24
@@ -52,46 +53,6 @@ class Batch:
         )
         soft = None if self.soft is None else F.adaptive_avg_pool2d(self.soft, (height, width))
         return Batch(self.rgb, self.labels[:, rows[:, None], columns], soft, self.labelled)
-
-
-class _Pool:
-    """The images of one kind, padded to one size below and to the right."""
-
-    def __init__(
-        self,
-        rgb: Sequence[NDArray[np.uint8]],
-        labels: Sequence[NDArray[np.uint8]] | None,
-        soft: Sequence[NDArray[np.uint8] | None] | None,
-        classes: int,
-        void_id: int,
-        device: torch.device,
-    ) -> None:
-        self.sizes = [(image.shape[0], image.shape[1]) for image in rgb]
-        height, width = (max(size[i] for size in self.sizes) for i in (0, 1))
-        if soft is not None:
-            height, width = height + height % 2, width + width % 2
-        pixels = np.zeros((len(rgb), height, width, 3), np.uint8)
-        ids = np.full((len(rgb), height, width), void_id, np.uint8)
-        for i, (h, w) in enumerate(self.sizes):
-            pixels[i, :h, :w] = rgb[i]
-            if labels is not None:
-                ids[i, :h, :w] = labels[i]
-        self.rgb = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(device)
-        self.labels = torch.from_numpy(ids).to(device)
-        self.soft: Tensor | None = None
-        if soft is not None:
-            shares = np.zeros((len(rgb), classes, height // 2, width // 2), np.uint8)
-            for i, ((h, w), opinion) in enumerate(zip(self.sizes, soft, strict=True)):
-                if opinion is not None:
-                    shares[i, :, : h // 2, : w // 2] = resized(opinion, h // 2, w // 2)
-            self.soft = torch.from_numpy(shares).to(device)
-
-    def crops(
-        self, chosen: NDArray[np.int64], params: Sequence[Params], crop: tuple[int, int], void_id: int, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        index = torch.from_numpy(chosen).to(self.rgb.device, non_blocking=True)
-        soft = None if self.soft is None else self.soft[index]
-        return apply(self.rgb[index], self.labels[index], params, crop, void_id, seed, soft)
 
 
 class BatchSampler:
@@ -130,12 +91,10 @@ class BatchSampler:
             raise UsageError("the images differ in size, so whole ones make no batch", "pass --crop HxW")
         classes, void_id = len(self._classes), self._classes.void_id
         soft = None if opinions is None else [opinions.of(s.name) for s in samples]
-        self._pool = _Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device)
+        self._pool = Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device)
         self._focuses = [_focuses(s, classes, config.seed) for s in samples] if config.uniform else []
         if self._unlabelled:
-            self._pictures = _Pool(
-                [p.rgb for p in pictures], None, [p.soft for p in pictures], classes, void_id, device
-            )
+            self._pictures = Pool([p.rgb for p in pictures], None, [p.soft for p in pictures], classes, void_id, device)
             self._chances = source_chances(pictures)
 
     def batch(self, step: int, photometric: float = 1.0) -> Batch:

@@ -29,8 +29,8 @@ class Checkpoint:
         weights: state dict of the averaged network, on the CPU.
         config: the run's settings, as in `config.json`; empty if unknown.
         run: what else the run wrote down: epoch, step, minutes, command, commit, `data` (a clause on its images),
-            `seen` (see `train.seen`), `class_frequencies` of its training images, `start` (the same of the run before).
-            Older checkpoints lack some of them.
+            `seen` (see `segnet_live.learning.seen`), `class_frequencies` of its training images, `start` (the same of
+            the run before). Older checkpoints lack some of them.
     """
 
     weights: dict[str, Tensor]

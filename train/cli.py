@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from segnet_live.card import Card, find_card
 from segnet_live.config import parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
+from segnet_live.learning.data import LabelledSet, write_compact
+from train.card_fields import shown_command
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
-from train.data import LabelledSet, write_compact
 from train.logit_adjustment import KEPT_POWER
-from train.model_folder import shown_command
 from train.release import MODELS, fit_commands, package_command
 from train.sets import SETS
 
@@ -232,7 +232,7 @@ def _via(args: argparse.Namespace) -> Through:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from train.evaluate import write_json
+    from segnet_live.learning.evaluate import write_json
     from train.measure import measured, measured_on_clip
 
     labelled = SETS[args.set]
@@ -267,7 +267,7 @@ def _subject(args: argparse.Namespace) -> Iterator[Card]:
 
 
 def _points(args: argparse.Namespace) -> None:
-    from train.evaluate import write_json
+    from segnet_live.learning.evaluate import write_json
     from train.points import HERE, score_points
 
     with _subject(args) as card:
@@ -277,7 +277,7 @@ def _points(args: argparse.Namespace) -> None:
 
 
 def _opinions(args: argparse.Namespace) -> None:
-    from train.data import PICTURES, files_by_stem
+    from segnet_live.learning.data import PICTURES, files_by_stem
     from train.logit_adjustment import remove_prior
     from train.own_opinions import write_opinions
     from train.package import balancing_frequencies
@@ -315,7 +315,7 @@ def _weights(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from train.data import class_frequencies, median_frequency_weights
+    from segnet_live.learning.data import class_frequencies, median_frequency_weights
 
     labelled = SETS[args.set]
     frequencies = class_frequencies(labelled.load(args.data, args.split), labelled.classes)

@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
+from segnet_live.learning.data import LabelledSet
 from segnet_live.nets.networks import NETWORKS, TABLE_1
 from segnet_live.nets.segnet import VGG16Encoder
-from train.data import LabelledSet
 from train.sets import IMAGENET_MEAN, IMAGENET_STD, SETS
 
 Recipe: TypeAlias = Literal["paper", "release"]

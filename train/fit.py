@@ -21,19 +21,19 @@ from segnet_live.engine.resize import fit_input
 from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import LabelMap
 from segnet_live.labels import labels_at
+from segnet_live.learning.averaging import recompute_batch_norm, update_ema
+from segnet_live.learning.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
+from segnet_live.learning.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
+from segnet_live.learning.losses import balanced_cross_entropy, distillation, lovasz_softmax, soft_cross_entropy
 from segnet_live.nets.pooling import form_for
 from segnet_live.nets.segnet import Network
 from train.auxiliary import AuxiliaryHead
-from train.averaging import recompute_batch_norm, update_ema
 from train.batches import Batch, BatchSampler
 from train.checkpoint import load, save
 from train.config import FitConfig, require_same
-from train.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
 from train.dilated_init import DilatedConv2d
 from train.distributed import Processes
-from train.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from train.interrupt import StopRequest
-from train.losses import balanced_cross_entropy, distillation, lovasz_softmax, soft_cross_entropy
 from train.memory import keep_freed_memory
 from train.opinions import Opinions
 from train.pictures import Picture

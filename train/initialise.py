@@ -11,17 +11,17 @@ import torch
 
 from segnet_live.card import find_card, read_card
 from segnet_live.errors import DataError, UsageError, first_line
+from segnet_live.learning.data import LabelledSet, Sample
+from segnet_live.learning.seen import Seen, SplitSeen, ancestor, seen_by
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.segnet import Network, VGG16Encoder
 from train.checkpoint import read_checkpoint, training_of
 from train.config import FitConfig
-from train.data import LabelledSet, Sample
 from train.dilated_init import DilatedConv2d, dilate
 from train.opinions import Opinions, seen_by_teachers
 from train.pictures import Picture, load_pictures
 from train.rendered import rendered_samples
-from train.seen import Seen, SplitSeen, ancestor, seen_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import UsageError
 from segnet_live.frame import Size
+from segnet_live.learning.data import Sample
+from segnet_live.learning.evaluate import clip_flicker, evaluate, print_evaluation, through
 from segnet_live.video.open import open_source
-from train.data import Sample
-from train.evaluate import clip_flicker, evaluate, print_evaluation, through
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.errors import DataError, UsageError
+from segnet_live.learning.pool import resized
+from segnet_live.learning.seen import Seen, read_seen
 from segnet_live.system.files import write_atomically
-from train.seen import Seen, read_seen
 
 _CITYSCAPES: tuple[dict[str, float], ...] = (
     {"Road": 1}, {"Pavement": 1}, {"Building": 1}, {"Building": 0.9, "Fence": 0.1}, {"Fence": 1}, {"Pole": 1},
@@ -116,17 +116,6 @@ def _near(mask: NDArray[np.bool_], reach: int = 12) -> NDArray[np.bool_]:
     """Return where `mask` is true within `reach` pixels."""
     grown: NDArray[np.bool_] = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
     return grown
-
-
-_Number = TypeVar("_Number", np.float32, np.uint8)
-
-
-def resized(opinion: NDArray[_Number], height: int, width: int) -> NDArray[_Number]:
-    """Bring (K, h, w) to (K, height, width), by area where it shrinks."""
-    if opinion.shape[1:] == (height, width):
-        return opinion
-    way = cv2.INTER_AREA if height < opinion.shape[1] else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(plane, (width, height), interpolation=way) for plane in opinion]).astype(opinion.dtype)
 
 
 def write_opinion(path: Path, probabilities: NDArray[np.float32], classes: ClassSet, seen: Seen | None = None) -> None:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from segnet_live.card import Card
 from segnet_live.engine.resize import fit_input, network_size
 from segnet_live.frame import RGB, Size
+from segnet_live.learning.data import read_rgb
+from segnet_live.learning.seen import seen_by
 from segnet_live.nets.load import load_network
 from segnet_live.nets.segnet import Network
-from train.data import read_rgb
 from train.opinions import write_opinion
-from train.seen import seen_by
 
 ZOOMS = (1.0, 1.4)
 """Sizes of the passes, in multiples of the size that the model runs at."""

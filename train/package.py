@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from segnet_live.card import Card, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
+from segnet_live.learning.data import LabelledSet, class_frequencies
+from segnet_live.learning.evaluate import write_json
+from segnet_live.learning.int8_ranges import input_maxima
+from segnet_live.learning.model_folder import install, read_fields, scratch_folder, write_model
+from segnet_live.learning.seen import seen_by
 from segnet_live.nets.networks import NETWORKS
+from train.card_fields import card_fields, shown_command
 from train.checkpoint import Checkpoint, read_checkpoint
-from train.data import LabelledSet, class_frequencies
-from train.evaluate import write_json
 from train.initialise import Images, labelled_images
-from train.int8_ranges import input_maxima
 from train.logit_adjustment import remove_prior
 from train.measure import Through, measured
-from train.model_folder import card_fields, install, read_fields, scratch_folder, shown_command, write_model
-from train.seen import seen_by
 from train.sets import SETS
 
 

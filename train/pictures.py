@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.errors import DataError
-from train.data import PICTURES, files_by_stem, read_rgb
+from segnet_live.learning.data import PICTURES, files_by_stem, read_rgb
 from train.opinions import Opinions
 
 LONGEST = 640

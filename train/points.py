@@ -17,8 +17,8 @@ from rich.table import Table
 from segnet_live.card import Card
 from segnet_live.classes import ClassSet
 from segnet_live.errors import DataError, first_line
-from train.data import PICTURES, files_by_stem, read_rgb
-from train.evaluate import through
+from segnet_live.learning.data import PICTURES, files_by_stem, read_rgb
+from segnet_live.learning.evaluate import through
 from train.measure import Through
 
 COLUMNS = ("picture", "x", "y", "class")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from segnet_live.learning.data import Sample
 from segnet_live.system.files import replace_atomically
-from train.data import Sample
 from train.drive.render import render
 
 FRAMES_A_STREET = 8

@@ -11,7 +11,7 @@ import numpy as np
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.errors import DataError
 from segnet_live.frame import LabelMap
-from train.data import LabelledSet, files_by_stem, matched
+from segnet_live.learning.data import LabelledSet, files_by_stem, matched
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -14,11 +14,11 @@ import pytest
 from segnet_live.card import ARCHITECTURES, Card, read_card
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, EngineError
+from segnet_live.learning.data import Sample
+from segnet_live.learning.int8_ranges import input_maxima
 from segnet_live.nets.load import load_network
 from segnet_live.system.paths import cache_dir
 from tests.support.cards import write_card
-from train.data import Sample
-from train.int8_ranges import input_maxima
 
 SIZE = (64, 96)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from segnet_live.learning.data import LabelledSet
 from train.config import FitConfig
-from train.data import LabelledSet
 from train.distributed import Processes
 from train.fit import Run, Session
 from train.initialise import split_samples, starting_network

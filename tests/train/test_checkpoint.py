@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from segnet_live.errors import OutputError
+from segnet_live.learning.evaluate import write_json, write_picture
 from train.checkpoint import load, save
-from train.evaluate import write_json, write_picture
 from train.plots import write_curves
 
 

@@ -13,10 +13,10 @@ import torch
 from segnet_live.card import installed_cards, load_weights, read_card
 from segnet_live.nets.segnet import SegNet
 from tests.support.training import interrupt_at
+from train.card_fields import shown_command
 from train.checkpoint import load
 from train.cli import _parser, main
 from train.config import from_options
-from train.model_folder import shown_command
 from train.release import fit_commands
 
 FAST = ["--crop", "64x32", "--batch", "2", "--epochs", "1", "--evaluations", "1", "--precision", "fp32"]
@@ -168,8 +168,8 @@ def test_commands_are_shown_without_the_folders_of_a_machine(tmp_path: Path) -> 
 
 
 def test_vgg16s_encoder_is_taken_from_a_file(camvid: Path, tmp_path: Path) -> None:
+    from segnet_live.learning.data import LabelledSet
     from train.config import recipe
-    from train.data import LabelledSet
     from train.initialise import starting_network
 
     torch.manual_seed(1)

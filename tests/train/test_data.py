@@ -10,8 +10,8 @@ import pytest
 
 from segnet_live.classes import CAMVID
 from segnet_live.errors import DataError
+from segnet_live.learning.data import LabelledSet, class_frequencies, consecutive, median_frequency_weights
 from tests.support.training import write_pair
-from train.data import LabelledSet, class_frequencies, consecutive, median_frequency_weights
 from train.sets import SETS, Kitti, SunRgbd
 
 

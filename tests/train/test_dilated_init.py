@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from segnet_live.errors import UsageError
+from segnet_live.learning.data import LabelledSet
 from segnet_live.nets.segnet import SegNetBasic
 from tests.support.training import interrupt_at, run
 from train.checkpoint import load
 from train.config import FitConfig
-from train.data import LabelledSet
 from train.dilated_init import DilatedConv2d, dilate
 from train.initialise import starting_network
 from train.schedule import learning_rate

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from segnet_live.errors import OutputError, UsageError
+from segnet_live.learning.averaging import recompute_batch_norm
+from segnet_live.learning.data import LabelledSet
 from tests.support.training import interrupt_at, run
-from train.averaging import recompute_batch_norm
 from train.batches import BatchSampler
 from train.checkpoint import load
 from train.config import FitConfig, recipe
-from train.data import LabelledSet
 from train.fit import DivergedError
 from train.initialise import split_samples
 from train.schedule import learning_rate

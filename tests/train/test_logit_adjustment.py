@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from segnet_live.card import Card, read_card
+from segnet_live.learning.data import class_frequencies, median_frequency_weights
 from segnet_live.nets.load import load_network
 from train.cli import main
-from train.data import class_frequencies, median_frequency_weights
 from train.logit_adjustment import rebalanced
 from train.sets import SETS
 

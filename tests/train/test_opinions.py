@@ -14,11 +14,11 @@ import torch.nn.functional as F
 
 from segnet_live.classes import CAMVID
 from segnet_live.errors import DataError, UsageError
+from segnet_live.learning.data import LabelledSet
+from segnet_live.learning.losses import soft_cross_entropy
 from train.batches import BatchSampler
 from train.cli import main
 from train.config import FitConfig
-from train.data import LabelledSet
-from train.losses import soft_cross_entropy
 from train.opinions import Opinions, write_opinion
 from train.pictures import load_pictures, source_chances
 

@@ -10,11 +10,11 @@ import pytest
 
 from segnet_live.card import find_card
 from segnet_live.classes import CAMVID
+from segnet_live.learning.data import LabelledSet, read_rgb
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS
 from train.checkpoint import load
 from train.cli import main
-from train.data import LabelledSet, read_rgb
 from train.logit_adjustment import log_weights
 from train.opinions import Opinions
 from train.own_opinions import opinion

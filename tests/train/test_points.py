@@ -12,8 +12,8 @@ import pytest
 from segnet_live.card import find_card
 from segnet_live.classes import CAMVID
 from segnet_live.errors import DataError
+from segnet_live.learning.evaluate import through
 from train.cli import main
-from train.evaluate import through
 from train.measure import Through
 from train.points import HERE, read_points
 

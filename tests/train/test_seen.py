@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from segnet_live.card import installed_cards, read_card
+from segnet_live.learning.data import LabelledSet, class_frequencies
+from segnet_live.learning.seen import Seen, SplitSeen, read_seen, seen_by, seen_from_sentence
 from train.checkpoint import load, read_checkpoint
 from train.cli import main
-from train.data import LabelledSet, class_frequencies
 from train.initialise import labelled_images
-from train.seen import Seen, SplitSeen, read_seen, seen_by, seen_from_sentence
 
 FAST = ["--crop", "64x32", "--batch", "2", "--epochs", "1", "--evaluations", "1", "--precision", "fp32"]
 ENGINE = ["--backend", "torch", "--size", "96x64"]

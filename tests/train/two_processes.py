@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from segnet_live.learning.data import LabelledSet
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.pooling import MASK
 from segnet_live.nets.segnet import Network
 from train.config import FitConfig
-from train.data import LabelledSet
 from train.distributed import init_distributed
 from train.fit import Run, Session
 

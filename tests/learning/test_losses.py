@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.losses import balanced_cross_entropy, distillation, lovasz_softmax, near_boundary
+from segnet_live.learning.losses import balanced_cross_entropy, distillation, lovasz_softmax, near_boundary
 
 VOID = 3
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,9 @@ from torch import Tensor
 
 from segnet_live.card import Card, read_card
 from segnet_live.errors import OutputError, first_line
+from segnet_live.learning.evaluate import write_json
 from segnet_live.nets.load import load_network
 from segnet_live.system.files import write_atomically
-from train.checkpoint import Checkpoint, current_commit
-from train.data import LabelledSet, size_at
-from train.evaluate import write_json
-from train.seen import seen_by
-
-INPUT_SIZE = (360, 480)
-
-
-def shown_command(arguments: Sequence[str]) -> str:
-    """Return `python -m train ...` as anyone could type it: of absolute paths only the last name stays."""
-    return shlex.join(["python", "-m", "train", *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
 
 
 def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -41,36 +29,6 @@ def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         name: tensor.to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
         for name, tensor in weights.items()
         if not name.endswith("num_batches_tracked")
-    }
-
-
-def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str) -> dict[str, Any]:
-    """Return everything on the card except the weights' sha256 and the metrics."""
-    classes, config, run = labelled.classes, checkpoint.config, checkpoint.run
-    recipe = {key: value for key, value in config.items() if key not in ("model", "arguments", "mean", "std")}
-    return {
-        "name": name,
-        "architecture": model,
-        "arguments": {key: value for key, value in config.get("arguments", {}).items() if key != "dropout"},
-        "classes": [{"name": n, "colour": c} for n, c in zip(classes.names, classes.colours, strict=True)],
-        "void_id": classes.void_id,
-        "input_size": list(size_at(INPUT_SIZE, config.get("zoom", 1))),
-        "normalisation": {"mean": config.get("mean", labelled.mean), "std": config.get("std", labelled.std)},
-        "licence": f"{labelled.licence} (as the data the weights were trained on)",
-        "training": {
-            "data": run.get("data", f"{labelled.name} train"),
-            "seen": seen_by(run | {"recipe": config}).as_json(names=False),
-            "data_licence": labelled.licence,
-            "recipe": recipe,
-            "epochs": run.get("epoch"),
-            "steps": run.get("step"),
-            "minutes": run.get("minutes"),
-            "command": run.get("command", f"python -m train fit --model {model} --data {labelled.name}"),
-            "commit": run.get("commit", "unknown"),
-            **({"start": run["start"]} if "start" in run else {}),
-            "packaged_at_commit": current_commit(),
-        },
-        "metrics": {},
     }
 
 

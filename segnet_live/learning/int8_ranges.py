@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from segnet_live.card import Card
 from segnet_live.engine.resize import fit_input, network_size
+from segnet_live.learning.data import Sample
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
-from train.data import Sample
 
 QUANTILE = 0.9999
 IMAGES = 32

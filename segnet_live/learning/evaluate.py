@@ -21,10 +21,10 @@ from segnet_live.config import SourceSpec
 from segnet_live.engine.base import Engine
 from segnet_live.frame import LabelMap
 from segnet_live.labels import labels_at
+from segnet_live.learning.data import Sample, consecutive
 from segnet_live.quality import Confusion, Flicker, boundary_f1
 from segnet_live.system.files import write_atomically
 from segnet_live.video.open import open_source
-from train.data import Sample, consecutive
 
 Segment = Callable[[NDArray[np.uint8]], LabelMap]
 """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids at the same size."""

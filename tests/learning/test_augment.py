@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segnet_live.classes import CAMVID
-from train.augment import Params, apply, compressed, sample_params
+from segnet_live.learning.augment import Params, apply, compressed, sample_params
 
 K, VOID = len(CAMVID), CAMVID.void_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from train.weather import NUMBERS, PAVEMENT, ROAD, SKY, night, snow
+from segnet_live.learning.weather import NUMBERS, PAVEMENT, ROAD, SKY, night, snow
 
 
 def scene() -> tuple[torch.Tensor, torch.Tensor]:

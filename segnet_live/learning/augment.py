@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.weather import NUMBERS, night, snow
+from segnet_live.learning.weather import NUMBERS, night, snow
 
 Params: TypeAlias = Mapping[str, NDArray[np.float32]]
 """One sample's numbers, see `sample_params`."""
@@ -142,7 +142,7 @@ def sample_params(
         zoom: mean scale; pictures are shown at 0.55 to 2 times it.
         photometric: strength of the changes of light and lens; 0 makes none, up to 2.
         focus: (row, column) of the source that the crop must show.
-        night, snow: chances of a painted night and of painted snow, see `train.weather`.
+        night, snow: chances of a painted night and of painted snow, see `segnet_live.learning.weather`.
     """
     numbers = _geometry(rng, source, crop, zoom, focus) | _light(rng, photometric) | _lens(rng, photometric)
     numbers["pasted"] = rng.random(classes) < paste
