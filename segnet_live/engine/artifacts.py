@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from filelock import FileLock
-
 from segnet_live.errors import OutputError, first_line
 from segnet_live.system.files import write_atomically
 from segnet_live.system.paths import cache_dir
@@ -132,6 +130,8 @@ class ArtifactStore:
 
         Where the folder cannot be written there is no lock, and nothing is shared either.
         """
+        from filelock import FileLock  # only where something is compiled
+
         lock = FileLock(self._manifest(key_fields).with_suffix(".lock"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,6 @@ import os
 import threading
 from dataclasses import dataclass
 
-import psutil
-
 from segnet_live.errors import EngineError
 from segnet_live.system import nvidia
 
@@ -40,6 +38,8 @@ class UsageMeter:
         self._thread.start()
 
     def _run(self) -> None:
+        import psutil  # takes 15 ms, which the first picture need not wait for
+
         process = psutil.Process(os.getpid())
         process.cpu_percent()
         with contextlib.ExitStack() as driver:
