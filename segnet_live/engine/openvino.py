@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import platform
 import tempfile
@@ -28,6 +29,17 @@ log = logging.getLogger(__name__)
 
 GRAPH = "uint8 HWC -> uint8 ids, r2"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+
+
+@functools.cache
+def core() -> ov.Core:
+    """Return the one Core of this process, which lives as long as the process does.
+
+    OpenVINO 2026.1's CPU plugin gives the thread that loads it a signal stack for the registers of AVX-512 and AMX, and
+    each Core has a plugin. Cores that go in the order in which they came leave the thread a stack that is unmapped
+    (each restores the one before it, which is gone): the next signal, Ctrl-C too, ended the process.
+    """
+    return ov.Core()
 
 
 def _key_fields(card: Card, size: Size) -> Fields:
@@ -127,7 +139,7 @@ def _last_line(error: Exception) -> str:
 
 
 def _computes_in_bf16() -> bool:
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _chosen(card: Card, precision: Precision) -> Precision:
@@ -184,19 +196,18 @@ class OpenVINOEngine:
         reason: str = "",
         network: Network | None = None,
     ) -> None:
-        core = ov.Core()
         chosen = _chosen(card, precision)
         if network is None:
             read_weights(card)  # a good model in the cache must not hide that its weights are damaged
-            model, folder = _kept(core, card, size)
+            model, folder = _kept(core(), card, size)
         else:
             model, folder = _converted(card, network, size), None
         if chosen == "int8":
             quantise(model, card.int8_maxima)
-        compiled = _compiled(core, card, model, compile_options(chosen, threads), folder)
+        compiled = _compiled(core(), card, model, compile_options(chosen, threads), folder)
         self._request: ov.InferRequest | None = compiled.create_infer_request()
         used = compiled.get_property("INFERENCE_NUM_THREADS")
-        name = f"{core.get_property('CPU', 'FULL_DEVICE_NAME') or platform.processor()} ({used} threads)"
+        name = f"{core().get_property('CPU', 'FULL_DEVICE_NAME') or platform.processor()} ({used} threads)"
         self.info = EngineInfo("openvino", name, chosen, card.name, size, reason)
 
     def segment(self, rgb: RGB) -> LabelMap:
