@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
+import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segnet_live.errors import OutputError, first_line
+from segnet_live.system.paths import cache_dir
 
 _ADVICE = "free disk space, or name another path"
 
@@ -17,6 +20,59 @@ _ADVICE = "free disk space, or name another path"
 def partial_path(path: Path) -> Path:
     """Return the name under which a long output grows until it is complete: OUT.mp4 -> OUT.partial.mp4."""
     return path.with_suffix(f".partial{path.suffix.lower()}")
+
+
+def final_path(partial: Path) -> Path | None:
+    """Return the name that a growing output will get: OUT.partial.mp4 -> OUT.mp4; None where it is no such output."""
+    stem = Path(partial.stem)
+    return partial.with_name(f"{stem.stem}{partial.suffix}") if stem.suffix.lower() == ".partial" else None
+
+
+def what_to_do_about(partial: Path) -> str:
+    """Return the advice for an unfinished recording that stands in the way."""
+    return f"`segnet-live repair {shlex.quote(str(partial))}` makes a video of it, --overwrite replaces it"
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the output `path` in the body, so that no other segnet-live on this machine writes it at the same time.
+
+    The system lets go of it when a process dies. Where locks cannot be made, nothing is held.
+
+    Raises:
+        OutputError: another one holds it, this process included.
+    """
+    release = hold(path)
+    try:
+        yield
+    finally:
+        release()
+
+
+def hold(path: Path) -> Callable[[], None]:
+    """Do what `held` does, until the function that is returned is called (as often as one likes).
+
+    Raises:
+        OutputError: another one holds it, this process included.
+    """
+    from filelock import FileLock, Timeout
+
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:24]
+    lock = FileLock(cache_dir("outputs") / f"{name}.lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OutputError(f"{path} is being written by another segnet-live", "wait, or choose another name") from None
+    except (OSError, NotImplementedError):  # no room, no rights, a file system without locks
+        return lambda: None
+
+    def release() -> None:
+        if lock.is_locked:
+            with contextlib.suppress(OSError):  # held until here, so nobody else's
+                Path(lock.lock_file).unlink()
+            lock.release()
+
+    return release
 
 
 def free_path(path: Path, first: int = 1) -> Path:

@@ -45,6 +45,17 @@ def settings_path() -> Path:
     return Path(platformdirs.user_config_dir(_APP, appauthor=False)) / "settings.json"
 
 
+def log_dir() -> Path:
+    """Return the private per-user folder for reports of crashes, made if it is missing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path = Path(platformdirs.user_log_dir(_APP, appauthor=False))
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
 def recordings_dir() -> Path:
     """Return the folder for recordings and snapshots unless the settings name another; it may not exist yet."""
     return Path(platformdirs.user_videos_dir()) / _APP

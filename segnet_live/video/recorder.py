@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from segnet_live.config import format_size
 from segnet_live.errors import OutputError, first_line
-from segnet_live.system.files import partial_path
+from segnet_live.system.files import hold, partial_path, what_to_do_about
 from segnet_live.video.colour import YuvConverter
 from segnet_live.video.location import is_url
 from segnet_live.video.remux import remux
@@ -117,13 +117,18 @@ class Recorder:
         self._rate = rate if rate is not None and 0 < rate <= 240 else Fraction(30)
         self._cut_audio = cut_audio
         self._refuse(overwrite, [s for s in (source, audio_from) if s is not None and not is_url(s)])
-        self._sound = Soundtrack.open(audio_from) if audio_from is not None else None
+        self._let_go = hold(self.path)
         try:
+            self._sound = Soundtrack.open(audio_from) if audio_from is not None else None
             self.partial.open("wb").close()
-        except OSError as error:
+            self._output = av.open(f"file:{self.partial}", "w", format="mp4", options=_GROWING)
+        except (FFmpegError, OSError) as error:
+            self._let_go()
             problem = f"{self.path}: cannot be written ({first_line(error)})"
             raise OutputError(problem, "choose another place") from error
-        self._output = av.open(f"file:{self.partial}", "w", format="mp4", options=_GROWING)
+        except BaseException:
+            self._let_go()
+            raise
         self._video = self._output.add_stream("libx264", rate=self._rate, time_base=self._ticks)
         self._converter = YuvConverter(size)
         self._configure(self._video.codec_context, crf, preset)
@@ -291,7 +296,7 @@ class Recorder:
         if self.path.exists():
             raise OutputError(f"{self.path}: exists already", "choose another name or pass --overwrite")
         if self.partial.exists():
-            raise OutputError(f"{self.partial}: is left of an interrupted recording", "rename it or pass --overwrite")
+            raise OutputError(f"{self.partial}: is left of an interrupted recording", what_to_do_about(self.partial))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -312,3 +317,4 @@ class Recorder:
             self._sound.close()
         with suppress(FFmpegError, OSError):
             self._output.close()
+        self._let_go()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, UsageError, first_line
-from segnet_live.system.files import partial_path
+from segnet_live.system.files import held, partial_path, what_to_do_about
 from segnet_live.video.location import is_url
 
 PROBE_BYTES = 1 << 16
@@ -40,10 +40,11 @@ def _check_file(option: str, path: Path, config: RunConfig) -> None:
         if path.exists():
             raise UsageError(f"{option} {path} exists already; choose another name or add --overwrite")
         if partial_path(path).exists():
-            raise UsageError(
-                f"{option}: {partial_path(path)} is left from an interrupted run, or one is still going on; "
-                "move it away or add --overwrite"
-            )
+            with held(path):  # else the run still goes on
+                advice = what_to_do_about(partial_path(path)) if option == "--record" else "move it or add --overwrite"
+                raise UsageError(f"{option}: {partial_path(path)} is left from an interrupted run", advice)
+    with held(path):
+        pass
     _probe(option, path.parent)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -13,7 +14,7 @@ from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError, first_line
 from segnet_live.frame import FrameResult
 from segnet_live.quality import Confusion
-from segnet_live.system.files import partial_path, write_atomically
+from segnet_live.system.files import hold, partial_path, write_atomically
 
 
 class Sink(Protocol):
@@ -50,10 +51,13 @@ class Masks:
         self.folder = folder
         self.count = 0
         self._use_names = use_names
+        self._let_go: Callable[[], None] = lambda: None
 
     def write(self, result: FrameResult) -> None:
         name = result.frame.name if self._use_names else ""
         path = self.folder / f"{name or f'{self.count:06d}'}.png"
+        if not self.count:
+            self._let_go = hold(self.folder)
         # Level 1 with run lengths: as fast as storing, and a hundredth of the size on label maps.
         options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
         png = cv2.imencode(".png", result.labels, options)[1].tobytes()
@@ -62,7 +66,8 @@ class Masks:
         self.count += 1
 
     def close(self, *, whole: bool) -> None:
-        """Do nothing: each label map was complete once written."""
+        """Let go of the folder: each label map was complete once written."""
+        self._let_go()
 
     def __str__(self) -> str:
         return f"{self.count} label maps in {self.folder}"
@@ -80,10 +85,12 @@ class Stats:
         self._classes = classes
         self._file: TextIO | None = None
         self._failed = False
+        self._let_go: Callable[[], None] = lambda: None
 
     def write(self, result: FrameResult) -> None:
         try:
             if self._file is None:
+                self._let_go = hold(self.path)
                 # Line by line, so that all but the last line is there after a crash.
                 self._file = partial_path(self.path).open("w", newline="", encoding="utf-8", buffering=1)
                 csv.writer(self._file).writerow(["frame", "pts_s", "latency_ms", *self._classes.names])
@@ -109,6 +116,8 @@ class Stats:
             raise OutputError(
                 f"{self.path} cannot be completed ({first_line(error)}); see {partial_path(self.path)}"
             ) from error
+        finally:
+            self._let_go()
 
     def __str__(self) -> str:
         return f"{self.count} rows in {partial_path(self.path) if self._failed else self.path}"

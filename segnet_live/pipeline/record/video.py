@@ -25,6 +25,7 @@ from segnet_live.pipeline.handover import BoundedQueue, Closed
 from segnet_live.pipeline.record.sinks import Masks
 from segnet_live.render.hud import Hud, with_plate
 from segnet_live.render.view import ViewSettings, compose
+from segnet_live.system import crash
 from segnet_live.system.files import free_path
 from segnet_live.video.recorder import Recorder
 
@@ -147,7 +148,9 @@ class VideoFiles:
         return recorder
 
     def _finish_file(self, cut_audio: bool | None = None) -> None:
-        self._masks = None  # each label map was complete once written
+        if self._masks is not None:
+            self._masks.close(whole=True)
+        self._masks = None
         recorder = self._recorder
         if recorder is None:
             return
@@ -328,7 +331,7 @@ class LiveRecording:
             return str(failure)
         except Exception as failure:
             log.exception("recording failed")
-            return f"recording stopped: {type(failure).__name__}: {failure}"
+            return f"recording stopped: {crash.report(failure)}"
         return ""
 
     def _drain(self) -> None:
