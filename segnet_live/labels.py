@@ -6,6 +6,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segnet_live.errors import EngineError
+
+
+def checked(labels: object) -> NDArray[np.uint8]:
+    """Return what an engine gave, which is to be a label map, (h, w) uint8.
+
+    Raises:
+        EngineError: it is none.
+    """
+    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype != np.uint8 or not labels.size:
+        got = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise EngineError(f"the engine gave {got} for a label map, (h, w) uint8")
+    return labels
+
 
 def labels_at(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return a label map at `size`, (height, width), with smooth edges instead of stair-steps.

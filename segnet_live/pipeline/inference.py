@@ -11,6 +11,7 @@ from typing import TypeVar
 from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine
 from segnet_live.frame import FrameResult
+from segnet_live.labels import checked
 from segnet_live.metrics import Metrics
 
 COLLECT_EVERY = 100
@@ -64,13 +65,14 @@ class Inference:
         """Return the result with the labels of `engine`. Belongs to the thread that owns the engine; blocks.
 
         Raises:
+            EngineError: the engine gave no label map.
             Exception: whatever the engine raises.
         """
         if self._observe is not None:
             while self._finished:
                 self._observe(*self._finished.popleft())
         began_s = time.perf_counter()
-        labels = engine.segment(result.frame.rgb)
+        labels = checked(engine.segment(result.frame.rgb))
         return result.with_labels(labels, classes, (time.perf_counter() - began_s) * 1e3)
 
     def finish(self, result: FrameResult) -> None:

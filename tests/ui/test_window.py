@@ -394,6 +394,13 @@ def test_an_engine_that_breaks_in_use_is_told_once_and_the_picture_goes_on(
     engines.opened[0].fail = RuntimeError("out of memory")
     wait_until(qtbot, lambda: "out of memory" in window.banner.text)
     assert window.banner.text.count("out of memory") == 1
+    assert "openvino takes over" in window.banner.text
+    wait_until(qtbot, lambda: engines.opened[-1].threads == {"inference"})
+    engines.opened[1].fail = RuntimeError("again")
+    wait_until(qtbot, lambda: "torch takes over" in window.banner.text)
+    wait_until(qtbot, lambda: len(engines.opened) == 3 and engines.opened[2].threads == {"inference"})
+    engines.opened[2].fail = RuntimeError("the last one")
+    wait_until(qtbot, lambda: "choose another backend" in window.banner.text)
     before = shown(window)
     wait_until(qtbot, lambda: shown(window) is not before and not shown(window).result.is_segmented)
     window.controls.use_backend("torch")

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from segnet_live.card import Card
@@ -17,6 +18,7 @@ from segnet_live.engine.open import assemble
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import Size
+from segnet_live.system import crash
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,8 @@ class EngineSwitch:
         self._engine: Engine | None = None
         self._governed: GovernedEngine | None = None
         self._choice: EngineChoice | None = None
+        self._failed: set[tuple[Path, Backend]] = set()
+        """(model folder, backend) of the engines that failed."""
         self._closing: list[threading.Thread] = []
         self._closed = False
 
@@ -136,7 +140,7 @@ class EngineSwitch:
         except Exception as failure:  # third-party backends raise anything, and the old engine must live on
             if not self._closed:
                 log.exception("opening an engine failed")
-            error = f"{choice.backend} engine for {choice.card.name}: {type(failure).__name__}: {failure}"
+            error = f"{choice.backend} engine for {choice.card.name}: {crash.report(failure)}"
         with self._lock:
             overtaken = self._closed or ticket != self._ticket
             discarded: Engine | None = engine
@@ -159,6 +163,7 @@ class EngineSwitch:
         if ready is not None:
             old, self._engine = self._engine, ready[1]
             self._choice, _, self._governed = ready
+            crash.note(f"engine: {ready[1].info}")
             self._retire(old)
             self._publish()
         return (self._engine, self._choice) if self._engine is not None and self._choice is not None else None
@@ -199,6 +204,22 @@ class EngineSwitch:
             self._requested = self._requested if self._opening else None
         self._retire(old)
         self._publish(error)
+
+    def take_over(self, error: str, source_size: Size) -> None:
+        """Do what `fail` does, and open the next engine that has not failed for this model, if there is one."""
+        running, choice = self._engine.info if self._engine is not None else None, self._choice
+        if running is None or choice is None:
+            return
+        self._failed.add((choice.card.folder, running.backend))
+        order: tuple[Backend, ...] = ("openvino", "torch")
+        following = next((backend for backend in order if (choice.card.folder, backend) not in self._failed), None)
+        with self._lock:
+            chosen_anew = self._opening is not None
+        if following is None or chosen_anew:
+            self.fail(f"{error}; choose another backend in the Model section")
+            return
+        self.fail(f"{error}; {following} takes over")
+        self.request(replace(choice, backend=following, precision="auto"), source_size)
 
     def _retire(self, engine: Engine | None) -> None:
         if engine is not None:
