@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
 from segnet_live.classes import ClassSet
+from segnet_live.config import LARGEST_SIDE, SMALLEST_SIDE
 from segnet_live.errors import CardError, UsageError, first_line
+from segnet_live.shown import plain
 from segnet_live.system.paths import models_dir
 
 DEFAULT_MODEL = "segnet-fast"
+MOST_CHANNELS = 8192
+_WRITE_AGAIN = "write it again with `python -m train package`"
+N = TypeVar("N", int, float)
 ARCHITECTURES = (
     "segnet",
     "segnet-basic",
@@ -91,50 +96,94 @@ def read_card(folder: Path) -> Card:
     Raises:
         CardError: `card.json` is missing, no JSON, or lacks or contradicts a field.
     """
-    path = folder / "card.json"
+    path = own_file(folder, "card.json")
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise CardError(
             f"{path} cannot be read ({first_line(error)})", "a model folder holds card.json and weights.safetensors"
         ) from error
     try:
         raw = json.loads(text)
         classes = ClassSet(
-            names=tuple(str(c["name"]) for c in raw["classes"]),
+            names=tuple(plain(str(c["name"])) for c in raw["classes"]),
             colours=tuple(_rgb(c["colour"]) for c in raw["classes"]),
             void_id=int(raw["void_id"]),
         )
-        height, width = (int(v) for v in raw["input_size"])
+        height, width = (_within(int(v), SMALLEST_SIDE, LARGEST_SIDE) for v in raw["input_size"])
         return Card(
             folder=folder,
-            name=str(raw["name"]),
-            architecture=str(raw["architecture"]),
-            arguments=dict(raw.get("arguments", {})),
+            name=plain(str(raw["name"])),
+            architecture=plain(str(raw["architecture"])),
+            arguments=_arguments(raw.get("arguments", {})),
             classes=classes,
             input_size=(height, width),
             mean=_triple(raw["normalisation"]["mean"]),
-            std=_triple(raw["normalisation"]["std"]),
+            std=_triple(raw["normalisation"]["std"], least=1e-6),
             sha256=str(raw["sha256"]),
-            licence=str(raw["licence"]),
+            licence=plain(str(raw["licence"])),
             training=dict(raw.get("training", {})),
             metrics=dict(raw.get("metrics", {})),
             int8_maxima=tuple(None if v is None else float(v) for v in raw.get("int8", {}).get("maxima", ())),
         )
     except KeyError as error:
-        raise CardError(f"{path} has no field {error}", "write it again with `python -m train package`") from error
-    except (ValueError, TypeError) as error:
-        raise CardError(f"{path} is damaged ({error})", "write it again with `python -m train package`") from error
+        raise CardError(f"{path} has no field {error}", _WRITE_AGAIN) from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise CardError(f"{path} is damaged ({first_line(error)})", _WRITE_AGAIN) from error
+
+
+def own_file(folder: Path, name: str) -> Path:
+    """Return the path of a model folder's file, which is not to lead out of that folder.
+
+    Raises:
+        CardError: it is a link to something elsewhere: a folder from a stranger must not make us read that.
+    """
+    path = folder / name
+    try:
+        outside = path.is_symlink() and path.resolve().parent != folder.resolve()
+    except (OSError, RuntimeError) as error:  # a circle of links
+        raise CardError(f"{path} cannot be read ({first_line(error)})", "put the file itself there") from error
+    if outside:
+        raise CardError(f"{path} is a link to a file outside its folder", "put the file itself there")
+    return path
 
 
 def _rgb(values: list[int]) -> tuple[int, int, int]:
-    r, g, b = (int(v) for v in values)
+    r, g, b = (_within(int(v), 0, 255) for v in values)
     return r, g, b
 
 
-def _triple(values: list[float]) -> tuple[float, float, float]:
-    a, b, c = (float(v) for v in values)
+def _triple(values: list[float], least: float = -100.0) -> tuple[float, float, float]:
+    a, b, c = (_within(float(v), least, 100.0) for v in values)
     return a, b, c
+
+
+def _arguments(raw: Any) -> dict[str, Any]:
+    """Return a network's arguments; numbers in them are sizes, and large ones would fill the memory."""
+
+    def check(value: Any) -> None:
+        if isinstance(value, int | float):
+            _within(value, -MOST_CHANNELS, MOST_CHANNELS)
+        elif isinstance(value, list | dict):
+            if len(value) > 64:
+                raise ValueError(f"an argument of the network has {len(value)} parts")
+            for part in value.values() if isinstance(value, dict) else value:
+                check(part)
+
+    arguments = dict(raw)
+    check(arguments)
+    return arguments
+
+
+def _within(value: N, least: float, most: float) -> N:
+    """Return `value`.
+
+    Raises:
+        ValueError: it is below `least` or above `most`, or not a number.
+    """
+    if not least <= value <= most:
+        raise ValueError(f"got {value}; it must lie between {least:g} and {most:g}")
+    return value
 
 
 def installed_cards() -> list[Card]:
@@ -173,8 +222,9 @@ def read_weights(card: Card) -> bytes:
     Raises:
         CardError: the file is missing, or its sha256 is not the card's.
     """
+    path = own_file(card.folder, "weights.safetensors")
     try:
-        data = card.weights_path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise CardError(
             f"{card.weights_path} cannot be read ({first_line(error)})", "reinstall, or pass another --model"
@@ -197,9 +247,9 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
     data = read_weights(card)
     try:
         tensors = load_safetensors(data)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise CardError(
-            f"{card.weights_path} is no safetensors file ({error})", "copy the model folder again"
+            f"{card.weights_path} is no safetensors file ({first_line(error)})", "copy the model folder again"
         ) from error
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():

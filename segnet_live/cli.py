@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -15,13 +16,17 @@ from typing import Any, NoReturn
 from segnet_live import __version__
 from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec, parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
+from segnet_live.shown import fit_to_show
+from segnet_live.system import crash
 from segnet_live.system.exit import leave
+from segnet_live.system.process_title import hide_passwords
 
 COMMANDS = {
     "models": ("segnet_live.commands.models", "list the installed models"),
     "doctor": ("segnet_live.commands.doctor", "check this machine and every engine on it"),
     "compile": ("segnet_live.commands.compile", "make engines ahead of their use"),
     "cache": ("segnet_live.commands.cache", "list or clear the compiled engines"),
+    "repair": ("segnet_live.commands.repair", "make an ordinary mp4 of what a killed recording left"),
     "bench": ("segnet_live.bench.command", "time every model on every engine of this machine"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
@@ -46,7 +51,16 @@ class _Parser(argparse.ArgumentParser):
 
 def entry() -> NoReturn:
     """Run the command `segnet-live`, and end the process."""
-    leave(main())
+    arguments = sys.argv[1:]
+    hide_passwords()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no error
+    if not {"-h", "--help", "--version"} & set(arguments):
+        crash.watch(tuple(arguments))
+    code = main(arguments)
+    crash.end_well()
+    leave(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,8 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        what = f"unexpected {type(error).__name__}: {error}"
-        return _complain(what if debug else f"{what}; run again with --debug and report what it shows", 1, debug)
+        return _complain(f"unexpected {crash.report(error)}", 1, debug)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -84,6 +97,8 @@ def _dispatch(arguments: list[str]) -> int:
 
         return run_folder(config)
     if config.headless:
+        if crashed := crash.offer():
+            print(crashed, file=sys.stderr)
         from segnet_live.pipeline.headless.run import run
 
         return run(config)
@@ -255,6 +270,6 @@ def _require_display() -> None:
 
 def _complain(line: str, code: int, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
-    print(f"segnet-live: {' '.join(line.splitlines())}", file=sys.stderr)
+        print("\n".join(fit_to_show(each) for each in traceback.format_exc().splitlines()), file=sys.stderr)
+    print(f"segnet-live: {fit_to_show(' '.join(line.splitlines()))}", file=sys.stderr)
     return code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -65,12 +65,17 @@ class SourceSpec:
     """
 
     kind: SourceKind
-    value: str = ""
+    value: str = field(default="", repr=False)  # a URL may hold a password
     start_s: float = 0.0
     duration_s: float | None = None
     camera_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.value.lower().startswith("file://"):  # a path like any other, which must not be overwritten either
+            from urllib.parse import urlsplit
+            from urllib.request import url2pathname  # a tenth of a second, for those who need it
+
+            object.__setattr__(self, "value", url2pathname(urlsplit(self.value).path))
         if self.kind in ("video", "images") and not self.value:
             raise UsageError(
                 f"--{self.kind} got an empty name; name a {'file or URL' if self.kind == 'video' else 'folder or glob'}"
@@ -201,7 +206,7 @@ class RunConfig:
             remembered: the window's settings; None (headless) takes the defaults.
         """
         given: dict[str, Any] = {
-            field.name: value for field in fields(RunOptions) if (value := getattr(self, field.name)) is not None
+            each.name: value for each in fields(RunOptions) if (value := getattr(self, each.name)) is not None
         }
         if "target_fps" in given or "max_latency_ms" in given:  # one target replaces the other
             given |= {"target_fps": self.target_fps, "max_latency_ms": self.max_latency_ms}

@@ -10,6 +10,8 @@ SegnetLiveError          the one to catch: one line for a person (got, required,
 └── DataError            training or evaluation data that does not hold what its layout promises
 """
 
+from segnet_live.shown import fit_to_show
+
 
 class SegnetLiveError(Exception):
     """Base of all errors raised on purpose; its text is the line the user reads: what is wrong, then what to do.
@@ -17,12 +19,14 @@ class SegnetLiveError(Exception):
     Attributes:
         problem: what was got and what is required.
         advice: what to do about it; "" where `problem` says it all.
+
+    Both are fit to be shown: names in them may come from strangers, and URLs may hold passwords.
     """
 
     def __init__(self, problem: str, advice: str = "") -> None:
-        super().__init__(f"{problem}; {advice}" if advice else problem)
-        self.problem = problem
-        self.advice = advice
+        self.problem = fit_to_show(problem)
+        self.advice = fit_to_show(advice)
+        super().__init__(f"{self.problem}; {self.advice}" if advice else self.problem)
 
 
 class UsageError(SegnetLiveError):

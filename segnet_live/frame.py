@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Self, TypeAlias
 
@@ -50,7 +50,7 @@ class SourceInfo:
     seekable: bool
     audio: bool
     start_s: float = 0.0
-    location: str | None = None
+    location: str | None = field(default=None, repr=False)  # a URL may hold a password
 
     @property
     def sound_location(self) -> str | None:

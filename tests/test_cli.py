@@ -35,9 +35,10 @@ OPTIONS = {
     "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --layers "
     "--classes --burn-hud --reconnect --no-reconnect --debug --version",
     "models": "--dir --debug",
-    "doctor": "--no-engines --debug",
+    "doctor": "--no-engines --report --debug",
     "compile": "--model --backend --precision --size --debug",
     "cache": "list clear --debug",
+    "repair": "--output --debug",
     "bench": "--model --backend --precision --size --video --seconds --n --against --no-memory --paper-table --json "
     "--markdown --debug",
 }

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """List the kept engines or delete them; a deleted one is compiled anew when it is next needed."""
     from segnet_live.engine.artifacts import ArtifactStore, clear
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     folder = cache_dir()
     if arguments.action == "clear":
         files, freed = clear(folder)

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     asked = [parse_size(text, "--size") for text in arguments.size or []]
     cards = [find_card(name) for name in arguments.model or [DEFAULT_MODEL]]
     backend = fastest() if arguments.backend == "auto" else arguments.backend
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table(title="parity: pixels labelled as fp32 eager labels them", title_justify="left")
     for column in ("model", "engine", "precision", "input (HxW)", "seconds", "parity", "least"):
         table.add_column(column)

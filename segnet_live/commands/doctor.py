@@ -19,6 +19,7 @@ from rich.table import Table
 from segnet_live import __version__
 from segnet_live.commands.finding import Finding, failure
 from segnet_live.errors import EngineError, first_line
+from segnet_live.system import crash
 
 COLOURS = {"ok": "green", "absent": "yellow", "failed": "red"}
 QT_PROBE = "from PyQt6.QtGui import QGuiApplication as A; a = A([]); print(a.platformName())"
@@ -27,6 +28,7 @@ PROBE_TIMEOUT_S = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-engines", action="store_true", help="only list what is installed; build no network")
+    parser.add_argument("--report", action="store_true", help="also write it to a file, to be sent to the developers")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,6 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
         findings += _report(console, "engines, compared with PyTorch eager on the CPU", list(trials()))
     failed = [finding.what for finding in findings if finding.state == "failed"]
     console.print(f"failed: {', '.join(failed)}" if failed else "nothing failed")
+    if arguments.report:
+        lines = [f"{f.what}: {f.state}: {f.found}{f'; {f.advice}' if f.advice else ''}" for f in findings]
+        console.print(f"please send the developers the report {crash.gather(lines)}", soft_wrap=True)
     return 1 if failed else 0
 
 
@@ -123,12 +128,11 @@ def _tensorrt() -> Finding:
 
 
 def _openvino() -> Finding:
-    import openvino as ov
+    from segnet_live.engine.openvino import core
 
-    core = ov.Core()
-    offered = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    offered = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     precisions = ", ".join(name for name in ("FP32", "BF16", "INT8") if name in offered)
-    name = core.get_property("CPU", "FULL_DEVICE_NAME")
+    name = core().get_property("CPU", "FULL_DEVICE_NAME")
     return Finding("OpenVINO", "ok", f"{importlib.metadata.version('openvino')}, {name}: {precisions}")
 
 

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
-from segnet_live.card import Card, read_card
+from segnet_live.card import Card, own_file, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import CardError, first_line
+from segnet_live.shown import plain
 from segnet_live.system.paths import models_dir
 
 LOG_WIDTH = 160
@@ -97,7 +98,7 @@ def _metrics(card: Card) -> str:
         shown = ", ".join(f"{name} {value:.3f}" for name in SHOWN if isinstance(value := found.get(name), float))
         if shown:
             trained_on = " (trained on these images)" if "caution" in found else ""
-            lines.append(f"{where}: {shown}{trained_on}")
+            lines.append(f"{plain(where)}: {shown}{trained_on}")
     return "\n".join(lines)
 
 
@@ -108,7 +109,7 @@ def parameters(card: Card) -> int:
         CardError: the file is missing or no safetensors file.
     """
     try:
-        with safe_open(card.weights_path, "numpy") as file:
+        with safe_open(own_file(card.folder, "weights.safetensors"), "numpy") as file:
             trained = [name for name in file.keys() if not name.endswith(NOT_TRAINED)]  # noqa: SIM118  # it is no dict
             return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
     except OSError as error:

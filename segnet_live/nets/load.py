@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from segnet_live.card import Card, load_weights
-from segnet_live.errors import CardError
+from segnet_live.errors import CardError, first_line
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.segnet import Network
 
@@ -30,18 +32,33 @@ def load_network(card: Card) -> Network:
     make = network_class(card)
     state = {name: torch.from_numpy(tensor) for name, tensor in load_weights(card).items()}
     try:
-        network = make(len(card.classes), **card.arguments)
-    except (TypeError, ValueError) as error:
+        with torch.device("meta"):  # takes no memory: a card may ask for a network that no machine could hold
+            wanted = make(len(card.classes), **card.arguments).state_dict()
+    except Exception as error:  # a card may hold anything
         raise CardError(
-            f"{card.folder}: arguments {card.arguments} do not fit {card.architecture} ({error})"
+            f"{card.folder}: arguments {card.arguments} do not fit {card.architecture} ({first_line(error)})"
         ) from error
-    wanted = network.state_dict()
-    for name, tensor in wanted.items():
+    _check_tensors(card, state, wanted)
+    network = make(len(card.classes), **card.arguments)
+    for name, tensor in network.state_dict().items():
         if name.endswith("num_batches_tracked"):
             state.setdefault(name, tensor)
-        elif name not in state:
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _check_tensors(card: Card, state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
+    """Check that the card's tensors are those of its network, by name and shape.
+
+    Raises:
+        CardError: one is missing, of another shape, or too many.
+    """
+    for name, tensor in wanted.items():
+        if name not in state:
+            if name.endswith("num_batches_tracked"):
+                continue
             raise CardError(f"{card.weights_path} has no tensor {name}; it does not belong to {card.architecture}")
-        elif state[name].shape != tensor.shape:
+        if state[name].shape != tensor.shape:
             raise CardError(
                 f"{card.weights_path}: {name} is {tuple(state[name].shape)}, {card.architecture} with "
                 f"{len(card.classes)} classes needs {tuple(tensor.shape)}; card and weights do not belong together"
@@ -51,5 +68,3 @@ def load_network(card: Card) -> Network:
         raise CardError(
             f"{card.weights_path} holds {extra[0]}, which {card.architecture} has not; wrong card or weights"
         )
-    network.load_state_dict(state)
-    return network.eval()

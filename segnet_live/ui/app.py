@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from segnet_live.card import DEFAULT_MODEL, Card, find_card, installed_cards
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import UsageError
+from segnet_live.system import crash
 from segnet_live.system.paths import settings_path
 from segnet_live.ui.qt_platform import check_libraries, leave_other_qt
 
@@ -166,12 +167,14 @@ def run(config: RunConfig) -> int:
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Show the user an exception from a slot; if nothing handled it, PyQt would abort the process."""
         log.error("unexpected error in the window", exc_info=(kind, error, trace))
-        app.window.banner.problem(f"unexpected: {kind.__name__}: {error}; please report it with the log (--debug)")
+        app.window.banner.problem(f"unexpected {crash.report(error.with_traceback(trace))}")
 
     sys.excepthook = report
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: app.window.close())
     start(app, config)
+    if crashed := crash.offer():
+        app.window.banner.problem(crashed)
     freeze_libraries()
     code = app.qt.exec()
     app.dispose()

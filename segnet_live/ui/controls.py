@@ -18,6 +18,7 @@ from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, O
 from segnet_live.pipeline.live.session import LiveSession
 from segnet_live.pipeline.record.video import RecordingState
 from segnet_live.render.view import ViewSettings
+from segnet_live.shown import mask_password
 from segnet_live.ui.settings import Settings
 
 SPEEDS = (0.25, 0.5, 1.0, 1.5, 2.0, 4.0)
@@ -83,7 +84,8 @@ class Controls(QObject):
             if news.phase is Phase.FAILED:
                 self.problem.emit(news.message)
             elif news.phase is Phase.PLAYING and news.spec.kind in ("video", "images"):
-                self.settings.remember(f"{news.spec.kind}:{news.spec.value}")
+                # without its password, which would lie readable in the settings file
+                self.settings.remember(f"{news.spec.kind}:{mask_password(news.spec.value)}")
             self.source_changed.emit()
         elif isinstance(news, EngineState):
             self.engine = news

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
+
 from PyQt6.QtCore import QSignalBlocker, Qt
-from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton
+from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton, QWidget
 
 from segnet_live.ui.theme import ICON_SIZE, icon
 
@@ -21,9 +23,22 @@ def icon_button(name: str, tip: str, *, checkable: bool = False) -> QToolButton:
     return button
 
 
+def plain_label(text: str = "") -> QLabel:
+    """Return a label that shows its text as it is: Qt would take "<img src=...>" in a file's name for HTML."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setText(text)
+    return label
+
+
+def set_tip(widget: QWidget, text: str) -> None:
+    """Give `widget` a tool tip that shows `text`, which may hold names from outside, as it is."""
+    widget.setToolTip(f"<qt>{html.escape(text)}</qt>" if "<" in text else text)
+
+
 def quiet_label(text: str = "") -> QLabel:
     """Return small print that wraps."""
-    label = QLabel(text)
+    label = plain_label(text)
     label.setObjectName("quiet")
     label.setWordWrap(True)
     return label

@@ -13,6 +13,7 @@ from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.pipeline.live.session import LiveSession, Picture
 from segnet_live.pipeline.record.snapshots import save_hard_frame, save_snapshot
 from segnet_live.pipeline.record.video import LiveRecording, RecordingState
+from segnet_live.system import crash
 from segnet_live.system.files import free_path
 from segnet_live.system.paths import recordings_dir
 from segnet_live.ui.naming import file_stem, short_title
@@ -141,7 +142,7 @@ class Saver(QObject):
             self.problem.emit(str(error))
         except Exception as error:  # nobody looks at the future: said here, or nowhere
             log.exception("saving a %s failed", what)
-            self.problem.emit(f"the {what} was not saved: {type(error).__name__}: {error}; see the log (--debug)")
+            self.problem.emit(f"the {what} was not saved: {crash.report(error)}")
 
     def close(self) -> None:
         """Wait for pictures that are being written."""

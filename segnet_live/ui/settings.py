@@ -12,6 +12,7 @@ from segnet_live.config import Backend, Layer, RunOptions, View, format_size, pa
 from segnet_live.engine.governor import Target
 from segnet_live.errors import OutputError, UsageError
 from segnet_live.frame import Size
+from segnet_live.shown import mask_password
 from segnet_live.system.files import write_atomically
 from segnet_live.ui.naming import check_pattern
 from segnet_live.ui.parsing import format_target, parse_target
@@ -32,7 +33,7 @@ class Settings:
         model: "" for the default.
         size: (height, width) of the network's input; None follows the source.
         target: what the governor holds; None for no governor.
-        recent: "kind:value" of the sources opened lately, newest first.
+        recent: "kind:value" of the sources opened lately, newest first, passwords masked.
         camera_size: (height, width) to ask a camera for; None for its own choice.
         folder: where recordings and snapshots go; "" for the system's folder of videos.
         pattern: of file names, see `naming.check_pattern`.
@@ -142,6 +143,7 @@ def load_settings(path: Path) -> tuple[Settings, str]:
             odd.append(name)
         else:
             setattr(settings, name, value)
+    settings.recent = tuple(mask_password(entry) for entry in settings.recent)  # older versions kept passwords
     return settings, f"settings {', '.join(odd)} made no sense; their defaults are used" if odd else ""
 
 

@@ -63,7 +63,7 @@ def commands(
     return [
         Command("Source", "Open video", ("Ctrl+O",), sources.ask_video),
         Command("Source", "Open image folder", ("Ctrl+Shift+O",), sources.ask_images),
-        Command("Source", "Open network stream", ("Ctrl+U",), sources.ask_url),
+        Command("Source", "Open network stream", ("Ctrl+U",), lambda: sources.ask_url()),
         Command("Source", "Cameras and recent sources", ("Ctrl+K",), window.show_sources),
         Command("Source", "Play the demo drive", ("Ctrl+D",), sources.open_demo),
         Command("Playback", "Play or pause", ("Space", "K"), controls.play_pause),

@@ -65,11 +65,19 @@ class Sources(QObject):
         if path:
             self._controls.open(SourceSpec("images", path))
 
-    def ask_url(self) -> None:
-        dialog = UrlDialog(self._window)
+    def ask_url(self, address: str = "") -> None:
+        """Ask for an address; `address` stands there at first."""
+        dialog = UrlDialog(self._window, address)
         dialog.accepted.connect(lambda: self.open_place(dialog.address.text().strip()))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
+
+    def open_again(self, spec: SourceSpec) -> None:
+        """Open a recent source, after asking for its password if it had one: passwords are not kept."""
+        if is_url(spec.value) and "***" in spec.value:
+            self.ask_url(spec.value)
+        else:
+            self._controls.open(spec)
 
     def open_demo(self) -> None:
         demo = assets_dir() / "drive.mp4"
@@ -95,7 +103,7 @@ class Sources(QObject):
         for text, keys, ask in (
             ("Open video ...", "Ctrl+O", self.ask_video),
             ("Open image folder ...", "Ctrl+Shift+O", self.ask_images),
-            ("Open network stream ...", "Ctrl+U", self.ask_url),
+            ("Open network stream ...", "Ctrl+U", lambda: self.ask_url()),
             ("Demo drive", "Ctrl+D", self.open_demo),
         ):
             self._add(menu, f"{text}\t{keys}", ask)
@@ -118,7 +126,7 @@ class Sources(QObject):
         if recent:
             menu.addSeparator()
         for spec, title in recent:
-            self._add(menu, title, partial(self._controls.open, spec))
+            self._add(menu, title.replace("&", "&&"), partial(self.open_again, spec))
 
     def open_camera(self, spec: SourceSpec) -> None:
         self._controls.settings.camera_size = spec.camera_size

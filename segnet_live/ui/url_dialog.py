@@ -13,14 +13,19 @@ from PyQt6.QtWidgets import (
 )
 
 from segnet_live.ui.parts import quiet_label
+from segnet_live.video.location import STREAM_SCHEMES
 
-SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
+ADDRESSES = ("http", "https", *STREAM_SCHEMES)
 
 
 class UrlDialog(QDialog):
-    """The dialog for a stream's address; its OK waits for one that has a known scheme."""
+    """The dialog for a stream's address; its OK waits for one that has a known scheme.
 
-    def __init__(self, parent: QWidget) -> None:
+    Args:
+        address: what stands there at first, *** where a password is missing.
+    """
+
+    def __init__(self, parent: QWidget, address: str = "") -> None:
         super().__init__(parent)
         self.setWindowTitle("Open network stream")
         self.setMinimumWidth(480)
@@ -36,15 +41,20 @@ class UrlDialog(QDialog):
         self.address.textChanged.connect(lambda text: ok.setEnabled(self.is_address(text)))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
+        self.address.setText(address)
+        at = address.find("***")
+        if at >= 0:  # a password that was not kept: what is typed takes its place
+            self.address.setSelection(at, 3)
         layout = QVBoxLayout(self)
         layout.setSpacing(12)
         layout.addWidget(QLabel("Address of a camera or stream"))
         layout.addWidget(self.address)
         layout.addWidget(
-            quiet_label("RTSP, HTTP (MJPEG, HLS, mp4), RTMP, UDP, SRT. A password is never shown elsewhere.")
+            quiet_label("RTSP, HTTP (MJPEG, HLS, mp4), RTMP, UDP. A password is neither shown elsewhere nor kept.")
         )
         layout.addWidget(buttons)
 
     @staticmethod
     def is_address(text: str) -> bool:
-        return any(text.strip().lower().startswith(scheme) and len(text.strip()) > len(scheme) for scheme in SCHEMES)
+        kind, _, rest = text.strip().partition("://")
+        return kind.lower() in ADDRESSES and bool(rest)

@@ -14,10 +14,16 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from segnet_live.errors import SourceError
-from segnet_live.video.location import is_url, mask_password
+from segnet_live.shown import fit_to_show
+from segnet_live.video.location import URL_SCHEMES, is_url, scheme
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 10.0
+_FROM_A_FILE = "file"
+"""What a file may make libavformat open: a playlist from a stranger must not send this machine's requests anywhere."""
+_FROM_THE_NETWORK = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,rtmps"
+"""What an address may: no local file, to which a playlist there could point, and nothing that joins, decrypts or cuts.
+httpproxy is how libavformat reaches https through the proxy that the user's environment names."""
 _TEXT_FORMATS = {"tty", "lrc", "srt", "webvtt", "ass", "subviewer", "microdvd"}
 """libavformat plays any text file as a terminal session."""
 
@@ -28,12 +34,21 @@ def open_container(location: str) -> InputContainer:
     Raises:
         SourceError: missing, a folder, empty, or no container that libavformat knows.
     """
-    title = mask_password(location)
+    title = fit_to_show(location)
     if is_url(location):
-        # TCP first: UDP loses packets, and so pictures, on most home networks.
-        options = {"rtsp_flags": "prefer_tcp"} if location.lower().startswith("rtsp") else {}
+        if scheme(location) not in URL_SCHEMES:
+            known = ", ".join(f"{name}://" for name in URL_SCHEMES)
+            raise SourceError(
+                f"{title}: cannot be opened: no such kind of address",
+                f"give a file, or {known}",
+            )
+        options = {"protocol_whitelist": _FROM_A_FILE if scheme(location) == "file" else _FROM_THE_NETWORK}
+        if scheme(location) in ("rtsp", "rtsps"):
+            # TCP first: UDP loses packets, and so pictures, on most home networks.
+            options["rtsp_flags"] = "prefer_tcp"
+        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         try:
-            return av.open(location, "r", options=options, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
+            return av.open(location, "r", options=options, timeout=timeout, metadata_errors="replace")
         except FFmpegError as error:
             # Not chained: the cause's text holds the URL with its password.
             raise SourceError(f"{title}: cannot be opened ({reason(error)})", "check address and network") from None
@@ -46,7 +61,8 @@ def open_container(location: str) -> InputContainer:
         raise SourceError(f"{title}: the file is empty; nothing to play")
     try:
         # A bare name may look like one of libavformat's protocols ("a:b.mp4").
-        container = av.open(f"file:{path}", "r", metadata_errors="replace")
+        options = {"protocol_whitelist": _FROM_A_FILE}
+        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
     except FFmpegError as error:
         raise SourceError(
             f"{title}: not a video that can be read ({reason(error)}); expected mp4, mkv, avi, mov or webm"

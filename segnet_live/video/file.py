@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from segnet_live.errors import SourceError, SourceLost
 from segnet_live.frame import Frame
+from segnet_live.shown import fit_to_show
 from segnet_live.video.colour import PictureConverter
 from segnet_live.video.container import (
     audio_stream,
@@ -25,7 +26,7 @@ from segnet_live.video.container import (
     stream_length_s,
     video_stream,
 )
-from segnet_live.video.location import is_url, mask_password
+from segnet_live.video.location import is_url
 from segnet_live.video.source import SourceInfo
 
 NOMINAL_RATE = Fraction(25)
@@ -62,7 +63,7 @@ class FileSource:
         """
         self._location = location
         self._url = is_url(location)
-        self._title = mask_password(location)
+        self._title = fit_to_show(location)
         self._corrupt = 0
         self._index = 0
         self._open()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
+from segnet_live.shown import fit_to_show
 from segnet_live.video.location import IMAGE_SUFFIXES
 from segnet_live.video.opencv import quiet
 from segnet_live.video.source import SourceInfo
@@ -55,7 +56,7 @@ class ImageSource:
         if self._pending is None:
             raise SourceError(f"{place}: none of {len(files)} files is a picture that can be read")
         self._info = SourceInfo(
-            title=place,
+            title=fit_to_show(place),
             size=self._pending.size,
             rate=RATE,
             time_base=1 / RATE,

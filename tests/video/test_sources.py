@@ -13,7 +13,8 @@ import pytest
 from segnet_live.config import SourceSpec
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.video.location import display_name, is_stream, is_url, mask_password
+from segnet_live.shown import mask_password
+from segnet_live.video.location import display_name, is_stream, is_url
 from segnet_live.video.open import open_source
 from segnet_live.video.source import VideoSource
 from tests.support.clips import numbered

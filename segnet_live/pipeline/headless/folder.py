@@ -21,6 +21,8 @@ from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageE
 from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.run import POLL_S, prepare, print_line, signals
 from segnet_live.pipeline.inference import freeze_libraries
+from segnet_live.system import crash
+from segnet_live.system.files import held, partial_path
 from segnet_live.video.location import VIDEO_SUFFIXES
 
 MEMORY_EACH = 1 << 30
@@ -39,8 +41,14 @@ class Task:
         return self.recording.with_suffix(".unfinished.mp4")
 
     def discard(self) -> None:
-        for path in (self.unfinished, self.unfinished.with_suffix(".partial.mp4")):
-            path.unlink(missing_ok=True)
+        """Delete what an interrupted run left.
+
+        Raises:
+            OutputError: another segnet-live is writing it.
+        """
+        with held(self.unfinished):
+            for path in (self.unfinished, partial_path(self.unfinished)):
+                path.unlink(missing_ok=True)
 
 
 def plan(config: RunConfig) -> tuple[list[Task], int]:
@@ -221,6 +229,7 @@ class _Worker:
 
 def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
     """Do one file in the child: send its frame count as it grows, then ("done", line) or ("failed", line)."""
+    crash.watch()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop
     if cores:
         psutil.Process().cpu_affinity(cores)  # OpenVINO, x264 and the decoder size their thread pools by this
@@ -249,4 +258,6 @@ def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
     except SegnetLiveError as error:
         pipe.send(("failed", str(error)))
     except Exception as error:
-        pipe.send(("failed", f"unexpected {type(error).__name__}: {error}; run this file alone with --debug"))
+        pipe.send(("failed", crash.report(error)))
+    finally:
+        crash.end_well()

@@ -13,11 +13,12 @@ from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
 from segnet_live.classes import CAMVID_NAMES
-from segnet_live.config import RunConfig, RunOptions
+from segnet_live.config import Backend, RunConfig, RunOptions
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble, open_engine
+from segnet_live.engine.takeover import TakeoverEngine
 from segnet_live.errors import SourceError, SourceLost, UsageError
 from segnet_live.frame import FrameResult, Size
 from segnet_live.metrics import Metrics
@@ -31,6 +32,8 @@ from segnet_live.pipeline.record.sinks import Masks, Sink, Stats, TruthScore
 from segnet_live.pipeline.record.video import Recording
 from segnet_live.render.hud import Hud
 from segnet_live.render.view import ViewSettings
+from segnet_live.shown import fit_to_show
+from segnet_live.system import crash
 from segnet_live.video.open import open_source
 from segnet_live.video.source import SourceInfo, VideoSource
 
@@ -130,9 +133,10 @@ def prepare(
         opened.callback(source.close)
         reopens = reconnects(config, source.info)
         report(f"input: {_describe_source(source.info)}")
-        engine, governor = _open_engine(options, card, source.info)
+        engine, governor = _open_engine(options, card, source.info, report)
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
+        crash.note(f"engine: {_describe_engine(engine.info)}")
         metrics = Metrics()
 
         def assemble_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
@@ -157,13 +161,17 @@ def prepare(
     return Job(config, config, pipeline, source, engine, sinks, metrics, governor, reopens, assemble_pipeline)
 
 
-def _open_engine(options: RunOptions, card: Card, source: SourceInfo) -> tuple[Engine, GovernedEngine | None]:
+def _open_engine(
+    options: RunOptions, card: Card, source: SourceInfo, report: Callable[[str], None]
+) -> tuple[Engine, GovernedEngine | None]:
     """Return the engine as `options` want it, smoothed and governed, and the governor, if any."""
 
     def open_at(size: Size | None) -> Engine:
-        return open_engine(
-            card, backend=options.backend, size=size, source_size=source.size, precision=options.precision
-        )
+        def open_with(backend: Backend) -> Engine:
+            precision = options.precision if backend == options.backend else "auto"
+            return open_engine(card, backend=backend, size=size, source_size=source.size, precision=precision)
+
+        return TakeoverEngine(open_with(options.backend), open_with, report)
 
     governed = options.target_fps is not None or options.max_latency_ms is not None
     target = Target(options.target_fps, options.max_latency_ms) if governed else None
@@ -249,8 +257,8 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
 
 
 def print_line(line: str) -> None:
-    """Print a line at once, also into a pipe."""
-    print(line, flush=True)
+    """Print a line at once, also into a pipe; names in it cannot command the terminal."""
+    print(fit_to_show(line), flush=True)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from segnet_live.errors import SegnetLiveError, SourceError, SourceLost
 from segnet_live.frame import Frame, SourceInfo
 from segnet_live.pipeline.backoff import Backoff
 from segnet_live.pipeline.live.playback import MAX_LATE_S, PlaybackClock
+from segnet_live.system import crash
+from segnet_live.video.location import display_name
 from segnet_live.video.source import VideoSource
 
 log = logging.getLogger(__name__)
@@ -158,14 +160,14 @@ class Capture:
     def _run(self) -> None:
         try:
             if self._after is not None and not self._after.join(10.0):
-                log.warning("%s has not let go of its device; trying all the same", self._after.spec.value)
+                log.warning("%s has not let go of its device; trying all the same", display_name(self._after.spec))
             self._after = None
             self._stay_connected()
         except SegnetLiveError as error:
             self._notify_phase(Phase.FAILED, str(error))
         except Exception as error:  # a fault of ours must end the source, not the window
             log.exception("the capture thread failed")
-            self._notify_phase(Phase.FAILED, f"reading stopped: {type(error).__name__}: {error}; see the log (--debug)")
+            self._notify_phase(Phase.FAILED, f"reading stopped: {crash.report(error)}")
 
     def _stay_connected(self) -> None:
         """Play until stopped; after a loss open the source anew, waiting longer each time.

@@ -27,12 +27,16 @@ from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
 from segnet_live.pipeline.record.video import LiveRecording, RecordingState
 from segnet_live.render.view import ViewSettings, compose, for_screen
+from segnet_live.shown import fit_to_show
+from segnet_live.system import crash
 
 log = logging.getLogger(__name__)
 
 News: TypeAlias = SourceState | EngineState | RecordingState
 T = TypeVar("T")
 
+SILENT_ENGINE_S = 30.0
+"""How long an engine that has answered before may take for a frame until another one takes over."""
 PAINT_COUNTS_S = 1.0
 """How long the delay of a painted frame stands for those after it: a window that is minimised paints none."""
 
@@ -95,6 +99,8 @@ class LiveSession:
         self._source_size: Size | None = None
         self._last_frame_s = 0.0
         self._painted: tuple[float, float] = (0.0, 0.0)
+        self._busy_since_s: float | None = None
+        self._answered: object = None
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("inference", self._infer), ("picture", self._draw))
@@ -182,7 +188,7 @@ class LiveSession:
     def _infer(self) -> None:
         """Run the inference thread: the newest frame through the engine, always."""
         last: FrameResult | None = None
-        while True:
+        while threading.current_thread() is self._threads[0]:
             result = self._captured.take(timeout_s=0.1)
             if result is None:
                 if last is None or not self._engines.has_pending:
@@ -194,14 +200,32 @@ class LiveSession:
                 engine, choice = current
                 self._classes = choice.card.classes
                 try:
+                    self._busy_since_s = time.perf_counter() if self._answered is engine else None
                     result = self._inference.segment(result, engine, self._classes)
+                    self._answered = engine
                 except Exception as error:  # third-party backends raise anything; the picture must go on
                     log.exception("inference failed")
-                    text = str(error) if isinstance(error, SegnetLiveError) else f"{type(error).__name__}: {error}"
-                    self._engines.fail(f"the engine stopped: {text}; choose another backend in the Model section")
+                    known = isinstance(error, SegnetLiveError)
+                    text = str(error) if known else fit_to_show(f"{type(error).__name__}: {error}")
+                    if threading.current_thread() is self._threads[0]:
+                        self._engines.take_over(f"the engine stopped: {text}", result.frame.size)
+                if threading.current_thread() is not self._threads[0]:
+                    return  # it hung, and another thread has taken over
+                self._busy_since_s = None
             self._hand_over(self._labelled, result, "overlay", repeat=result.repeat)
             if result.is_segmented and self._capture is not None:
                 self._capture.start_playing()
+
+    def _watch_engine(self) -> None:
+        """Leave an engine behind that hangs in a frame, with its thread; called from the picture thread."""
+        since_s, size = self._busy_since_s, self._source_size
+        if since_s is None or size is None or time.perf_counter() - since_s < SILENT_ENGINE_S:
+            return
+        self._busy_since_s = None
+        thread = threading.Thread(target=self._guarded, args=(self._infer,), name="inference", daemon=True)
+        self._threads[0] = thread
+        self._engines.take_over(f"the engine has not answered for {SILENT_ENGINE_S:g} s", size)
+        thread.start()
 
     # The picture
 
@@ -226,6 +250,7 @@ class LiveSession:
         while True:
             result = self._labelled.take(timeout_s=0.03)
             if result is None:
+                self._watch_engine()
                 if last is None or not self._redraw.is_set():
                     continue
                 result = last.as_repeat()
@@ -348,7 +373,7 @@ class LiveSession:
         except Exception as error:
             log.exception("a session thread failed")
             if self._capture is not None:
-                message = f"the picture stopped: {type(error).__name__}: {error}; open the source again"
+                message = f"the picture stopped, open the source again: {crash.report(error)}"
                 self._notify(SourceState(Phase.FAILED, self._capture.spec, None, message))
 
     def close(self, timeout_s: float = 10.0) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import QEvent, QObject, QTimer
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QWidget
 
-from segnet_live.ui.parts import icon_button
+from segnet_live.shown import fit_to_show
+from segnet_live.ui.parts import icon_button, plain_label
 
 NOTE_MS = 6000
 
@@ -17,7 +18,7 @@ class Banner(QFrame):
         super().__init__(parent)
         self.setObjectName("banner")
         self._texts: list[str] = []
-        self._label = QLabel()
+        self._label = plain_label()
         self._label.setWordWrap(True)
         self._label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
         close = icon_button("close", "Dismiss (Esc)")
@@ -40,6 +41,7 @@ class Banner(QFrame):
         """Show an error, in words, until dismissed; the last three stay."""
         if self.property("kind") == "note":
             self._texts.clear()
+        text = fit_to_show(text)
         if text not in self._texts:
             self._texts = [*self._texts, text][-3:]
         self._timer.stop()
@@ -49,7 +51,7 @@ class Banner(QFrame):
         """Show information for a few seconds; an error stays."""
         if not self.isHidden() and self.property("kind") == "problem":
             return
-        self._texts = [text]
+        self._texts = [fit_to_show(text)]
         self._timer.start(NOTE_MS)
         self._show("note")
 

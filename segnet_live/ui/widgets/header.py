@@ -7,7 +7,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton
 
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
-from segnet_live.ui.parts import icon_button
+from segnet_live.ui.parts import icon_button, plain_label, set_tip
 from segnet_live.ui.theme import icon
 from segnet_live.video.location import display_name
 
@@ -22,7 +22,7 @@ class Header(QWidget):
         self._controls = controls
         mark = QLabel()
         mark.setPixmap(icon("app").pixmap(QSize(22, 22), self.devicePixelRatioF()))
-        self.title, self.details = QLabel("segnet-live"), QLabel()
+        self.title, self.details = plain_label("segnet-live"), plain_label()
         self.title.setObjectName("title")
         self.details.setObjectName("quiet")
         for label in (self.title, self.details):
@@ -57,7 +57,7 @@ class Header(QWidget):
         if source is None:
             return
         self.title.setText(display_name(source.spec))
-        self.title.setToolTip(source.info.title if source.info is not None else "")
+        set_tip(self.title, source.info.title if source.info is not None else "")
         parts = []
         if source.info is not None:
             height, width = source.info.size

@@ -39,7 +39,7 @@ class StartPage(QWidget):
         for name, text, act in (
             ("road", "Demo drive", sources.open_demo),
             ("folder", "Images ...", sources.ask_images),
-            ("stream", "Stream ...", sources.ask_url),
+            ("stream", "Stream ...", lambda: sources.ask_url()),
         ):
             button = QPushButton(icon(name), text)
             button.setIconSize(QSize(18, 18))
@@ -54,8 +54,8 @@ class StartPage(QWidget):
         for button in self.buttons:
             row.addWidget(button)
         self.list = QListWidget()
-        self.list.itemActivated.connect(lambda item: controls.open(item.data(Qt.ItemDataRole.UserRole)))
-        self.list.itemClicked.connect(lambda item: controls.open(item.data(Qt.ItemDataRole.UserRole)))
+        self.list.itemActivated.connect(lambda item: sources.open_again(item.data(Qt.ItemDataRole.UserRole)))
+        self.list.itemClicked.connect(lambda item: sources.open_again(item.data(Qt.ItemDataRole.UserRole)))
         self._why = quiet_label()
         self._why.setAlignment(Qt.AlignmentFlag.AlignCenter)
         hint = quiet_label("or drop a video, a picture folder or an address here")

@@ -1,0 +1,147 @@
+"""What is left for the developers when something unexpected happens, and what is not in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segnet_live.cli import main
+from segnet_live.commands.finding import Finding
+from segnet_live.system import crash
+
+SECRET = "rtsp://me:hunter2@cam/1"
+
+
+@pytest.fixture
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    monkeypatch.setattr(crash, "log_dir", lambda: folder)
+    yield folder
+    crash.end_well()
+
+
+def test_an_unexpected_error_leaves_one_report_without_names_and_passwords(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        crash.note("engine: openvino on a CPU")
+        raise RuntimeError(f"{SECRET} and /home/me/our house/kids.jpg and C:\\x y\\cat.png and drives/a.mp4 fell over")
+
+    monkeypatch.setattr("segnet_live.cli._dispatch", fail)
+    assert main([]) == 1
+    (report,) = logs.glob("crash-*.txt")
+    line = capsys.readouterr().err
+    assert str(report) in line
+    assert line.count("\n") == 1
+    text = report.read_text()
+    for wanted in ("segnet-live ", "Python ", "openvino ", "engine: openvino on a CPU", "RuntimeError", "in fail"):
+        assert wanted in text
+    for secret in ("hunter2", "kids", "our house", "cat.png", "drives/a"):
+        assert secret not in text + line
+    assert crash.offer() == ""  # it was named already
+
+
+CHILD = """
+import sys, faulthandler
+from pathlib import Path
+from segnet_live.system import crash
+crash.log_dir = lambda: Path(sys.argv[1])
+crash.watch()
+crash.note("engine: a test")
+if sys.argv[2] == "fault":
+    faulthandler._sigsegv()
+if sys.argv[2] == "kill":
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_crash_below_python_is_offered_at_the_next_start_once(logs: Path) -> None:
+    for how in ("well", "kill"):
+        subprocess.run([sys.executable, "-c", CHILD, str(logs), how], check=how == "well", timeout=60)
+        assert crash.offer() == ""
+    assert list(logs.glob("fault-*")) == []
+    ended = subprocess.run([sys.executable, "-c", CHILD, str(logs), "fault"], timeout=60)
+    assert ended.returncode == -signal.SIGSEGV
+    (report,) = logs.glob("fault-*.txt")
+    text = report.read_text()
+    assert "engine: a test" in text
+    assert "Fatal Python error: Segmentation fault" in text
+    assert str(report) in crash.offer()
+    assert crash.offer() == ""
+    assert crash.newest_report() == text
+
+
+AFTER_ENGINES = """
+import os, signal
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+from segnet_live.engine import openvino
+from segnet_live.system import crash
+crash.watch()
+def engine():
+    given = ops.parameter([1, 3], np.float32)
+    return openvino.core().compile_model(ov.Model([ops.relu(given)], [given]), "CPU")
+first, second = engine(), engine()
+del first  # with a Core each, the second's end gives this thread the first's signal stack back, which is gone
+del second
+handled = []
+signal.signal(signal.SIGINT, lambda *_: handled.append(1))
+for _ in range(3):
+    os.kill(os.getpid(), signal.SIGINT)
+print(len(handled))
+"""
+
+
+def test_ctrl_c_does_not_crash_after_engines_that_were_closed_in_their_order(tmp_path: Path) -> None:
+    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
+    child = [sys.executable, "-c", AFTER_ENGINES]
+    done = subprocess.run(child, capture_output=True, text=True, timeout=100, env=environment)
+    assert done.stdout.split()[-1:] == ["3"], (done.returncode, done.stderr)
+
+
+WITH_AMX = """
+import ctypes, os, signal, sys
+from segnet_live.system import crash
+crash.watch()
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.syscall(158, 0x1023, 18):  # ARCH_REQ_XCOMP_PERM of AMX's tiles
+    print("no AMX")
+handled = []
+signal.signal(signal.SIGINT, lambda *_: handled.append(1))
+for _ in range(3):
+    os.kill(os.getpid(), signal.SIGINT)
+print(len(handled))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signal stacks of Linux")
+def test_ctrl_c_does_not_crash_with_amx_and_the_fault_handler(tmp_path: Path) -> None:
+    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
+    child = [sys.executable, "-c", WITH_AMX]
+    done = subprocess.run(child, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.stdout.split()[-1] == "3", done.stderr
+
+
+def test_doctor_gathers_the_same(
+    logs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segnet_live.commands.doctor.machine", lambda: iter([Finding("cache", "ok", "/home/me/x.mp4")]))
+    crash.note(f"engine: a test, {SECRET}")
+    crash.report(ValueError("it fell over"))
+    assert main(["doctor", "--no-engines", "--report"]) == 0
+    (report,) = logs.glob("report-*.txt")
+    assert str(report) in capsys.readouterr().out.replace("\n", "")
+    text = report.read_text()
+    for wanted in ("segnet-live ", "openvino ", "cache: ok", "engine: a test", "ValueError: it fell over"):
+        assert wanted in text
+    assert "hunter2" not in text
+    assert "me/x" not in text
