@@ -17,7 +17,7 @@ from torch import Tensor
 
 from segnet_live.errors import UsageError
 from segnet_live.learning.augment import Params, sample_params
-from segnet_live.learning.data import LabelledSet, Sample
+from segnet_live.learning.data import LabelledSet, Sample, size_at
 from segnet_live.learning.pool import Pool
 from train.config import FitConfig
 from train.opinions import Opinions
@@ -89,6 +89,8 @@ class BatchSampler:
             )
         if config.crop is None and len({s.labels.shape for s in samples}) > 1:
             raise UsageError("the images differ in size, so whole ones make no batch", "pass --crop HxW")
+        if config.crop is None:
+            samples = [s.at(size_at((s.rgb.shape[0], s.rgb.shape[1]), config.zoom)) for s in samples]
         classes, void_id = len(self._classes), self._classes.void_id
         soft = None if opinions is None else [opinions.of(s.name) for s in samples]
         self._pool = Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device)
@@ -158,7 +160,7 @@ class BatchSampler:
         return float(row), float(column)
 
     def whole(self) -> Iterator[Tensor]:
-        """Return the training images unchanged, in batches (N, 3, H, W) float32 of values 0..1."""
+        """Return the training images uncropped, in batches (N, 3, H, W) float32 of values 0..1."""
         return (part.float() / 255 for part in torch.split(self._pool.rgb, self._config.batch))
 
 

@@ -17,9 +17,10 @@ from segnet_live.card import Card, find_card
 from segnet_live.config import parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.learning.data import LabelledSet, write_compact
+from segnet_live.nets.networks import NETWORKS, TABLE_1
 from train.card_fields import shown_command
 from train.checkpoint import current_commit, read_checkpoint, start_of
-from train.config import add_options, from_options
+from train.config import BALANCINGS, STUDY_SETTINGS, add_options, from_options
 from train.logit_adjustment import KEPT_POWER
 from train.release import MODELS, fit_commands, package_command
 from train.sets import SETS
@@ -137,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--hold-out-val", action="store_true", help="do not train on val; package the best on it")
     command.set_defaults(run=_release)
 
+    command = commands.add_parser("study", help="train and compare the decoder variants of the paper's Table 1")
+    _study_options(command)
+
     command = commands.add_parser("compact", help="a copy of CamVid with JPEG images, to carry to another machine")
     command.add_argument("--data", type=Path, required=True, metavar="DIR")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -150,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", choices=NETWORKS, default="segnet-fast")
     add_options(command)
     command.add_argument(
         "--crop",
@@ -162,6 +167,35 @@ def _fit_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
     command.add_argument("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
     command.set_defaults(run=_fit)
+
+
+def _study_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="CamVid's folder")
+    command.add_argument("--model", nargs="+", choices=TABLE_1, default=list(TABLE_1), help="these variants only")
+    command.add_argument(
+        "--balancing", nargs="+", choices=BALANCINGS, default=list(BALANCINGS), help="of the classes (default both)"
+    )
+    command.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each, with seeds 0 to N - 1")
+    add_options(command, STUDY_SETTINGS)
+    command.add_argument(
+        "--crop",
+        type=partial(parse_size, option="--crop"),
+        metavar="HxW",
+        help="size of the random crops, in multiples of 32",
+    )
+    command.add_argument("--out", type=Path, default=Path("runs/study"), help="folder of the runs; they go on there")
+    command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
+    command.add_argument("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
+    command.set_defaults(run=_study, set="camvid")
+
+
+def _study(args: argparse.Namespace) -> None:
+    from train.initialise import labelled_images
+    from train.study import train_all
+
+    labelled = SETS[args.set]
+    images = labelled_images(labelled, args.data)
+    train_all(args, labelled, images)
 
 
 def _fit(args: argparse.Namespace) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from collections.abc import Collection
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -21,6 +22,13 @@ from train.sets import IMAGENET_MEAN, IMAGENET_STD, SETS
 
 Recipe: TypeAlias = Literal["paper", "release"]
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+Balancing: TypeAlias = Literal["median", "natural"]
+BALANCINGS: tuple[Balancing, ...] = get_args(Balancing)
+STUDY_SETTINGS = (
+    "epochs", "evaluations", "batch", "zoom", "photometric", "augment_decay", "boundary", "lr", "weight_decay",
+    "schedule", "ema_decay", "precision",
+)  # fmt: skip
+"""Settings that `study` may change, for all its runs alike."""
 SHARE = (0.0, 1.0)
 
 
@@ -205,14 +213,17 @@ def recipe(name: Recipe, model: str) -> FitConfig:
     )
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `fit` that change a recipe; each defaults to the recipe's own value."""
-    command.add_argument("--model", choices=NETWORKS, default="segnet-fast")
+def add_options(command: argparse.ArgumentParser, only: Collection[str] | None = None) -> None:
+    """Add the options of `fit` that change a recipe; each defaults to the recipe's own value.
+
+    Args:
+        only: names of the settings to offer; None offers all, `--dropout` among them.
+    """
     command.add_argument("--recipe", choices=RECIPES, default="release", help="where the settings below start from")
     groups: dict[str, argparse._ArgumentGroup] = {}
     for setting in fields(FitConfig):
         about = dict(setting.metadata)
-        if not about.get("help"):
+        if not about.get("help") or (only is not None and setting.name not in only):
             continue
         group, names = about.pop("group"), [_flag(setting), *filter(None, [about.pop("old", "")])]
         for unused in ("limits", "file"):
@@ -227,6 +238,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
             if kind is not str:
                 about["metavar"] = "N" if kind is int else "X"
         groups[group].add_argument(*names, dest=setting.name, default=argparse.SUPPRESS, **about)
+    if only is not None:
+        return
     groups["optimiser"].add_argument(
         "--dropout", type=float, default=0.0, help="in the deeper layers, where a network has it"
     )

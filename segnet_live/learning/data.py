@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
-from segnet_live.engine.resize import network_size
+from segnet_live.engine.resize import fit_input, network_size
 from segnet_live.errors import DataError
 from segnet_live.frame import LabelMap, Size
+from segnet_live.labels import labels_at
 from segnet_live.system.files import write_atomically
 from segnet_live.video.images import read_rgb as decode_rgb
 from segnet_live.video.location import IMAGE_SUFFIXES
@@ -28,6 +29,10 @@ class Sample:
     name: str
     rgb: NDArray[np.uint8]
     labels: LabelMap
+
+    def at(self, size: Size) -> Sample:
+        """Return the image and its labels at `size`, (height, width)."""
+        return Sample(self.name, fit_input(self.rgb, size), labels_at(self.labels, size))
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
