@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from segnet_live.config import BACKENDS, PRECISIONS, Backend, Precision, parse_size
-from segnet_live.errors import CardError, UsageError
+from segnet_live.errors import CardError, EngineError, UsageError
 from segnet_live.system import nvidia
 
 Name = TypeVar("Name", bound=str)
@@ -38,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, default=20.0, help="a slow one stops after this long (default: %(default)s)")
     add("--against", action="append", default=[], metavar="MODULE:FACTORY", help="time another torch network too")
     add("--video", action="append", default=[], metavar="FILE", help="time the headless pipeline on this file too")
-    add("--paper-table", action="store_true", help="the columns of the paper's Table 6 too (PyTorch; takes minutes)")
+    add(
+        "--paper-table",
+        action="store_true",
+        help="the columns of the paper's Table 6 too, of every network: random weights where none are installed "
+        "(PyTorch; half an hour on a CPU; with --model only those)",
+    )
     add("--no-memory", action="store_true", help="skip memory, which needs a process for each engine")
     add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     add("--markdown", action="store_true", help="print Markdown")
@@ -54,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.bench.engines import Plan, measure
     from segnet_live.bench.machine import describe_machine
     from segnet_live.bench.memory import in_own_process
-    from segnet_live.bench.network import paper_row
+    from segnet_live.bench.network import PaperRow, paper_row, paper_subjects
     from segnet_live.bench.video import run_video
     from segnet_live.card import find_card, installed_cards
     from segnet_live.config import RunConfig, SourceSpec
@@ -87,9 +92,16 @@ def run(arguments: argparse.Namespace) -> int:
     )
     report = measure(plan, reference_frames())
     tables = [reports.engine_table(report)]
-    paper = [in_own_process(paper_row, card, size or (360, 480)) for card in cards] if arguments.paper_table else []
-    if paper:
-        tables.append(reports.paper_table(paper))
+    paper: list[PaperRow] = []
+    if arguments.paper_table:
+        left_out = []
+        for subject in cards if arguments.model else paper_subjects(cards):
+            try:
+                paper.append(in_own_process(paper_row, subject, size or (360, 480)))
+            except EngineError as error:  # the largest networks need more memory than some machines have
+                left_out.append((subject if isinstance(subject, str) else subject.name, str(error)))
+        if paper:
+            tables.append(reports.paper_table(paper, left_out))
     videos = []
     for video in arguments.video:
         for card in cards:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from segnet_live.bench.measure import Timing, timed_ms
 from segnet_live.bench.memory import peak_rss_mib, rss_mib
 from segnet_live.card import Card
+from segnet_live.classes import CAMVID_NAMES
 from segnet_live.frame import Size
 from segnet_live.nets.load import load_network
+from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.pooling import form_for
 from segnet_live.nets.segnet import Network
 
@@ -30,13 +32,18 @@ class PaperRow:
     training memory for a mini-batch of 4.
 
     Attributes:
+        model: the card's name, or the network's where the weights are random.
+        trained: False for random weights, which take the same time and memory.
         device: "cpu" or the GPU's name. Memory is the process's peak above what it had with all libraries loaded (CPU),
             or torch's peak of reserved device memory (GPU).
         threads: of the CPU.
-        model_mib: the weights file as shipped.
+        parameters: the number of trained ones.
+        storage_multiplier: see `Network.storage_multiplier`.
+        model_mib: the weights file as shipped; None for random weights.
     """
 
     model: str
+    trained: bool
     device: str
     threads: int
     input_size: Size
@@ -45,7 +52,9 @@ class PaperRow:
     backward_ms: float
     training_mib: float
     inference_mib: float
-    model_mib: float
+    parameters: int
+    storage_multiplier: float
+    model_mib: float | None
 
 
 def parameters(network: nn.Module) -> int:
@@ -67,17 +76,26 @@ def gflop(network: Network, size: Size, device: Literal["meta", "cpu"] = "meta")
     return float(counter.get_total_flops() / 1e9)
 
 
-def paper_row(card: Card, size: Size) -> PaperRow:
+def paper_subjects(cards: Sequence[Card]) -> tuple[Card | str, ...]:
+    """Return a card or a name for every network there is: `cards`, then those that none of them has weights for."""
+    have = {card.architecture for card in cards}
+    return *cards, *(name for name in NETWORKS if name not in have)
+
+
+def paper_row(subject: Card | str, size: Size) -> PaperRow:
     """Measure one row; call it in a process of its own, whose peak memory nothing else has raised.
+
+    Args:
+        subject: a card, or the name of a network to run with random weights and CamVid's number of classes.
 
     Raises:
         CardError: the weights are damaged or do not fit.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model_mib = card.weights_path.stat().st_size / 2**20
+    card = subject if isinstance(subject, Card) else None
     F.conv2d(torch.zeros((1, 1, 8, 8), device=device), torch.zeros((1, 1, 3, 3), device=device))  # loads the libraries
     base_mib = rss_mib()
-    network = load_network(card).to(device)
+    network = (NETWORKS[str(subject)](len(CAMVID_NAMES)) if card is None else load_network(card)).to(device).eval()
     image = torch.rand((1, 3, *size), device=device)
 
     def timed(work: Callable[[], object]) -> float:
@@ -112,7 +130,8 @@ def paper_row(card: Card, size: Size) -> PaperRow:
         timed(optimiser.step)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return PaperRow(
-        model=card.name,
+        model=str(subject) if card is None else card.name,
+        trained=card is not None,
         device=name,
         threads=torch.get_num_threads(),
         input_size=size,
@@ -121,5 +140,7 @@ def paper_row(card: Card, size: Size) -> PaperRow:
         backward_ms=Timing.of(backward).mean,
         training_mib=peak_mib(),
         inference_mib=inference_mib,
-        model_mib=model_mib,
+        parameters=parameters(network),
+        storage_multiplier=network.storage_multiplier,
+        model_mib=None if card is None else card.weights_path.stat().st_size / 2**20,
     )

@@ -97,17 +97,23 @@ def _engine_cells(row: Row, report: Report) -> tuple[str, ...]:
     )
 
 
-def paper_table(rows: Sequence[PaperRow]) -> Table:
-    """Return the columns of the paper's Table 6."""
-    columns = ("network", "forward ms", "backward ms", "training MiB", "inference MiB", "model MiB")
+def paper_table(rows: Sequence[PaperRow], missing: Sequence[tuple[str, str]] = ()) -> Table:
+    """Return the columns of the paper's Table 6, and what could not be measured as (what, why) below it."""
+    columns = (
+        "network", "weights", "parameters M", "storage multiplier", "forward ms", "backward ms", "training MiB",
+        "inference MiB", "model MiB",
+    )  # fmt: skip
     cells = tuple(
         (
             row.model,
+            "trained" if row.trained else "random",
+            f"{row.parameters / 1e6:.3f}",
+            f"{row.storage_multiplier:g}",
             f"{row.forward_ms:.1f}",
             f"{row.backward_ms:.1f}",
             f"{row.training_mib:.0f}",
             f"{row.inference_mib:.0f}",
-            f"{row.model_mib:.1f}",
+            "-" if row.model_mib is None else f"{row.model_mib:.1f}",
         )
         for row in rows
     )
@@ -119,7 +125,9 @@ def paper_table(rows: Sequence[PaperRow]) -> Table:
         cells,
         (
             f"Forward and backward: mean of {first.n} iterations, mini-batch 1. Training memory: mini-batch 4, SGD "
-            "with momentum. Inference memory: mini-batch 1. The paper's SegNet: 422.5, 488.7 ms, 6803, 1052, 117 MB.",
+            "with momentum. Inference memory: mini-batch 1. The paper's SegNet: 422.5, 488.7 ms, 6803, 1052, 117 MB. "
+            "Random weights take the time and memory of trained ones.",
+            *(f"{what} left out: {why}" for what, why in missing),
         ),
     )
 

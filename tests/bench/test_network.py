@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
-from segnet_live.bench.network import gflop, paper_row, parameters
+from segnet_live.bench.network import gflop, paper_row, paper_subjects, parameters
+from segnet_live.bench.report import paper_table
 from segnet_live.card import Card
 from segnet_live.errors import EngineError
 from segnet_live.nets.networks import NETWORKS
@@ -31,7 +32,20 @@ def test_table_6_has_every_column(tiny_card: Card) -> None:
     assert row.forward_ms > 0
     assert row.backward_ms > 0
     assert row.training_mib >= row.inference_mib >= 0
+    assert row.trained
     assert row.model_mib == pytest.approx(tiny_card.weights_path.stat().st_size / 2**20)
+
+
+def test_table_6_has_every_network_once_with_random_weights_where_none_are_installed(tiny_card: Card) -> None:
+    subjects = paper_subjects([tiny_card])
+    assert subjects[0] is tiny_card
+    assert {tiny_card.architecture, *subjects[1:]} == set(NETWORKS)
+    assert len(subjects) == len(NETWORKS)
+    row = paper_row("fcn-basic", (32, 48))
+    assert (row.trained, row.model_mib, row.storage_multiplier) == (False, None, 11)
+    table = paper_table([row, paper_row(tiny_card, (32, 48))], [("fcn", "it was killed")])
+    assert [cells[:2] for cells in table.rows] == [("fcn-basic", "random"), ("tiny", "trained")]
+    assert table.notes[-1] == "fcn left out: it was killed"
 
 
 def _die() -> None:
