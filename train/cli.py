@@ -17,13 +17,14 @@ from segnet_live.card import Card, find_card
 from segnet_live.config import parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.learning.data import LabelledSet, write_compact
-from segnet_live.nets.networks import NETWORKS, TABLE_1
+from segnet_live.nets.networks import NETWORKS
 from train.card_fields import shown_command
 from train.checkpoint import current_commit, read_checkpoint, start_of
-from train.config import BALANCINGS, STUDY_SETTINGS, add_options, from_options
+from train.config import add_options, from_options
 from train.logit_adjustment import KEPT_POWER
 from train.release import MODELS, fit_commands, package_command
 from train.sets import SETS
+from train.study_options import add_study_options
 
 if TYPE_CHECKING:
     from train.measure import Through
@@ -139,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_release)
 
     command = commands.add_parser("study", help="train and compare the decoder variants of the paper's Table 1")
-    _study_options(command)
+    add_study_options(command)
+    command.set_defaults(run=_study, set="camvid")
 
     command = commands.add_parser("compact", help="a copy of CamVid with JPEG images, to carry to another machine")
     command.add_argument("--data", type=Path, required=True, metavar="DIR")
@@ -167,35 +169,6 @@ def _fit_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
     command.add_argument("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
     command.set_defaults(run=_fit)
-
-
-def _study_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="CamVid's folder")
-    command.add_argument("--model", nargs="+", choices=TABLE_1, default=list(TABLE_1), help="these variants only")
-    command.add_argument(
-        "--balancing", nargs="+", choices=BALANCINGS, default=list(BALANCINGS), help="of the classes (default both)"
-    )
-    command.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each, with seeds 0 to N - 1")
-    add_options(command, STUDY_SETTINGS)
-    command.add_argument(
-        "--crop",
-        type=partial(parse_size, option="--crop"),
-        metavar="HxW",
-        help="size of the random crops, in multiples of 32",
-    )
-    command.add_argument("--out", type=Path, default=Path("runs/study"), help="folder of the runs; they go on there")
-    command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
-    command.add_argument("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
-    command.set_defaults(run=_study, set="camvid")
-
-
-def _study(args: argparse.Namespace) -> None:
-    from train.initialise import labelled_images
-    from train.study import train_all
-
-    labelled = SETS[args.set]
-    images = labelled_images(labelled, args.data)
-    train_all(args, labelled, images)
 
 
 def _fit(args: argparse.Namespace) -> bool:
@@ -231,6 +204,21 @@ def _fit(args: argparse.Namespace) -> bool:
         if processes.rank == 0:
             print(f"{out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
     return complete
+
+
+def _study(args: argparse.Namespace) -> None:
+    from train.initialise import labelled_images
+    from train.study import planned, train_all
+    from train.study_table import measure_costs, tables
+
+    labelled, complete = SETS[args.set], True
+    if not args.table:
+        complete = train_all(args, labelled, labelled_images(labelled, args.data))
+    runs = planned(args)
+    for table in tables(runs, measure_costs(runs, labelled, args.out)):
+        print()
+        table.show(markdown=args.markdown)
+    print(f"\n{args.out}: {'complete' if complete else 'not complete; the same command goes on'}")
 
 
 def _release(args: argparse.Namespace) -> None:

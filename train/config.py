@@ -24,11 +24,6 @@ Recipe: TypeAlias = Literal["paper", "release"]
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 Balancing: TypeAlias = Literal["median", "natural"]
 BALANCINGS: tuple[Balancing, ...] = get_args(Balancing)
-STUDY_SETTINGS = (
-    "epochs", "evaluations", "batch", "zoom", "photometric", "augment_decay", "boundary", "lr", "weight_decay",
-    "schedule", "ema_decay", "precision",
-)  # fmt: skip
-"""Settings that `study` may change, for all its runs alike."""
 SHARE = (0.0, 1.0)
 
 
