@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from segnet_live import __version__
-from segnet_live.config import BACKENDS, PRECISIONS, VIEWS, RunConfig, SourceSpec, parse_size
+from segnet_live.config import BACKENDS, HIDE_WITH, INDEX_PLACES, PRECISIONS, VIEWS, RunConfig, SourceSpec, parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
@@ -25,8 +25,11 @@ COMMANDS = {
     "models": ("segnet_live.commands.models", "list the installed models"),
     "doctor": ("segnet_live.commands.doctor", "check this machine and every engine on it"),
     "compile": ("segnet_live.commands.compile", "make engines ahead of their use"),
-    "cache": ("segnet_live.commands.cache", "list or clear the compiled engines"),
+    "cache": ("segnet_live.commands.cache", "list or clear the compiled engines and indexes"),
     "repair": ("segnet_live.commands.repair", "make an ordinary mp4 of what a killed recording left"),
+    "find": ("segnet_live.commands.find", "find moments in drives by what is in the picture"),
+    "bonnet": ("segnet_live.commands.bonnet", "find the car's own bonnet in a drive"),
+    "report": ("segnet_live.commands.report", "write a page about a drive"),
     "bench": ("segnet_live.bench.command", "time every model on every engine of this machine"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
@@ -119,7 +122,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     """
     given = _parser().parse_args(arguments)
     headless = given.headless
-    needing = [f"--{name}" for name in ("masks", "stats") if getattr(given, name) is not None]
+    needing = [f"--{name}" for name in ("masks", "stats", "index") if getattr(given, name) is not None]
     if needing and not headless:
         verb = "processes" if len(needing) == 1 else "process"
         print(f"{' and '.join(needing)} {verb} every frame without a window, as with --headless", flush=True)
@@ -143,6 +146,11 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         target_fps=given.target_fps,
         max_latency_ms=given.max_latency,
         overwrite=given.overwrite,
+        hide=given.hide,
+        hide_with=given.hide_with,
+        hide_hold=given.hide_hold,
+        bonnet=given.bonnet,
+        index=given.index,
         reconnect=given.reconnect,
         debug=given.debug,
     )
@@ -187,6 +195,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--record", type=Path, metavar="OUT.mp4", help="annotated video: H.264 at source size and time, with the sound")
     add("--masks", type=Path, metavar="DIR", help="one PNG of class ids per frame (implies --headless)")
     add("--stats", type=Path, metavar="FILE.csv", help="time, latency and class shares per frame (implies --headless)")
+    add(
+        "--index",
+        nargs="?",
+        const="cache",
+        choices=INDEX_PLACES,
+        help="keep each frame's figures for find and report, in the cache or beside the video (implies --headless)",
+    )
     add(
         "--headless", action="store_true", help="no window: every frame of a file, the newest one of a camera or stream"
     )
@@ -242,6 +257,25 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         default=None,
         help="write rates, latency and engine into the recorded picture",
+    )
+
+    add(
+        "--bonnet",
+        metavar="auto|PICTURE",
+        help="leave out what the car itself takes of the picture: found in the video, or white in a picture",
+    )
+
+    add = parser.add_argument_group(
+        "privacy (covered 74% of people's pixels on a drive that no training saw, never all)"
+    ).add_argument
+    add("--hide", type=_names, metavar="A,B", help="hide these classes in the recording, e.g. Pedestrian,Bicyclist,Car")
+    add("--hide-with", choices=HIDE_WITH, default="blur", help="what stands there instead (default: blur)")
+    add(
+        "--hide-hold",
+        type=int,
+        default=5,
+        metavar="N",
+        help="hide what a frame shows in N frames before and after it, too (default: 5)",
     )
 
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

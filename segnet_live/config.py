@@ -16,13 +16,21 @@ Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]
 Layer: TypeAlias = Literal["overlay", "labels", "original"]
 """What stands left and right of the wiper, and side by side."""
+HideWith: TypeAlias = Literal["blur", "fill"]
+"""What stands where classes are hidden."""
+IndexPlace: TypeAlias = Literal["cache", "beside"]
+"""Where the index of a drive is kept: the private cache, or a file beside the video."""
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 VIEWS: tuple[View, ...] = get_args(View)
 LAYERS: tuple[Layer, ...] = get_args(Layer)
+HIDE_WITH: tuple[HideWith, ...] = get_args(HideWith)
+INDEX_PLACES: tuple[IndexPlace, ...] = get_args(IndexPlace)
 SMALLEST_SIDE = 32
 LARGEST_SIDE = 4096
+LONGEST_HOLD = 60
+"""Frames that wait in memory while classes are hidden."""
 
 
 def parse_size(text: str, option: str = "size") -> tuple[int, int]:
@@ -47,6 +55,14 @@ def parse_size(text: str, option: str = "size") -> tuple[int, int]:
 def format_size(size: tuple[int, int]) -> str:
     """Return (height, width) as "HxW"."""
     return f"{size[0]}x{size[1]}"
+
+
+def clock(time_s: float, *, tenths: bool = False) -> str:
+    """Return seconds as the app shows times: 1:02, 1:02:03, with tenths 1:02.5."""
+    whole = int(time_s)
+    hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
+    text = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    return text + f".{int(time_s * 10) % 10}" if tenths else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +147,11 @@ class RunConfig:
             RunOptions.
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         overwrite: existing outputs may be replaced.
+        hide: names of the classes to hide in the recording, None for none; checked against the model, too.
+        hide_with: what stands there instead.
+        hide_hold: frames before and after in which they stay hidden.
+        bonnet: "auto" or the name of a picture: what the car itself takes of the frames is left out; None for nothing.
+        index: where to leave an index of the drive, None for nowhere.
         reconnect: open a camera or network source again when it is lost in a headless run; None does so for cameras and
             streams that are recorded. The window always does.
         debug: errors show their traceback.
@@ -157,6 +178,11 @@ class RunConfig:
     target_fps: float | None = None
     max_latency_ms: float | None = None
     overwrite: bool = False
+    hide: tuple[str, ...] | None = None
+    hide_with: HideWith = "blur"
+    hide_hold: int = 5
+    bonnet: str | None = None
+    index: IndexPlace | None = None
     reconnect: bool | None = None
     debug: bool = False
 
@@ -186,13 +212,53 @@ class RunConfig:
             raise UsageError(f"--stats got {self.stats}; name a file that ends in .csv")
         if self.headless and self.source is None:
             raise UsageError("--headless needs an input: add --video, --camera, --images or --synthetic")
-        if not self.headless and (self.masks or self.stats):
-            raise UsageError("--masks and --stats process every frame without a window; add --headless")
+        if not self.headless and (self.masks or self.stats or self.index):
+            raise UsageError("--masks, --stats and --index process every frame without a window; add --headless")
+        if self.index is not None:
+            self._check_index()
+        if self.hide is not None:
+            self._check_hide()
         if self.reconnect is not None and not self.headless:
             option = "--reconnect" if self.reconnect else "--no-reconnect"
             raise UsageError(f"{option} is for runs without a window (the window always tries again)", "add --headless")
         if self.burn_hud and self.headless and self.record is None:
             raise UsageError("--burn-hud writes the figures into the recording; add --record OUT.mp4 or leave it out")
+
+    def _check_hide(self) -> None:
+        """Check that there is a recording to hide classes in, which waits for the frames after each.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not all(name.strip() for name in self.hide or ("",)):
+            raise UsageError("--hide got an empty name; give names with commas between them, such as Pedestrian,Car")
+        if not self.headless:
+            raise UsageError(
+                "--hide works on recordings without a window, which can wait for what comes", "add --headless"
+            )
+        if self.record is None:
+            raise UsageError("--hide hides classes in the recording", "add --record OUT.mp4 or leave it out")
+        if not 0 <= self.hide_hold <= LONGEST_HOLD:
+            raise UsageError(f"--hide-hold got {self.hide_hold}", f"give frames, 0 to {LONGEST_HOLD}")
+
+    def _check_index(self) -> None:
+        """Check that a whole file is to be indexed, with the network at one size.
+
+        Raises:
+            UsageError: it is not.
+        """
+        if self.source is None or self.video_file is None:
+            raise UsageError("--index is for video files", "add --video FILE")
+        if self.source.start_s or self.source.duration_s is not None:
+            raise UsageError("--index needs the whole file", "leave out --start and --duration")
+        if self.target_fps is not None or self.max_latency_ms is not None:
+            raise UsageError("--index needs the network at one size", "leave out --target-fps and --max-latency")
+
+    @property
+    def video_file(self) -> Path | None:
+        """The video file that the run reads, None for other sources."""
+        source = self.source
+        return Path(source.value) if source and source.kind == "video" and "://" not in source.value else None
 
     @property
     def is_folder_job(self) -> bool:

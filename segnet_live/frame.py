@@ -114,6 +114,7 @@ class FrameResult:
         source_labels: the label map at the frame's size once somebody has asked `labels` for it, None before.
         labelled_s: `time.perf_counter()` when `source_labels` was ready, NaN before.
         resize_ms: milliseconds from `network_labels` to `source_labels`.
+        left_out: share of the picture that the car's own bonnet takes: it is void, and no part of class shares.
     """
 
     frame: Frame
@@ -127,6 +128,7 @@ class FrameResult:
     source_labels: LabelMap | None = None
     labelled_s: float = math.nan
     resize_ms: float = 0.0
+    left_out: float = 0.0
     _shares: NDArray[np.float32] | None = None
 
     @classmethod
@@ -181,6 +183,8 @@ class FrameResult:
         """(K,) float32 share of each class in `labels`, 0..1; less than 1 in sum where pixels are void."""
         if self._shares is None:
             self._shares = class_shares(self.labels, len(self.classes))
+            if self.left_out:
+                self._shares = self._shares / np.float32(1 - self.left_out)
         return self._shares
 
     @property

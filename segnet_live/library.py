@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.classes import ClassSet
-from segnet_live.config import Backend, Layer, Precision, RunConfig, SourceSpec, View
+from segnet_live.config import Backend, HideWith, Layer, Precision, RunConfig, SourceSpec, View
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
@@ -280,6 +280,8 @@ def annotate(
     opacity: float = 0.5,
     layers: tuple[Layer, Layer] = ("original", "overlay"),
     classes: Sequence[str] | None = None,
+    hide: Sequence[str] | None = None,
+    hide_with: HideWith = "blur",
     burn_hud: bool = False,
     masks: str | os.PathLike[str] | None = None,
     stats: str | os.PathLike[str] | None = None,
@@ -298,6 +300,7 @@ def annotate(
         opacity: of the class colours, 0 to 1.
         layers: what stands left and right in the views "side-by-side" and "wiper".
         classes: names of the classes to show in colour; None for all.
+        hide: names of classes to hide: most of what is there, never all; "blur" or "fill" stands there instead.
         burn_hud: write rates, latency and engine into the picture.
         masks: a folder for one PNG of class ids a frame.
         stats: a CSV file for time, latency and class shares of each frame.
@@ -327,6 +330,8 @@ def annotate(
         opacity=opacity,
         layers=layers,
         classes=None if classes is None else tuple(classes),
+        hide=None if hide is None else tuple(hide),
+        hide_with=hide_with,
         burn_hud=burn_hud,
         overwrite=overwrite,
     )

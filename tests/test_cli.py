@@ -30,15 +30,19 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> Non
     assert done.stdout.splitlines()[-1] == "loaded []"
 
 
+INDEX = "--model --backend --precision --size --bonnet --index --fresh"
 OPTIONS = {
     "": "--video --camera --images --synthetic --start --duration --record --masks --stats --headless --overwrite "
     "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --layers "
-    "--classes --burn-hud --reconnect --no-reconnect --debug --version",
+    "--classes --burn-hud --reconnect --no-reconnect --index --bonnet --hide --hide-with --hide-hold --debug --version",
     "models": "--dir --debug",
     "doctor": "--no-engines --report --debug",
     "compile": "--model --backend --precision --size --debug",
     "cache": "list clear --debug",
     "repair": "--output --debug",
+    "find": f"--stills --cut --around --overwrite --json {INDEX} --debug",
+    "report": f"--output --gpx --clock --colour-by --hardest --overwrite {INDEX} --debug",
+    "bonnet": "--output --show --below --grow --overwrite --debug",
     "bench": "--model --backend --precision --size --video --seconds --n --against --no-memory --paper-table --json "
     "--markdown --debug",
 }

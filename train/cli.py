@@ -94,6 +94,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_points, smooth=False, set="camvid", architecture="")
 
+    command = commands.add_parser("hiding", help="how much of the people --hide covers", parents=[engine, data])
+    subject = command.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--model", help="installed model or model folder")
+    subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
+    command.add_argument("--split", nargs="+", default=["val"])
+    command.add_argument("--drives", nargs="+", metavar="PREFIX", help="only images whose names begin so")
+    command.add_argument("--hide", default="Pedestrian,Bicyclist", metavar="A,B", help="default %(default)s")
+    command.add_argument("--hold", type=int, default=5, help="frames before and after (default %(default)s)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    command.set_defaults(run=_hiding, smooth=True, architecture="")
+
     command = commands.add_parser("opinions", help="soft labels of an own network, to learn from in the next round")
     command.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of `fit`")
     command.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders of pictures")
@@ -294,6 +305,19 @@ def _points(args: argparse.Namespace) -> None:
 
     with _subject(args) as card:
         figures = score_points(card, args.points or HERE, args.pictures, _via(args))
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _hiding(args: argparse.Namespace) -> None:
+    from segnet_live.learning.evaluate import write_json
+    from segnet_live.render.hiding import Hiding
+    from train.hiding import print_hiding
+
+    samples = [s for split in args.split for s in SETS[args.set].load(args.data, split, args.drives)]
+    with _subject(args) as card:
+        hiding = Hiding(frozenset(card.classes.ids(args.hide.split(","))), hold=args.hold)
+        figures = print_hiding(card, samples, hiding, _via(args))
     if args.json is not None:
         write_json(args.json, figures)
 

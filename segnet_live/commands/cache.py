@@ -1,4 +1,4 @@
-"""`segnet-live cache`: list the compiled engines that are kept on this machine, or delete them."""
+"""`segnet-live cache`: list the compiled engines and indexes that are kept on this machine, or delete them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List the kept engines or delete them; a deleted one is compiled anew when it is next needed."""
+    """List what is kept or delete it; a deleted engine or index is made anew when it is next needed."""
     from segnet_live.engine.artifacts import ArtifactStore, clear
 
     console = Console(highlight=False, markup=False)
@@ -35,10 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     rows = [_row(backend, entry) for backend in BACKENDS for entry in ArtifactStore.of(backend).entries()]
     rows += _compiled_forms(ArtifactStore.of("openvino").folder / "compiled")
+    rows += _indexes(ArtifactStore.of("index").entries())
     if not rows:
         console.print(f"nothing is kept in {folder}")
         return 0
-    table = Table(title=f"engines in {folder}", title_justify="left")
+    table = Table(title=f"engines and indexes in {folder}", title_justify="left")
     for column in ("backend", "model", "input (HxW)", "precision", "for", "MiB", "made", "parity"):
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -74,3 +75,13 @@ def _compiled_forms(folder: Path) -> list[tuple[str, ...]]:
         return []
     used, newest = sum(file.st_size for file in files), max(file.st_mtime for file in files)
     return [("openvino", "compiled forms", "", "", "this CPU", f"{used / MIB:.1f}", age(newest), "")]
+
+
+def _indexes(entries: list[Listed]) -> list[tuple[str, ...]]:
+    """Count the indexes of drives together."""
+    from segnet_live.engine.artifacts import age
+
+    if not entries:
+        return []
+    used, newest = sum(entry.size_bytes for entry in entries), entries[0].modified
+    return [("index", f"of {len(entries)} drives", "", "", "any machine", f"{used / MIB:.1f}", age(newest), "")]

@@ -8,6 +8,7 @@ be written costs one log line, too. Nothing is unpickled.
     tensorrt/    engines (Torch-TensorRT's own engine cache is not used: its key leaves out the weights)
     openvino/    converted networks; OpenVINO's own compiled forms of them lie in openvino/compiled
     parity/      how far an engine agrees with fp32 eager; no files
+    index/       figures of the frames of drives
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from segnet_live.system.paths import cache_dir
 
 log = logging.getLogger(__name__)
 
-Kind: TypeAlias = Literal["tensorrt", "openvino", "parity"]
+Kind: TypeAlias = Literal["tensorrt", "openvino", "parity", "index"]
 Fields: TypeAlias = dict[str, Any]
 """Plain values that JSON can hold."""
 SCHEMA = 2

@@ -6,13 +6,16 @@ import gc
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine
 from segnet_live.frame import FrameResult
 from segnet_live.labels import checked
 from segnet_live.metrics import Metrics
+
+if TYPE_CHECKING:
+    from segnet_live.drives.bonnet import Bonnet
 
 COLLECT_EVERY = 100
 """Frames between collections of garbage. PyAV's frames sit in reference cycles; left to itself, Python collects those
@@ -54,12 +57,16 @@ class Inference:
     Args:
         observe: takes, for each finished frame, the milliseconds of its slowest stage and its latency (a governor's
             `observe`); called from the thread that calls `segment`, before the next frame.
+
+    Attributes:
+        bonnet: the part of the picture to leave out, None for none; may be set from any thread.
     """
 
     def __init__(self, metrics: Metrics, observe: Callable[[float, float], object] | None = None) -> None:
         self._metrics = metrics
         self._observe = observe
         self._finished: deque[tuple[float, float]] = deque(maxlen=64)
+        self.bonnet: Bonnet | None = None
 
     def segment(self, result: R, engine: Engine, classes: ClassSet) -> R:
         """Return the result with the labels of `engine`. Belongs to the thread that owns the engine; blocks.
@@ -73,7 +80,12 @@ class Inference:
                 self._observe(*self._finished.popleft())
         began_s = time.perf_counter()
         labels = checked(engine.segment(result.frame.rgb))
-        return result.with_labels(labels, classes, (time.perf_counter() - began_s) * 1e3)
+        bonnet = self.bonnet
+        if bonnet is not None:
+            labels = bonnet.leave_out(labels, classes.void_id)
+        labelled = result.with_labels(labels, classes, (time.perf_counter() - began_s) * 1e3)
+        labelled.left_out = bonnet.share if bonnet is not None else 0.0
+        return labelled
 
     def finish(self, result: FrameResult) -> None:
         """Bring the labels to source size and account for the stages. One thread, which may be another.

@@ -104,6 +104,8 @@ def create_app(
         window.banner.problem(note)
     if config.classes is not None:
         controls.show_classes(config.classes)
+    if config.bonnet is not None:
+        controls.leave_out_bonnet(config.bonnet)
     if config.record is not None:
         saver.record(config.record, overwrite=config.overwrite)
     return App(app, window)

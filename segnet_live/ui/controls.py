@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import QObject, pyqtSignal
@@ -12,6 +15,7 @@ from segnet_live.card import Card
 from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
 from segnet_live.config import LAYERS, Backend, Layer, RunOptions, SourceSpec, View
 from segnet_live.engine.governor import Target
+from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import Size
 from segnet_live.pipeline.live.capture import OpenSource, Phase, SourceState
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, OpenEngine
@@ -20,6 +24,8 @@ from segnet_live.pipeline.record.video import RecordingState
 from segnet_live.render.view import ViewSettings
 from segnet_live.shown import mask_password
 from segnet_live.ui.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SPEEDS = (0.25, 0.5, 1.0, 1.5, 2.0, 4.0)
 
@@ -48,6 +54,7 @@ class Controls(QObject):
     recording_ended = pyqtSignal(object)
     _news = pyqtSignal(object)
     """From any thread to this one: state and errors, never pixels."""
+    _bonnet_found = pyqtSignal(int, object)
 
     def __init__(
         self,
@@ -68,6 +75,10 @@ class Controls(QObject):
         self.target = Target(options.target_fps, options.max_latency_ms) if governed else None
         self.source: SourceState | None = None
         self.engine = EngineState(None, None, None)
+        self.bonnet: str | None = None
+        self.left_out: float | None = None
+        self._bonnet_ticket = 0
+        self._bonnet_found.connect(self._take_bonnet)
         self.speed = 1.0
         self._paused = False
         self._news.connect(self._take)
@@ -119,6 +130,8 @@ class Controls(QObject):
             spec = replace(spec, camera_size=self.settings.camera_size)
         self.source = SourceState(Phase.OPENING, spec)
         self.session.open(spec, speed=self.speed, loop=self.settings.loop)
+        if self.bonnet is not None:
+            self.leave_out_bonnet(self.bonnet)
         self._use()
         self.source_changed.emit()
 
@@ -254,6 +267,44 @@ class Controls(QObject):
     def set_colour_blind(self, on: bool) -> None:
         self.settings.colour_blind = on
         self._show(replace(self.view_settings, colours=COLOUR_BLIND_SAFE if on else None))
+
+    def leave_out_bonnet(self, asked: str | None) -> None:
+        """Leave out what the car itself takes of the picture: "auto" looks for it in the open file; None for nothing.
+
+        Looking takes a second or two, in a thread of its own.
+        """
+        self.bonnet, self.left_out = asked, None
+        self._bonnet_ticket += 1
+        self.session.leave_out(None)
+        spec = self.source.spec if self.source is not None else None
+        video = Path(spec.value) if spec and spec.kind == "video" and "://" not in spec.value else None
+        if asked is not None and (video is not None or asked != "auto"):
+            work = threading.Thread(
+                target=self._look_for_bonnet, args=(self._bonnet_ticket, asked, video), name="bonnet", daemon=True
+            )
+            work.start()
+        self.view_changed.emit()
+
+    def _look_for_bonnet(self, ticket: int, asked: str, video: Path | None) -> None:
+        from segnet_live.drives.bonnet import chosen_bonnet
+
+        try:
+            self._bonnet_found.emit(ticket, chosen_bonnet(asked, video, log.info))
+        except SegnetLiveError as error:
+            self._bonnet_found.emit(ticket, str(error))
+
+    def _take_bonnet(self, ticket: int, found: object) -> None:
+        if ticket != self._bonnet_ticket:
+            return  # of a source that was left, or not wanted any more
+        if isinstance(found, str):
+            self.problem.emit(found)
+            found = None
+        bonnet: Any = found
+        self.left_out = bonnet.share if bonnet is not None else 0.0
+        self.session.leave_out(bonnet)
+        if self._paused and self.session.newest is not None:
+            self.seek(self.session.newest.result.pts_s)  # labels the picture that stands still anew
+        self.view_changed.emit()
 
     def mute(self, class_id: int) -> None:
         """Show or hide one class's colour."""

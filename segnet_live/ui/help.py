@@ -37,7 +37,7 @@ class HelpDialog(QDialog):
         columns = QHBoxLayout()
         columns.setSpacing(28)
         halves: tuple[list[str], list[str]] = (
-            ["Source", "Playback", "Model", "Window"],
+            ["Source", "Playback", "Search", "Model", "Window"],
             ["View", "Classes", "Recording"],
         )
         for groups in halves:
@@ -61,8 +61,14 @@ class HelpDialog(QDialog):
             "been painted, over the last 2 s; the curve shows the last 10 s. Stages are mean milliseconds. "
             "Dropped frames are those a stage never took because a newer one had come."
         )
+        search = quiet_label(
+            'Search a video file with questions such as "Pedestrian > 2% for 1s and Road < 30%" or "Car + Bicyclist > '
+            '20% or cut": class shares, sums of them, confidence, flicker, motion and time; and, or, not and brackets; '
+            '"for" says how long without a break. What was found is marked above the seek bar.'
+        )
         body.addWidget(intro)
         body.addWidget(figures)
+        body.addWidget(search)
         body.addLayout(columns)
         scroll = QScrollArea()
         scroll.setWidget(inner)

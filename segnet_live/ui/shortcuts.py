@@ -26,6 +26,9 @@ class WindowActions:
 
     show_sources: Callable[[], object]
     toggle_loop: Callable[[], object]
+    search: Callable[[], object]
+    next_moment: Callable[[], object]
+    moment_before: Callable[[], object]
     toggle_hud: Callable[[], object]
     toggle_panel: Callable[[], object]
     toggle_full_screen: Callable[[], object]
@@ -76,6 +79,9 @@ def commands(
         Command("Playback", "Faster", ("]",), partial(controls.change_speed, 1)),
         Command("Playback", "Normal speed", ("Backspace",), partial(controls.set_speed, 1.0)),
         Command("Playback", "Loop", ("L",), window.toggle_loop),
+        Command("Search", "Find moments by what is in the picture", ("/",), window.search),
+        Command("Search", "Next moment", ("N",), window.next_moment),
+        Command("Search", "Moment before", ("Shift+N",), window.moment_before),
         *views,
         Command("View", "Next pair for wiper and side by side", ("W",), controls.next_wiped),
         Command("View", "Wiper left", ("Shift+Left",), partial(controls.move_wiper, -0.02), repeats=True),
@@ -83,6 +89,7 @@ def commands(
         Command("View", "More opaque", ("Up",), partial(controls.change_opacity, 0.05), repeats=True),
         Command("View", "Less opaque", ("Down",), partial(controls.change_opacity, -0.05), repeats=True),
         Command("View", "Colour-blind-safe palette", ("B",), panel.view.colour_blind.toggle),
+        Command("View", "Leave out the car's own bonnet", ("Shift+B",), panel.view.bonnet.toggle),
         Command("View", "HUD", ("H",), window.toggle_hud),
         Command("View", "Side panel", ("P",), window.toggle_panel),
         Command("View", "Full screen", ("F", "F11"), window.toggle_full_screen),

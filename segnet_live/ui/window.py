@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 
 from PyQt6.QtCore import QByteArray, QSize, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
@@ -12,6 +13,7 @@ from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.help import HelpDialog
 from segnet_live.ui.saving import Saver
+from segnet_live.ui.search import Searcher
 from segnet_live.ui.shortcuts import WindowActions, commands, install
 from segnet_live.ui.sources import Sources
 from segnet_live.ui.status import StatusUpdater
@@ -53,7 +55,8 @@ class MainWindow(QMainWindow):
         self.header = Header(controls)
         self.view = VideoView(controls.session)
         self.start_page = StartPage(self.sources, controls)
-        self.transport = Transport(controls, saver)
+        self.searcher = Searcher(controls)
+        self.transport = Transport(controls, saver, self.searcher)
         self.panel = SidePanel(controls, saver)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.start_page)
@@ -109,6 +112,7 @@ class MainWindow(QMainWindow):
         self.panel.needed.connect(self._reveal_panel)
         for teller in (controls, saver):
             teller.problem.connect(self.banner.problem)
+        self.searcher.problem.connect(self.banner.problem)
         saver.info.connect(self.banner.note)
         controls.source_changed.connect(self._show_source)
         controls.view_changed.connect(self._show_classes)
@@ -118,6 +122,9 @@ class MainWindow(QMainWindow):
         return WindowActions(
             show_sources=self.header.open.showMenu,
             toggle_loop=self.transport.loop.toggle,
+            search=self.transport.search_bar.open_search,
+            next_moment=self.searcher.next,
+            moment_before=partial(self.searcher.next, -1),
             toggle_hud=self.toggle_hud,
             toggle_panel=self.toggle_panel,
             toggle_full_screen=self.toggle_full_screen,
@@ -249,6 +256,7 @@ class MainWindow(QMainWindow):
             self.controls.settings.geometry = base64.b64encode(self.saveGeometry().data()).decode()
         self.view.stop()
         self.hide()  # at once, while the recording is being finished
+        self.searcher.close()
         self.saver.close()
         self.controls.close()
         self.closing.emit()

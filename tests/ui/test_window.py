@@ -395,7 +395,7 @@ def test_an_engine_that_breaks_in_use_is_told_once_and_the_picture_goes_on(
     wait_until(qtbot, lambda: "out of memory" in window.banner.text)
     assert window.banner.text.count("out of memory") == 1
     assert "openvino takes over" in window.banner.text
-    wait_until(qtbot, lambda: engines.opened[-1].threads == {"inference"})
+    wait_until(qtbot, lambda: len(engines.opened) == 2 and engines.opened[1].threads == {"inference"})
     engines.opened[1].fail = RuntimeError("again")
     wait_until(qtbot, lambda: "torch takes over" in window.banner.text)
     wait_until(qtbot, lambda: len(engines.opened) == 3 and engines.opened[2].threads == {"inference"})

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine
@@ -18,6 +19,9 @@ from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
 from segnet_live.pipeline.inference import GarbageCollector, Inference
 from segnet_live.pipeline.record.sinks import Sink
 from segnet_live.video.source import VideoSource
+
+if TYPE_CHECKING:
+    from segnet_live.drives.bonnet import Bonnet
 
 WAITING_FRAMES = 2
 """Frames that may wait before a stage: enough for stages to overlap, few enough that 4K frames stay under 150 MiB."""
@@ -40,6 +44,7 @@ class Pipeline:
         classes: what the engine's ids stand for.
         observe: a governor's, called from the inference thread (see `Inference`).
         result_type: what sinks get of each frame.
+        bonnet: the part of the picture to leave out.
         sinks: called in this order from the writer thread, and closed once, whatever happens.
 
     Attributes:
@@ -58,6 +63,7 @@ class Pipeline:
         *,
         observe: Callable[[float, float], object] | None = None,
         result_type: type[FrameResult] = FrameResult,
+        bonnet: Bonnet | None = None,
     ) -> None:
         self._source = source
         self._engine = engine
@@ -66,6 +72,7 @@ class Pipeline:
         self._classes = classes
         self._result_type = result_type
         self._inference = Inference(metrics, observe)
+        self._inference.bonnet = bonnet
         self._garbage = GarbageCollector()
         self._stopping = threading.Event()
         self._latest: LatestSlot[FrameResult] | None = LatestSlot() if source.info.live else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -21,17 +22,18 @@ class _Rate(ProgressColumn):
 
 
 class FrameProgress:
-    """A display of frames done, rate and time left on standard output. A context manager, used by one thread.
+    """A display of frames done, rate and time left. A context manager, used by one thread.
 
     Args:
         total: expected frames, None where unknown (no bar and no time left then). More frames than that are no error.
+        to: where it is shown; None for standard output.
     """
 
-    def __init__(self, total: int | None) -> None:
-        self._total = total
+    def __init__(self, total: int | None, to: TextIO | None = None) -> None:
+        self._total, self._to = total, to or sys.stdout
         self._began = self._spoke = time.monotonic()
         self._bar: Progress | None = None
-        if sys.stdout.isatty():
+        if self._to.isatty():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -39,7 +41,7 @@ class FrameProgress:
                 _Rate(),
                 TimeRemainingColumn(),
             )
-            self._bar = Progress(*columns, console=Console(file=sys.stdout), transient=True)
+            self._bar = Progress(*columns, console=Console(file=self._to), transient=True)
             self._task = self._bar.add_task("segmenting", total=total, rate=0.0)
 
     def __enter__(self) -> FrameProgress:
@@ -64,7 +66,7 @@ class FrameProgress:
             self._bar.update(self._task, completed=done, total=total, rate=rate)
         elif now - self._spoke >= LINE_EVERY_S:
             self._spoke = now
-            print(_line(done, self._total, rate, skipped), flush=True)
+            print(_line(done, self._total, rate, skipped), file=self._to, flush=True)
 
 
 def _line(done: int, total: int | None, rate: float, skipped: int) -> str:

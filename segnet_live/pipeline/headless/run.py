@@ -13,7 +13,7 @@ from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
 from segnet_live.classes import CAMVID_NAMES
-from segnet_live.config import Backend, RunConfig, RunOptions
+from segnet_live.config import Backend, IndexPlace, RunConfig, RunOptions
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
@@ -27,9 +27,11 @@ from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.reconnect import numbered_on, open_where_it_was, reconnects, reopen
 from segnet_live.pipeline.inference import freeze_libraries
+from segnet_live.pipeline.record.hiding import HidingSink
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import Masks, Sink, Stats, TruthScore
 from segnet_live.pipeline.record.video import Recording
+from segnet_live.render.hiding import Hiding
 from segnet_live.render.hud import Hud
 from segnet_live.render.view import ViewSettings
 from segnet_live.shown import fit_to_show
@@ -128,11 +130,19 @@ def prepare(
     shown = range(len(card.classes)) if config.classes is None else card.classes.ids(config.classes)
     hidden = frozenset(range(len(card.classes))) - set(shown)
     settings = ViewSettings(options.view, options.opacity, hidden, layers=options.layers)
+    hiding = None
+    if config.hide is not None:
+        hiding = Hiding(frozenset(card.classes.ids(config.hide)), config.hide_with, config.hide_hold)
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)
         reopens = reconnects(config, source.info)
         report(f"input: {_describe_source(source.info)}")
+        bonnet = None
+        if config.bonnet is not None:
+            from segnet_live.drives.bonnet import chosen_bonnet
+
+            bonnet = chosen_bonnet(config.bonnet, config.video_file, report)
         engine, governor = _open_engine(options, card, source.info, report)
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
@@ -143,22 +153,45 @@ def prepare(
             sinks: list[Sink] = []
             if config.record is not None and config.source is not None:
                 hud = Hud(metrics, engine, governor) if options.burn_hud else None
-                sinks.append(Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite))
+                recording = Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite)
+                sinks.append(recording if hiding is None else HidingSink(recording, hiding))
             if config.masks is not None:
                 sinks.append(Masks(config.masks))
             if config.stats is not None:
                 sinks.append(Stats(config.stats, card.classes))
+            if config.index is not None:
+                sinks.append(_indexer(config, config.index, card, options, engine))
             if config.source is not None and config.source.kind == "synthetic" and card.classes.names == CAMVID_NAMES:
                 sinks.append(TruthScore(len(card.classes)))
             if more_sinks is not None:
                 sinks.append(more_sinks(source.info))
             observe = governor.observe if governor else None
-            pipeline = Pipeline(source, engine, sinks, metrics, card.classes, observe=observe, result_type=result_type)
+            pipeline = Pipeline(
+                source,
+                engine,
+                sinks,
+                metrics,
+                card.classes,
+                observe=observe,
+                result_type=result_type,
+                bonnet=bonnet,
+            )
             return pipeline, tuple(sinks)
 
         pipeline, sinks = assemble_pipeline(config, source)
         opened.pop_all()
     return Job(config, config, pipeline, source, engine, sinks, metrics, governor, reopens, assemble_pipeline)
+
+
+def _indexer(config: RunConfig, place: IndexPlace, card: Card, options: RunOptions, engine: Engine) -> Sink:
+    """Return the sink that leaves an index of the drive."""
+    from segnet_live.drives.index import key_of
+    from segnet_live.drives.indexer import Indexer
+
+    video = config.video_file
+    assert video is not None
+    key = key_of(video, card, size=options.size, smooth=options.smooth, bonnet=config.bonnet)
+    return Indexer(video, key, lambda: engine.info, place=place)
 
 
 def _open_engine(
@@ -188,8 +221,8 @@ def run(config: RunConfig) -> int:
         SegnetLiveError: anything that cannot be carried out; if frames were written before, they are kept and named.
     """
     job = prepare(config, print_line)
-    if not any((config.record, config.masks, config.stats)):
-        print_line("nothing will be written: add --record, --masks or --stats")
+    if not any((config.record, config.masks, config.stats, config.index)):
+        print_line("nothing will be written: add --record, --masks, --stats or --index")
     freeze_libraries()
     began_s = time.monotonic()
     before: list[Job] = []

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from segnet_live.pipeline.record.video import LiveRecording, RecordingState
 from segnet_live.render.view import ViewSettings, compose, for_screen
 from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
+
+if TYPE_CHECKING:
+    from segnet_live.drives.bonnet import Bonnet
 
 log = logging.getLogger(__name__)
 
@@ -226,6 +229,10 @@ class LiveSession:
         self._threads[0] = thread
         self._engines.take_over(f"the engine has not answered for {SILENT_ENGINE_S:g} s", size)
         thread.start()
+
+    def leave_out(self, bonnet: Bonnet | None) -> None:
+        """Leave this part of all further pictures out of their label maps, None for nothing; any thread."""
+        self._inference.bonnet = bonnet
 
     # The picture
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PyQt6.QtCore import QSignalBlocker
 from PyQt6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from segnet_live.config import clock
 from segnet_live.errors import UsageError
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.naming import FIELDS, check_pattern
@@ -12,7 +13,6 @@ from segnet_live.ui.parts import quiet_label
 from segnet_live.ui.saving import Saver
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.theme import icon
-from segnet_live.ui.widgets.seek_bar import clock
 
 
 def file_size(count: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
@@ -9,17 +11,11 @@ from PyQt6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPainterPath, QPa
 from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from segnet_live.classes import ClassSet
+from segnet_live.config import clock
 from segnet_live.ui.theme import ACCENT, LINE, RAISED
 
 STRIP_ROWS = 40
-
-
-def clock(time_s: float, *, tenths: bool = False) -> str:
-    """Return seconds as people read them: 1:02, 1:02:03, with tenths 1:02.5."""
-    whole = int(time_s)
-    hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
-    text = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-    return text + f".{int(time_s * 10) % 10}" if tenths else text
+MARK_PX = 4
 
 
 def strip_picture(means: NDArray[np.float32], classes: ClassSet) -> NDArray[np.uint8]:
@@ -52,6 +48,7 @@ class SeekBar(QWidget):
         self._pixels: NDArray[np.uint8] | None = None
         self._strip: QImage | None = None
         self._hover_x: float | None = None
+        self._marks: tuple[tuple[float, float], ...] = ()
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -87,6 +84,27 @@ class SeekBar(QWidget):
             self._strip, self._pixels = image, pixels  # the image looks at the array's memory
         self.update()
 
+    @property
+    def marks(self) -> tuple[tuple[float, float], ...]:
+        """The (start, end) in source time of what is marked."""
+        return self._marks
+
+    def show_marks(self, marks: Sequence[tuple[float, float]]) -> None:
+        """Mark parts of the file, (start, end) in source time, above the strip."""
+        if tuple(marks) != self._marks:
+            self._marks = tuple(marks)
+            self.update()
+
+    def _paint_marks(self, painter: QPainter, track: QRectF) -> None:
+        painter.save()
+        painter.setPen(QPen(QColor(0, 0, 0, 160), 1))
+        painter.setBrush(QColor(ACCENT))
+        for start_s, end_s in self._marks:
+            left, right = ((t - self._start_s) / self._duration_s * track.width() for t in (start_s, end_s))
+            width = max(MARK_PX, right - left)
+            painter.drawRoundedRect(QRectF(track.left() + left, track.top() - 5, width, 8), 2, 2)
+        painter.restore()
+
     def _track(self) -> QRectF:
         return QRectF(8, 6, max(1, self.width() - 16), self.height() - 12)
 
@@ -106,6 +124,8 @@ class SeekBar(QWidget):
             if self._strip is not None:
                 painter.drawImage(track, self._strip)
             painter.restore()
+            if self._marks:
+                self._paint_marks(painter, track)
             x = track.left() + self._share() * track.width()
             if self._hover_x is not None:
                 painter.setPen(QPen(QColor(255, 255, 255, 110), 1))

@@ -6,13 +6,16 @@ from PyQt6.QtCore import QSignalBlocker, Qt
 from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from segnet_live.config import clock
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import SPEEDS, Controls
 from segnet_live.ui.parts import icon_button
 from segnet_live.ui.saving import Saver
+from segnet_live.ui.search import Searcher
 from segnet_live.ui.theme import icon, monospace
 from segnet_live.ui.widgets.recording_section import RecordButton
-from segnet_live.ui.widgets.seek_bar import SeekBar, clock
+from segnet_live.ui.widgets.search_bar import SearchBar
+from segnet_live.ui.widgets.seek_bar import SeekBar
 
 NARROW_PX = 620
 
@@ -20,13 +23,18 @@ NARROW_PX = 620
 class Transport(QWidget):
     """Buttons that follow the controls' state; what cannot be done with this source is greyed out."""
 
-    def __init__(self, controls: Controls, saver: Saver) -> None:
+    def __init__(self, controls: Controls, saver: Saver, searcher: Searcher) -> None:
         super().__init__()
         self.setObjectName("transport")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._controls = controls
         self.seek_bar = SeekBar()
         self.seek_bar.sought.connect(controls.seek)
+        self._searcher = searcher
+        self.search_bar = SearchBar(searcher)
+        self.search = icon_button("search", "Find moments (/)")
+        self.search.clicked.connect(self.search_bar.open_search)
+        searcher.changed.connect(self._show_marks)
         self.back = icon_button("step-back", "One frame back (,)")
         self.play = icon_button("pause", "Play or pause (Space)")
         self.step = icon_button("step", "One frame on (.)")
@@ -60,12 +68,14 @@ class Transport(QWidget):
         row.addSpacing(6)
         row.addWidget(self.speed)
         row.addWidget(self.loop)
+        row.addWidget(self.search)
         row.addStretch(1)
         for keep in (self.snapshot, self.hard, self.record):
             row.addWidget(keep)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 4, 10, 8)
         layout.setSpacing(2)
+        layout.addWidget(self.search_bar)
         layout.addWidget(self.seek_bar)
         layout.addLayout(row)
         controls.source_changed.connect(self.refresh)
@@ -85,7 +95,7 @@ class Transport(QWidget):
         self.play.setIcon(icon("pause" if phase is Phase.PLAYING else "play"))
         self.step.setEnabled(open_)
         self.back.setEnabled(open_ and info is not None and info.seekable)
-        for widget in (self.loop, self.speed):
+        for widget in (self.loop, self.speed, self.search):
             widget.setEnabled(controls.is_file)
         with QSignalBlocker(self.loop), QSignalBlocker(self.speed):
             self.loop.setChecked(controls.settings.loop)
@@ -98,9 +108,15 @@ class Transport(QWidget):
             self.seek_bar.show_strip(None, controls.classes)
         self.show_time()
 
+    def _show_marks(self) -> None:
+        moments = self._searcher.moments or ()
+        self.seek_bar.show_marks([(moment.start_s, moment.end_s) for moment in moments])
+
     def show_time(self) -> None:
         """Show where playback is; called four times a second."""
         controls = self._controls
+        if self._searcher.moments:
+            self.search_bar.refresh()
         shown = controls.session.newest
         info = controls.source.info if controls.source is not None else None
         if info is None or shown is None:

@@ -73,12 +73,16 @@ class ViewSection(QWidget):
         opacity.addWidget(self._percent)
         self.colour_blind = QCheckBox("Colour-blind-safe palette")
         self.colour_blind.toggled.connect(controls.set_colour_blind)
+        self.bonnet = QCheckBox()
+        self.bonnet.setToolTip("Leave out what the car itself takes of the picture: it is looked for in the open file")
+        self.bonnet.toggled.connect(lambda on: controls.leave_out_bonnet("auto" if on else None))
         layout = QVBoxLayout(self)
         layout.setSpacing(10)
         layout.addLayout(grid)
         layout.addWidget(self.pair)
         layout.addLayout(opacity)
         layout.addWidget(self.colour_blind)
+        layout.addWidget(self.bonnet)
         controls.view_changed.connect(self.refresh)
         self.refresh()
 
@@ -94,6 +98,11 @@ class ViewSection(QWidget):
         self.pair.setVisible(settings.view in ("wiper", "side-by-side"))
         select(self.left, settings.layers[0])
         select(self.right, settings.layers[1])
+        asked, left_out = self._controls.bonnet, self._controls.left_out
+        found = "" if asked is None or left_out is None else f" ({left_out:.0%})" if left_out else " (none found)"
+        self.bonnet.setText(f"Leave out the bonnet{found}")
+        with QSignalBlocker(self.bonnet):
+            self.bonnet.setChecked(asked is not None)
         with QSignalBlocker(self.opacity), QSignalBlocker(self.colour_blind):
             self.opacity.setValue(round(settings.opacity * 100))
             self.colour_blind.setChecked(settings.colours is not None)

@@ -1,0 +1,102 @@
+"""Hide classes in pictures: which pixels, and what stands there instead. No torch, no Qt.
+
+This hides most of what the network finds, not everything: what it misses stays visible. README says how much of the
+people was covered on CamVid, and `python -m train hiding` measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.config import HideWith
+from segnet_live.frame import RGB, LabelMap, Size
+
+GROW = 0.02
+"""How far beyond its class a pixel is hidden, as a share of the picture's height."""
+UNSURE = 0.3
+"""The confidence below which a pixel counts as found, whatever its class."""
+COARSENESS = 22
+"""Blur leaves this many squares in the picture's height: a face is a few of them at most."""
+FILL = 40
+"""The grey of what is filled."""
+
+Mask = NDArray[np.uint8]
+"""(h, w) uint8, 255 where something is to be hidden, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """What to hide, and how.
+
+    Attributes:
+        ids: classes to hide.
+        hold: frames before and after one that shows a pixel's class in which the pixel is hidden, too.
+        grow: see GROW.
+        unsure: see UNSURE; 0 hides found classes alone.
+    """
+
+    ids: frozenset[int]
+    style: HideWith = "blur"
+    hold: int = 5
+    grow: float = GROW
+    unsure: float = UNSURE
+
+    def mask(self, labels: LabelMap, confidence: NDArray[np.uint8] | None = None) -> Mask:
+        """Return what is to be hidden by a (h, w) label map and its confidence, both at network size."""
+        found = cv2.LUT(labels, _table(self.ids))
+        if confidence is not None and self.unsure > 0:
+            unsure = cv2.compare(confidence, round(self.unsure * 255), cv2.CMP_LT)  # type: ignore[call-overload]
+            found = cv2.bitwise_or(found, unsure)
+        reach = max(1, round(self.grow * labels.shape[0]))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        return cv2.dilate(found, disc).astype(np.uint8, copy=False)
+
+
+def _table(ids: Collection[int]) -> NDArray[np.uint8]:
+    table = np.zeros(256, np.uint8)
+    table[list(ids)] = 255
+    return table
+
+
+def together(masks: Iterable[Mask]) -> Mask:
+    """Return what any of some masks covers, at the size of the first."""
+    first, *others = masks
+    covered: Mask = first.copy()
+    for other in others:
+        if other.shape != covered.shape:  # a governor changed the network's size
+            other = cv2.resize(other, covered.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        np.bitwise_or(covered, other, out=covered)
+    return covered
+
+
+def mask_at(mask: Mask, size: Size) -> Mask:
+    """Return a mask at `size`, (height, width): every pixel that it touches, as rounding must not show a face's rim."""
+    large = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.compare(large, 0, cv2.CMP_GT), np.uint8)  # type: ignore[call-overload]
+
+
+def hide(rgb: RGB, mask: Mask, style: HideWith) -> RGB:
+    """Return a (H, W, 3) uint8 picture without what `mask`, of any size, covers; `rgb` itself where nothing is."""
+    if not mask.any():
+        return rgb
+    height, width = rgb.shape[:2]
+    at = mask_at(mask, (height, width))
+    out = rgb.copy()
+    if style == "fill":
+        out[at > 0] = FILL
+        return out
+    x, y, w, h = cv2.boundingRect(at)
+    square = max(4, height // COARSENESS)
+    left, top = x // square * square, y // square * square  # squares stay where they are from frame to frame
+    right, bottom = min(width, -(-(x + w) // square) * square), min(height, -(-(y + h) // square) * square)
+    part = rgb[top:bottom, left:right]
+    size = max(1, -(-(right - left) // square)), max(1, -(-(bottom - top) // square))
+    coarse = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    cv2.copyTo(blurred, at[top:bottom, left:right], out[top:bottom, left:right])
+    return out
