@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
+from segnet_live.drafts.folder import HARD_FRAMES
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.pipeline.live.session import LiveSession, Picture
 from segnet_live.pipeline.record.snapshots import save_hard_frame, save_snapshot
@@ -16,7 +17,7 @@ from segnet_live.pipeline.record.video import LiveRecording, RecordingState
 from segnet_live.system import crash
 from segnet_live.system.files import free_path
 from segnet_live.system.paths import recordings_dir
-from segnet_live.ui.naming import file_stem, short_title
+from segnet_live.ui.naming import file_stem
 from segnet_live.ui.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ class Saver(QObject):
     def folder(self) -> Path:
         """The folder that files go to."""
         return Path(self._settings.folder) if self._settings.folder else recordings_dir()
+
+    @property
+    def drafts(self) -> Path:
+        """The folder that hard frames go to."""
+        return self.folder / HARD_FRAMES
 
     @property
     def recording(self) -> LiveRecording | None:
@@ -121,9 +127,8 @@ class Saver(QObject):
         def save(shown: Picture) -> str:
             if not shown.result.is_segmented:
                 raise UsageError("this frame has no labels yet", "wait for the engine, then press the key again")
-            name = f"{short_title(shown.result.source.title)}_{shown.result.pts_s:09.3f}s".replace(".", "-")
-            path = save_hard_frame(self.folder / "hard-frames", name, shown.result, self._model())
-            return f"Hard frame kept as a draft: {path}. Correct its label map before training."
+            path = save_hard_frame(self.drafts, shown.result, self._model())
+            return f"Hard frame kept as a draft: {path}. Correct it with Ctrl+E before the model learns from it."
 
         self._save("hard frame", save)
 

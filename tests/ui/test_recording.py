@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from segnet_live.classes import CAMVID
 from segnet_live.config import RunConfig
+from segnet_live.drafts import folder as drafts_folder
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.pipeline.record import snapshots
@@ -217,6 +218,8 @@ def test_a_hard_frame_lies_in_camvids_layout_marked_as_a_draft(
     labels = read_png(kept / "hard-frames" / "trainannot" / image.name)
     assert labels.shape == read_png(image).shape[:2]
     assert set(np.unique(labels)) == {SKY, ROAD}
+    (record,) = (kept / "hard-frames" / "records").glob("*.json")
+    assert '"made_by": "model"' in record.read_text(encoding="utf-8")
     assert "own guess" in (kept / "hard-frames" / "README.txt").read_text(encoding="utf-8")
 
 
@@ -230,7 +233,7 @@ def test_a_corrected_annotation_is_never_replaced(qtbot: QtBot, start: Start, cl
     qtbot.keyClick(window, Qt.Key.Key_D)
     wait_until(qtbot, lambda: "may have been corrected" in window.banner.text)
     assert annotation.read_bytes() == b"corrected by hand"
-    assert len((kept / "hard-frames" / "drafts.txt").read_text(encoding="utf-8").splitlines()) == 1
+    assert len(list((kept / "hard-frames" / "records").glob("*.json"))) == 1
 
 
 def test_a_second_snapshot_stands_beside_the_first(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
@@ -261,6 +264,7 @@ def test_a_fault_of_ours_while_saving_is_told(
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr(snapshots, "write_png", fail)
+    monkeypatch.setattr(drafts_folder, "png", fail)
     window = start(clip).window
     wait_for_end(qtbot, window)
     qtbot.keyClick(window, key)

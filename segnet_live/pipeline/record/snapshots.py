@@ -5,21 +5,11 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import cv2
-
-from segnet_live.errors import OutputError, first_line
+from segnet_live.drafts.folder import DraftFolder, Record, draft_name, png
 from segnet_live.frame import RGB, FrameResult, LabelMap
+from segnet_live.shown import mask_password
 from segnet_live.system.files import write_atomically
 
-DRAFTS_README = """Hard frames, kept while watching: DRAFTS, not ground truth.
-
-train/NAME.png       the frame
-trainannot/NAME.png  class ids (see below): the model's own guess
-
-The labels are what the model believed, mistakes included. Correct every trainannot picture before `python -m train`
-reads this folder; training on uncorrected ones teaches the model its own errors.
-
-"""
 _ADVICE = "choose another folder in Recording"
 
 
@@ -29,8 +19,7 @@ def write_png(path: Path, picture: RGB | LabelMap) -> None:
     Raises:
         OutputError: the place cannot be written.
     """
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    write_atomically(path, cv2.imencode(".png", bgr)[1].tobytes(), advice=_ADVICE)
+    write_atomically(path, png(picture), advice=_ADVICE)
 
 
 def save_snapshot(stem: Path, result: FrameResult, picture: RGB) -> tuple[Path, Path, Path]:
@@ -56,11 +45,10 @@ def save_snapshot(stem: Path, result: FrameResult, picture: RGB) -> tuple[Path, 
     return frame, shown, ids
 
 
-def save_hard_frame(folder: Path, name: str, result: FrameResult, model: str) -> Path:
-    """Write a frame and its label map to `folder` in CamVid's layout, with a README.txt that calls the labels a guess.
+def save_hard_frame(folder: Path, result: FrameResult, model: str) -> Path:
+    """Keep a frame and its label map in the drafts folder `folder`.
 
     Args:
-        name: of both pictures, without suffix.
         model: what drew the labels.
 
     Returns:
@@ -70,19 +58,7 @@ def save_hard_frame(folder: Path, name: str, result: FrameResult, model: str) ->
         OutputError: the place cannot be written, or this frame has an annotation already: a person may have corrected
             it.
     """
-    image, annotation = folder / "train" / f"{name}.png", folder / "trainannot" / f"{name}.png"
-    if annotation.exists():
-        raise OutputError(f"{annotation} is kept already, and may have been corrected", "move it away to draw it anew")
-    write_png(image, result.frame.rgb)
-    write_png(annotation, result.labels)
-    classes = result.classes
-    ids = [f"{i:3d} {class_name}" for i, class_name in enumerate(classes.names)] + [f"{classes.void_id:3d} unlabelled"]
-    readme, drafts = folder / "README.txt", folder / "drafts.txt"
-    if not readme.exists():
-        write_atomically(readme, DRAFTS_README + "\n".join(ids) + "\n", advice=_ADVICE)
-    try:
-        with drafts.open("a", encoding="utf-8") as file:
-            file.write(f"{name}.png labelled by {model}, not yet corrected\n")
-    except OSError as error:
-        raise OutputError(f"{drafts} cannot be written ({first_line(error)})", _ADVICE) from error
-    return image
+    source = mask_password(result.source.location or result.source.title)
+    name = draft_name(source, result.pts_s)
+    record = Record(source, round(result.pts_s, 3), model)
+    return DraftFolder(folder, advice=_ADVICE).add(name, result.frame.rgb, result.labels, result.classes, record).image

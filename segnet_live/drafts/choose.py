@@ -1,0 +1,103 @@
+"""Choose the frames that teach most: the model is unsure of them, and they are far from each other in time and look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.frame import RGB, LabelMap
+
+LOOK_SIZE = (9, 16)
+"""(rows, columns) of the small picture by which looks are compared."""
+LOOK_APART = 0.06
+"""Difference of two looks, as the mean over channels of values 0..1, at which they count as 63 % different."""
+TIMES_APART = 2.0
+"""By how many mean gaps between the wanted frames two must differ in time to count as 98 % different."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A frame that may be chosen.
+
+    Attributes:
+        time_s: its place in the source.
+        look: (n,) float32, the frame as a very small picture, values 0..1.
+        why: figures by name, each larger where the model is less to be trusted: `unsure` (1 - confidence), `flicker`,
+            `disagreement`.
+    """
+
+    time_s: float
+    look: NDArray[np.float32]
+    why: dict[str, float] = field(default_factory=dict)
+
+
+def look(rgb: RGB) -> NDArray[np.float32]:
+    """Return the very small picture of a frame, (n,) float32 of values 0..1."""
+    rows, columns = LOOK_SIZE
+    small = cv2.resize(rgb, (columns, rows), interpolation=cv2.INTER_AREA)
+    return (small.ravel() / np.float32(255)).astype(np.float32)
+
+
+def flicker(before: LabelMap, here: LabelMap, after: LabelMap) -> float:
+    """Return the share of pixels 0..1 whose class here is not that of the frame before and the one after, which agree.
+
+    A thing that moves changes a pixel's class once; what changes and comes back was a guess.
+    """
+    return float(((before != here) & (before == after)).mean())
+
+
+def hardness(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+    """Return (n,) 0..1 for each candidate: the mean of its ranks by the figures that there are.
+
+    Ranks, because confidence, flicker and disagreement have no common scale.
+    """
+    names = sorted({name for candidate in candidates for name in candidate.why})
+    if not names or len(candidates) < 2:
+        return np.ones(len(candidates))
+    total = np.zeros(len(candidates))
+    for name in names:
+        values = np.array([candidate.why.get(name, 0.0) for candidate in candidates])
+        order = values.argsort(kind="stable").argsort(kind="stable").astype(np.float64)
+        _, inverse = np.unique(values, return_inverse=True)
+        same = np.bincount(inverse, order) / np.bincount(inverse)  # equal figures, equal ranks
+        total += same[inverse] / (len(candidates) - 1)
+    return total / len(names)
+
+
+def chosen(candidates: Sequence[Candidate], count: int) -> list[int]:
+    """Return the indices of at most `count` candidates, in order of time.
+
+    One after the other is taken, each time the one with the largest product of hardness and distance, in time and in
+    look, from those taken before. No two of one moment and look are taken.
+    """
+    if not candidates:
+        return []
+    hard = 0.05 + hardness(candidates)
+    times = np.array([candidate.time_s for candidate in candidates])
+    looks = np.stack([candidate.look for candidate in candidates])
+    gap_s = max((times.max() - times.min()) / max(count, 1), 1e-6) / TIMES_APART
+    apart = np.ones(len(candidates))
+    taken: list[int] = []
+    while len(taken) < min(count, len(candidates)):
+        gain = hard * apart
+        best = int(gain.argmax())
+        if gain[best] <= 1e-9:
+            break
+        taken.append(best)
+        in_time = 1 - np.exp(-(((times - times[best]) / gap_s) ** 2))
+        in_look = 1 - np.exp(-np.abs(looks - looks[best]).mean(1) / LOOK_APART)
+        apart = np.minimum(apart, in_time * (0.25 + 0.75 * in_look))
+        apart[best] = 0.0
+    return sorted(taken, key=lambda i: times[i])
+
+
+def spread(duration_s: float | None, count: int) -> float:
+    """Return the seconds between candidates: some ten for each wanted frame, at least a quarter, at most two."""
+    if duration_s is None or not math.isfinite(duration_s):
+        return 0.5
+    return min(2.0, max(0.25, duration_s / (10 * max(count, 1))))
