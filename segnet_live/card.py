@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,10 @@ from segnet_live.classes import ClassSet
 from segnet_live.config import LARGEST_SIDE, SMALLEST_SIDE
 from segnet_live.errors import CardError, UsageError, first_line
 from segnet_live.shown import plain
-from segnet_live.system.paths import models_dir
+from segnet_live.system.files import write_atomically
+from segnet_live.system.paths import models_dir, user_models_dir
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "segnet-fast"
 MOST_CHANNELS = 8192
@@ -186,28 +190,72 @@ def _within(value: N, least: float, most: float) -> N:
     return value
 
 
-def installed_cards() -> list[Card]:
-    """Read the cards of all models that ship with this installation, by name.
+def model_folders() -> list[Path]:
+    """Return the folders of all models that can be named: those that ship, by name, then the user's own."""
+    shipped = sorted(path.parent for path in models_dir().glob("*/card.json"))
+    own = sorted(path.parent for path in user_models_dir().glob("[!.]*/card.json"))
+    try:
+        elsewhere = [Path(line) for line in _elsewhere().read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError):
+        elsewhere = []
+    found: dict[Path, Path] = {}
+    for folder in (*shipped, *own, *elsewhere):
+        if (folder / "card.json").is_file():
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def _elsewhere() -> Path:
+    """Return the file that names the user's models in other folders, one a line."""
+    return user_models_dir() / "elsewhere.txt"
+
+
+def remember_model(folder: Path) -> None:
+    """Let `folder` appear among the models from now on, wherever it lies.
 
     Raises:
-        CardError: a shipped card is damaged.
+        OutputError: the user's list of models cannot be written.
     """
-    return [read_card(path.parent) for path in sorted(models_dir().glob("*/card.json"))]
+    known = model_folders()
+    if folder.resolve() in (path.resolve() for path in known):
+        return
+    shipped = models_dir().resolve()
+    own = [path.resolve() for path in known if shipped not in path.resolve().parents]
+    elsewhere = [path for path in (*own, folder.resolve()) if user_models_dir().resolve() not in path.parents]
+    write_atomically(_elsewhere(), "".join(f"{path}\n" for path in elsewhere))
+
+
+def installed_cards() -> list[Card]:
+    """Read the cards of all models that ship with this installation, by name, then those of the user's own.
+
+    Raises:
+        CardError: a shipped card is damaged; one of the user's own is left out then.
+    """
+    cards = []
+    for folder in model_folders():
+        try:
+            cards.append(read_card(folder))
+        except CardError as error:
+            if models_dir() in folder.parents:
+                raise
+            log.warning("%s", error)
+    return cards
 
 
 def find_card(model: str) -> Card:
-    """Return the card of an installed model's name, or of a model folder's path.
+    """Return the card of a model's name, installed or the user's own, or of a model folder's path.
 
     Raises:
-        UsageError: neither an installed name nor a folder.
+        UsageError: neither a name nor a folder.
         CardError: the folder's card is missing or damaged.
     """
-    for folder in (models_dir() / model, Path(model)):
+    known = model_folders()
+    for folder in (models_dir() / model, Path(model), *(path for path in known if path.name == model)):
         if (folder / "card.json").is_file():
             return read_card(folder)
     if Path(model).is_dir():
         return read_card(Path(model))
-    names = ", ".join(sorted(p.parent.name for p in models_dir().glob("*/card.json"))) or "none"
+    names = ", ".join(sorted(path.name for path in known)) or "none"
     if model in ARCHITECTURES:
         train = f"python -m train {'release' if model in RELEASED else 'fit'} --data camvid --model {model}"
         raise UsageError(f"{model} has no weights here", f"installed: {names}; to train it, in a clone: {train}")

@@ -44,7 +44,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(autouse=True, scope="session")
 def private_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the cache and settings of the person who runs it; subprocesses inherit this."""
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_VIDEOS_DIR", "LOCALAPPDATA", "APPDATA"):
+    names = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_VIDEOS_DIR")
+    for name in (*names, "LOCALAPPDATA", "APPDATA"):
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
 
 

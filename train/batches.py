@@ -18,15 +18,13 @@ from torch import Tensor
 from segnet_live.errors import UsageError
 from segnet_live.learning.augment import Params, sample_params
 from segnet_live.learning.data import LabelledSet, Sample, size_at
-from segnet_live.learning.pool import Pool
+from segnet_live.learning.pool import USUAL_PIXELS, Pool
 from train.config import FitConfig
 from train.opinions import Opinions
 from train.pictures import Picture, source_chances
 
 FOCUSES = 24
 """Pixels per class and image that a crop may be aimed at."""
-USUAL_PIXELS = 360 * 480
-"""Unlabelled pictures of other sizes are shown as if they had as many pixels as CamVid's, where the networks run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from segnet_live.card import Card
 from segnet_live.config import Backend, Precision, SourceSpec, format_size
 from segnet_live.engine.base import Engine
-from segnet_live.engine.open import open_engine, runs_on_gpu
+from segnet_live.engine.open import open_engine, steady
 from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import UsageError
@@ -43,8 +43,6 @@ class Through:
         Raises:
             UsageError: the dense CRF lacks its library, or is wanted on a backend.
         """
-        # `auto` changes engines in mid-run on a GPU, and a figure is of one engine
-        backend: Backend = "torch" if self.backend == "auto" and runs_on_gpu("auto") else self.backend
         if self.dense_crf:
             if (self.backend, self.precision) not in (("auto", "auto"), ("torch", "auto"), ("torch", "fp32")):
                 raise UsageError("the dense CRF has no --backend or --precision of its own", "drop them")
@@ -52,7 +50,9 @@ class Through:
 
             engine: Engine = DenseCRFEngine(card, self.size or network_size(source, card.pixels))
         else:
-            engine = open_engine(card, backend=backend, precision=self.precision, size=self.size, source_size=source)
+            engine = open_engine(
+                card, backend=steady(self.backend), precision=self.precision, size=self.size, source_size=source
+            )
         return SmoothedEngine(engine, card.classes) if self.smooth else engine
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,12 @@ MIB = 1 << 20
 BACKENDS: tuple[Kind, ...] = ("tensorrt", "openvino")
 
 
+COLUMNS = ("backend", "model", "input (HxW)", "precision", "for", "MiB", "made", "parity")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "clear"), help="show what is kept, or delete it")
+    parser.add_argument("--json", action="store_true", help="print the list, or what was deleted, as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,16 +36,22 @@ def run(arguments: argparse.Namespace) -> int:
     folder = cache_dir()
     if arguments.action == "clear":
         files, freed = clear(folder)
+        if arguments.json:
+            print(json.dumps({"deleted": files, "bytes": freed, "folder": str(folder)}))
+            return 0
         console.print(f"deleted {files} files, {freed / MIB:.1f} MiB, from {folder}")
         return 0
     rows = [_row(backend, entry) for backend in BACKENDS for entry in ArtifactStore.of(backend).entries()]
     rows += _compiled_forms(ArtifactStore.of("openvino").folder / "compiled")
     rows += _indexes(ArtifactStore.of("index").entries())
+    if arguments.json:
+        print(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1))
+        return 0
     if not rows:
         console.print(f"nothing is kept in {folder}")
         return 0
     table = Table(title=f"engines and indexes in {folder}", title_justify="left")
-    for column in ("backend", "model", "input (HxW)", "precision", "for", "MiB", "made", "parity"):
+    for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)

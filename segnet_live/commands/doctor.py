@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -28,12 +30,13 @@ PROBE_TIMEOUT_S = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-engines", action="store_true", help="only list what is installed; build no network")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON, and the tables to stderr")
     parser.add_argument("--report", action="store_true", help="also write it to a file, to be sent to the developers")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; return 0 if nothing failed, 1 otherwise."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=arguments.json)
     findings = _report(console, f"segnet-live {__version__} on this machine", list(machine()))
     if not arguments.no_engines:
         console.print("building a small network on every engine; TensorRT takes a minute or more ...")
@@ -45,6 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         lines = [f"{f.what}: {f.state}: {f.found}{f'; {f.advice}' if f.advice else ''}" for f in findings]
         console.print(f"please send the developers the report {crash.gather(lines)}", soft_wrap=True)
+    if arguments.json:
+        json.dump([asdict(finding) for finding in findings], sys.stdout, indent=1)
+        print()
     return 1 if failed else 0
 
 

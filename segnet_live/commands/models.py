@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
-from segnet_live.card import Card, own_file, read_card
+from segnet_live.card import Card, model_folders, own_file, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import CardError, first_line
 from segnet_live.shown import plain
@@ -25,6 +27,7 @@ NOT_TRAINED = ("running_mean", "running_var", "num_batches_tracked")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, help="list this folder of model folders instead of the installed ones")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         CardError: no model is there, or one is damaged.
     """
     folder: Path = arguments.dir or models_dir()
-    table = Table(title=f"models in {folder}", title_justify="left", box=box.SIMPLE)
+    folders = model_folders() if arguments.dir is None else [path.parent for path in sorted(folder.glob("*/card.json"))]
+    title = f"models in {folder}" if all(folder in path.parents for path in folders) else "models"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for column in ("name", "architecture", "parameters", "MiB", "input (HxW)", "classes"):
         table.add_column(
             column, no_wrap=True, justify="right" if column in ("parameters", "MiB", "classes") else "left"
@@ -43,13 +48,16 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_column("licence")
     damaged: list[CardError] = []
     cards = []
-    for path in sorted(folder.glob("*/card.json")):
+    for path in folders:
         try:
-            cards.append(read_card(path.parent))
+            cards.append(read_card(path))
             table.add_row(*_row(cards[-1]))
         except CardError as error:
             damaged.append(error)
-    if table.row_count:
+    if arguments.json:
+        json.dump([_facts(card) for card in cards], sys.stdout, indent=1)
+        print()
+    elif table.row_count:
         # In a log or a pipe nobody sees the terminal's width, which would break the lines at 80 columns.
         console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
         console.print(table)
@@ -59,6 +67,22 @@ def run(arguments: argparse.Namespace) -> int:
     if not table.row_count:
         raise CardError(f"{folder} holds no model", "a model is a folder with card.json and weights.safetensors")
     return 0
+
+
+def _facts(card: Card) -> dict[str, Any]:
+    """Return what a program would ask of a model."""
+    return {
+        "name": card.name,
+        "folder": str(card.folder),
+        "architecture": card.architecture,
+        "parameters": parameters(card),
+        "input_size": list(card.input_size),
+        "classes": list(card.classes.names),
+        "void_id": card.classes.void_id,
+        "metrics": card.metrics,
+        "licence": card.licence,
+        "sha256": card.sha256,
+    }
 
 
 def _row(card: Card) -> tuple[str, ...]:

@@ -28,6 +28,11 @@ def runs_on_gpu(backend: Backend) -> bool:
     return cuda_problem() is None
 
 
+def steady(backend: Backend) -> Backend:
+    """Return the backend to measure with: on a GPU "auto" changes engines in mid-run, and a figure is of one engine."""
+    return "torch" if backend == "auto" and runs_on_gpu("auto") else backend
+
+
 def open_engine(
     card: Card,
     *,

@@ -138,7 +138,8 @@ def _last_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
-def _computes_in_bf16() -> bool:
+def computes_in_bf16() -> bool:
+    """Return whether this CPU has instructions for bfloat16 (AVX512_BF16 or AMX)."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -150,12 +151,12 @@ def _chosen(card: Card, precision: Precision) -> Precision:
     """
     if precision == "auto":
         # every CPU with bf16 has VNNI; without it, 8-bit products could overflow
-        if not _computes_in_bf16():
+        if not computes_in_bf16():
             return "fp32"
         return "int8" if card.int8_maxima else "bf16"
     if precision not in PRECISIONS:
         raise EngineError(f"backend openvino has no precision {precision!r}", f"choose from {', '.join(PRECISIONS)}")
-    if precision == "bf16" and not _computes_in_bf16():
+    if precision == "bf16" and not computes_in_bf16():
         raise EngineError("this CPU does not compute in bf16 (it needs AVX512_BF16 or AMX)", "use --precision fp32")
     if precision == "int8" and not card.int8_maxima:
         raise EngineError(f"{card.name} has no int8 ranges on its card", "use --precision bf16 or fp32")
@@ -167,7 +168,7 @@ def compile_options(precision: Precision, threads: int = 0) -> dict[str, str]:
 
     Beside int8 convolutions, the rest of the network runs in bf16 where the CPU has it.
     """
-    low = precision == "bf16" or (precision == "int8" and _computes_in_bf16())
+    low = precision == "bf16" or (precision == "int8" and computes_in_bf16())
     options = {"INFERENCE_PRECISION_HINT": "bf16" if low else "f32", "PERFORMANCE_HINT": "LATENCY"}
     return options | ({"INFERENCE_NUM_THREADS": str(threads)} if threads else {})
 

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from segnet_live.learning.augment import Params, apply
 
+USUAL_PIXELS = 360 * 480
+"""Pictures of other sizes are shown as if they had as many pixels as CamVid's, where the networks run."""
+
 _Number = TypeVar("_Number", np.float32, np.uint8)
 
 

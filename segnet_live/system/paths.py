@@ -24,6 +24,11 @@ def models_dir() -> Path:
     return _shipped("models")
 
 
+def user_models_dir() -> Path:
+    """Return the folder of the user's own models: one `<name>/card.json` each; it may not exist yet."""
+    return Path(platformdirs.user_data_dir(_APP, appauthor=False)) / "models"
+
+
 def assets_dir() -> Path:
     """Return the folder of palettes, icons and the example drive."""
     return _shipped("assets")

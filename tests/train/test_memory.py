@@ -10,7 +10,7 @@ import pytest
 
 CHILD = """
 import ctypes, torch
-from train.memory import keep_freed_memory
+from segnet_live.learning.memory import keep_freed_memory
 class Mallinfo2(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in (
         "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
