@@ -30,12 +30,21 @@ COMMANDS = {
     "find": ("segnet_live.commands.find", "find moments in drives by what is in the picture"),
     "bonnet": ("segnet_live.commands.bonnet", "find the car's own bonnet in a drive"),
     "report": ("segnet_live.commands.report", "write a page about a drive"),
+    "hard": ("segnet_live.commands.hard", "keep the frames of a video that teach most, as drafts to correct"),
+    "correct": ("segnet_live.ui.correct.command", "correct hard frames in a window"),
+    "export": ("segnet_live.commands.export", "take a network, or label maps, to other programs"),
+    "adapt": ("segnet_live.commands.adapt", "fit a model to your own road, from drafts that you corrected"),
     "bench": ("segnet_live.bench.command", "time every model on every engine of this machine"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""
 
-NEED_DISPLAY = ("", "xcb", "wayland", "wayland-egl")
-"""Qt platforms that abort without a display server; "" is Qt's own choice among them."""
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    a bug, or (doctor) something on this machine failed; --debug shows where
+  2    it cannot be carried out as asked; the line says what is needed and what to do, and no good file was touched
+  130  Ctrl-C (143: terminated); what was finished is kept
+"""
 
 EXAMPLES = """\
 examples:
@@ -67,7 +76,7 @@ def entry() -> NoReturn:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 2 for what cannot be carried out, 130 for Ctrl-C, 1 for a bug."""
+    """Run the command and return its exit code, see `EXIT_CODES`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug, is_command = "--debug" in arguments, bool(arguments) and arguments[0] in COMMANDS
     try:
@@ -90,9 +99,8 @@ def _dispatch(arguments: list[str]) -> int:
         name, *rest = arguments
         module_name, summary = COMMANDS[name]
         module = import_module(module_name)
-        parser = _Parser(prog=f"segnet-live {name}", description=f"{summary[0].upper()}{summary[1:]}.")
-        module.add_arguments(parser)
-        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        parser = _Parser(prog=f"segnet-live {name}", description=_sentence(summary))
+        _add_command(parser, module)
         return int(module.run(parser.parse_args(rest)))
     config = parse(arguments)
     if config.is_folder_job:
@@ -105,12 +113,51 @@ def _dispatch(arguments: list[str]) -> int:
         from segnet_live.pipeline.headless.run import run
 
         return run(config)
-    _require_display()
+    from segnet_live.system.display import require_display
+
+    require_display()
     from segnet_live.pipeline.record.preflight import check_outputs
     from segnet_live.ui import app
 
     check_outputs(config)
     return app.run(config)
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
+
+
+def _add_command(parser: argparse.ArgumentParser, module: Any) -> None:
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Return one parser with every command and option, from which completions and the man page are made.
+
+    Running takes none of it: there a command's module is imported only when that command was named.
+    """
+    parser = _parser()
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, (module_name, summary) in COMMANDS.items():
+        _add_command(
+            commands.add_parser(name, help=summary, description=_sentence(summary)), import_module(module_name)
+        )
+    return parser
+
+
+def window_entry() -> NoReturn:
+    """Run the command `segnet-live-window`, which a desktop starts: the window, on what was dropped on its icon."""
+    arguments = sys.argv[1:]
+    if arguments and not arguments[0].startswith("-"):
+        place = arguments[0]
+        if place.startswith("file://"):
+            from urllib.parse import urlsplit
+            from urllib.request import url2pathname
+
+            place = url2pathname(urlsplit(place).path)
+        arguments = ["--video", place]
+    leave(main(arguments))
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
@@ -177,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Real-time road-scene segmentation with SegNet: camera, stream or video in, annotated video out.",
         epilog="commands:\n"
         + "".join(f"  segnet-live {name:<20} {summary}\n" for name, (_, summary) in COMMANDS.items())
-        + f"\n{EXAMPLES}",
+        + f"\n{EXAMPLES}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -285,21 +332,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
-
-
-def _require_display() -> None:
-    """Check that a window can be opened, as far as the environment tells; before Qt, which aborts the process if not.
-
-    Raises:
-        UsageError: Linux or BSD without X11, Wayland or a Qt platform that needs neither.
-    """
-    if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return
-    platforms = os.environ.get("QT_QPA_PLATFORM", "").split(";")  # first choice and alternatives, each name[:options]
-    if all(platform.partition(":")[0] in NEED_DISPLAY for platform in platforms):
-        raise UsageError(
-            "no display found (neither DISPLAY nor WAYLAND_DISPLAY is set)", "add --headless to run without a window"
-        )
 
 
 def _complain(line: str, code: int, debug: bool) -> int:

@@ -35,14 +35,18 @@ OPTIONS = {
     "": "--video --camera --images --synthetic --start --duration --record --masks --stats --headless --overwrite "
     "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --layers "
     "--classes --burn-hud --reconnect --no-reconnect --index --bonnet --hide --hide-with --hide-hold --debug --version",
-    "models": "--dir --debug",
-    "doctor": "--no-engines --report --debug",
+    "models": "--dir --json --debug",
+    "doctor": "--no-engines --json --report --debug",
     "compile": "--model --backend --precision --size --debug",
-    "cache": "list clear --debug",
+    "cache": "list clear --json --debug",
     "repair": "--output --debug",
     "find": f"--stills --cut --around --overwrite --json {INDEX} --debug",
     "report": f"--output --gpx --clock --colour-by --hardest --overwrite {INDEX} --debug",
     "bonnet": "--output --show --below --grow --overwrite --debug",
+    "hard": "--out --count --model --against --start --duration --json --debug",
+    "correct": "--model --debug",
+    "export": "--to --annotations --model --out --size --precision --labels --overwrite --json --debug",
+    "adapt": "--model --out --old --minutes --rate --overwrite --json --debug",
     "bench": "--model --backend --precision --size --video --seconds --n --against --no-memory --paper-table --json "
     "--markdown --debug",
 }
@@ -187,6 +191,16 @@ def test_models_lists_what_the_cards_say(tiny_card: Card, capsys: pytest.Capture
     listed = capsys.readouterr().out
     for fact in (tiny_card.name, tiny_card.architecture, "360x480", "11", tiny_card.licence):
         assert fact in listed
+
+
+def test_lists_are_json_for_programs(tiny_card: Card, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--dir", str(tiny_card.folder.parent), "--json"]) == 0
+    (model,) = json.loads(capsys.readouterr().out)
+    assert (model["name"], model["input_size"], len(model["classes"])) == (tiny_card.name, [360, 480], 11)
+    assert main(["cache", "list", "--json"]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), list)
+    assert main(["doctor", "--no-engines", "--json"]) in (0, 1)
+    assert {"system", "OpenVINO"} <= {finding["what"] for finding in json.loads(capsys.readouterr().out)}
 
 
 def test_models_tells_figures_on_images_that_were_trained_on(

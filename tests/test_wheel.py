@@ -24,12 +24,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_has_one_top_level_package_and_every_released_model(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"segnet_live"}
+    assert {n.split("/")[0] for n in names if ".dist-info/" not in n and ".data/" not in n} == {"segnet_live"}
     for card in CHECKOUT.glob("models/*/card.json"):
         for name in ("card.json", "weights.safetensors"):
             assert f"segnet_live/_shipped/models/{card.parent.name}/{name}" in names
     assert {f"segnet_live/_shipped/assets/{name}" for name in ("drive.mp4", "drive-labels.mkv")} <= set(names)
     assert "segnet_live/py.typed" in names
+    shared = {n.partition(".data/data/")[2] for n in names}
+    assert {
+        "share/applications/segnet-live.desktop",
+        "share/bash-completion/completions/segnet-live",
+        "share/fish/vendor_completions.d/segnet-live.fish",
+        "share/icons/hicolor/scalable/apps/segnet-live.svg",
+        "share/man/man1/segnet-live.1",
+        "share/zsh/site-functions/_segnet-live",
+    } <= shared
     assert wheel.stat().st_size < 100 * 2**20
 
 

@@ -100,6 +100,7 @@ def create_app(
     controls.recording_ended.connect(saver.recording_ended)
     window = MainWindow(controls, saver)
     window.closing.connect(lambda: _report(save_settings(settings, file)))
+    window.settled.connect(lambda: _report(save_settings(settings, file)))
     if note:
         window.banner.problem(note)
     if config.classes is not None:

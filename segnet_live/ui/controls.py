@@ -43,6 +43,7 @@ class Controls(QObject):
 
     Signals:
         source_changed, engine_changed, view_changed: see the attributes of the same name.
+        cards_changed: there is another model to choose from.
         problem: a line for the user, once.
         recording_ended: a RecordingState, once all its files are complete.
     """
@@ -50,6 +51,7 @@ class Controls(QObject):
     source_changed = pyqtSignal()
     engine_changed = pyqtSignal()
     view_changed = pyqtSignal()
+    cards_changed = pyqtSignal()
     problem = pyqtSignal(str)
     recording_ended = pyqtSignal(object)
     _news = pyqtSignal(object)
@@ -67,7 +69,7 @@ class Controls(QObject):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.cards = cards
+        self.cards = list(cards)
         self.card = card
         self.backend, self.precision = options.backend, options.precision
         self.size, self.smooth = options.size, options.smooth
@@ -199,6 +201,11 @@ class Controls(QObject):
         self.card = card
         self.settings.model = card.name
         self._use()
+
+    def add_model(self, card: Card) -> None:
+        """Offer another model, in place of one that lay in the same folder."""
+        self.cards = [known for known in self.cards if known.folder.resolve() != card.folder.resolve()] + [card]
+        self.cards_changed.emit()
 
     def use_backend(self, backend: Backend) -> None:
         """Run the network with `backend`, as soon as it is open."""

@@ -22,27 +22,54 @@ from segnet_live.ui.theme import ACCENT, LINE, RAISED
 
 def key_name(command: Command) -> str:
     """Return the command's keys as printed on a keyboard, a row of class keys as its first and last."""
-    if command.keys[0].endswith("Alt+1"):
+    if command.group == "Classes" and command.keys[0].endswith("1"):
         return f"{command.keys[0]} ... 9, 0, -"
     return " or ".join(QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in command.keys)
 
 
-class HelpDialog(QDialog):
-    """The dialog behind F1."""
+INTRO = (
+    "Each pixel of the video gets a class - road, car, tree ... - from a neural network, while it plays. "
+    "Hover over the picture to read a class; click a class in the legend to mute its colour, double-click to "
+    "see it alone; drag the line of the wiper. Drop a video, an image folder or a folder of drafts on the window to "
+    "open it."
+)
+FIGURES = (
+    "In the HUD: latency is the time from a picture's capture (for a file: from when it was due) until it has "
+    "been painted, over the last 2 s; the curve shows the last 10 s. Stages are mean milliseconds. "
+    "Dropped frames are those a stage never took because a newer one had come."
+)
+SEARCH = (
+    'Search a video file with questions such as "Pedestrian > 2% for 1s and Road < 30%" or "Car + Bicyclist > '
+    '20% or cut": class shares, sums of them, confidence, flicker, motion and time; and, or, not and brackets; '
+    '"for" says how long without a break. What was found is marked above the seek bar.'
+)
+GROUPS = (["Source", "Playback", "Search", "Model", "Window"], ["View", "Classes", "Recording"])
 
-    def __init__(self, parent: QWidget, table: list[Command]) -> None:
+
+class HelpDialog(QDialog):
+    """The dialog behind F1: what a window is for, and the keys of its commands.
+
+    Args:
+        intro, more: paragraphs above the keys; the latter are small print.
+        groups: of the commands, in a left and a right column.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget,
+        table: list[Command],
+        intro: str = INTRO,
+        more: tuple[str, ...] = (FIGURES, SEARCH),
+        groups: tuple[list[str], list[str]] = GROUPS,
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Help")
         self.resize(min(900, parent.width()), min(720, parent.height()))
         columns = QHBoxLayout()
         columns.setSpacing(28)
-        halves: tuple[list[str], list[str]] = (
-            ["Source", "Playback", "Search", "Model", "Window"],
-            ["View", "Classes", "Recording"],
-        )
-        for groups in halves:
+        for half in groups:
             column = QVBoxLayout()
-            for group in groups:
+            for group in half:
                 column.addWidget(self._group(group, [c for c in table if c.group == group and c.text]))
             column.addStretch(1)
             columns.addLayout(column, 1)
@@ -50,25 +77,11 @@ class HelpDialog(QDialog):
         body = QVBoxLayout(inner)
         body.setContentsMargins(24, 20, 24, 20)
         body.setSpacing(12)
-        intro = QLabel(
-            "Each pixel of the video gets a class - road, car, tree ... - from a neural network, while it plays. "
-            "Hover over the picture to read a class; click a class in the legend to mute its colour, double-click to "
-            "see it alone; drag the line of the wiper. Drop a video or an image folder on the window to open it."
-        )
-        intro.setWordWrap(True)
-        figures = quiet_label(
-            "In the HUD: latency is the time from a picture's capture (for a file: from when it was due) until it has "
-            "been painted, over the last 2 s; the curve shows the last 10 s. Stages are mean milliseconds. "
-            "Dropped frames are those a stage never took because a newer one had come."
-        )
-        search = quiet_label(
-            'Search a video file with questions such as "Pedestrian > 2% for 1s and Road < 30%" or "Car + Bicyclist > '
-            '20% or cut": class shares, sums of them, confidence, flicker, motion and time; and, or, not and brackets; '
-            '"for" says how long without a break. What was found is marked above the seek bar.'
-        )
-        body.addWidget(intro)
-        body.addWidget(figures)
-        body.addWidget(search)
+        above = QLabel(intro)
+        above.setWordWrap(True)
+        body.addWidget(above)
+        for text in more:
+            body.addWidget(quiet_label(text))
         body.addLayout(columns)
         scroll = QScrollArea()
         scroll.setWidget(inner)

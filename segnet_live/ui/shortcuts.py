@@ -69,6 +69,7 @@ def commands(
         Command("Source", "Open network stream", ("Ctrl+U",), lambda: sources.ask_url()),
         Command("Source", "Cameras and recent sources", ("Ctrl+K",), window.show_sources),
         Command("Source", "Play the demo drive", ("Ctrl+D",), sources.open_demo),
+        Command("Source", "Correct drafts", ("Ctrl+E",), sources.ask_drafts),
         Command("Playback", "Play or pause", ("Space", "K"), controls.play_pause),
         Command("Playback", "One frame on", (".",), controls.step, repeats=True),
         Command("Playback", "One frame back", (",",), controls.step_back, repeats=True),

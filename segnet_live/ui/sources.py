@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PyQt6.QtCore import QMimeData, QObject
+from PyQt6.QtCore import QMimeData, QObject, pyqtSignal
 from PyQt6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from segnet_live.config import SourceKind, SourceSpec
+from segnet_live.drafts.folder import HARD_FRAMES, is_drafts
 from segnet_live.errors import UsageError
-from segnet_live.system.paths import assets_dir
+from segnet_live.system.paths import assets_dir, recordings_dir
 from segnet_live.ui.cameras import list_cameras
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.url_dialog import UrlDialog
@@ -44,14 +45,23 @@ def recent_source(entry: str) -> SourceSpec:
 
 
 class Sources(QObject):
-    """The ways to ask the user for a source and open it."""
+    """The ways to ask the user for a source and open it.
+
+    Signals:
+        drafts_chosen: a folder of drafts, which is corrected in a window of its own.
+    """
+
+    drafts_chosen = pyqtSignal(object)
 
     def __init__(self, window: QWidget, controls: Controls) -> None:
         super().__init__(window)
         self._window, self._controls = window, controls
 
     def open_place(self, place: str) -> None:
-        self._controls.open(spec_for(place))
+        if is_drafts(Path(place)):
+            self.drafts_chosen.emit(Path(place))
+        else:
+            self._controls.open(spec_for(place))
 
     def ask_video(self) -> None:
         recent = [spec.value for spec, _ in self.recent() if spec.kind == "video" and not is_url(spec.value)]
@@ -64,6 +74,18 @@ class Sources(QObject):
         path = QFileDialog.getExistingDirectory(self._window, "Open image folder")
         if path:
             self._controls.open(SourceSpec("images", path))
+
+    def ask_drafts(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._window, "Correct the drafts of a folder", str(self._drafts()))
+        if path:
+            self.drafts_chosen.emit(Path(path))
+
+    def _drafts(self) -> Path:
+        """Return where the window keeps hard frames, once there are some, else the folder of recordings."""
+        settings = self._controls.settings
+        folder = Path(settings.folder) if settings.folder else recordings_dir()
+        kept = folder / HARD_FRAMES
+        return kept if kept.is_dir() else folder
 
     def ask_url(self, address: str = "") -> None:
         """Ask for an address; `address` stands there at first."""
@@ -105,6 +127,7 @@ class Sources(QObject):
             ("Open image folder ...", "Ctrl+Shift+O", self.ask_images),
             ("Open network stream ...", "Ctrl+U", lambda: self.ask_url()),
             ("Demo drive", "Ctrl+D", self.open_demo),
+            ("Correct drafts ...", "Ctrl+E", self.ask_drafts),
         ):
             self._add(menu, f"{text}\t{keys}", ask)
         menu.addSeparator()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from functools import partial
+from pathlib import Path
 
-from PyQt6.QtCore import QByteArray, QSize, pyqtSignal
-from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
+from PyQt6.QtCore import QByteArray, QSize, Qt, QTimer, pyqtSignal
+from PyQt6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QMoveEvent, QResizeEvent
 from PyQt6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
+from segnet_live.card import read_card
+from segnet_live.errors import SegnetLiveError
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
+from segnet_live.ui.correct.window import CorrectWindow
 from segnet_live.ui.help import HelpDialog
 from segnet_live.ui.saving import Saver
 from segnet_live.ui.search import Searcher
@@ -29,6 +34,8 @@ from segnet_live.ui.widgets.video_view import VideoView
 DEFAULT_SIZE = QSize(1280, 760)
 ROOM_FOR_PANEL_PX = 860
 SILENT_AFTER_S = 2.0
+SETTLED_MS = 1000
+"""After the last move of the window, before its place is written down."""
 
 
 class MainWindow(QMainWindow):
@@ -36,9 +43,11 @@ class MainWindow(QMainWindow):
 
     Signals:
         closing: the user wants to close; what is being written has been finalised.
+        settled: the window has been moved or resized, and `settings.geometry` holds its new place.
     """
 
     closing = pyqtSignal()
+    settled = pyqtSignal()
 
     def __init__(self, controls: Controls, saver: Saver) -> None:
         super().__init__()
@@ -51,6 +60,9 @@ class MainWindow(QMainWindow):
         room = screen.availableSize() * 0.94 if screen is not None else DEFAULT_SIZE
         self.resize(DEFAULT_SIZE.boundedTo(room))
         self._narrow_panel = self._was_maximised = self._closed = False
+        self._settling = QTimer(self)
+        self._settling.setSingleShot(True)
+        self._settling.timeout.connect(self._remember_geometry)
         self.sources = Sources(self, controls)
         self.header = Header(controls)
         self.view = VideoView(controls.session)
@@ -114,6 +126,7 @@ class MainWindow(QMainWindow):
             teller.problem.connect(self.banner.problem)
         self.searcher.problem.connect(self.banner.problem)
         saver.info.connect(self.banner.note)
+        self.sources.drafts_chosen.connect(self.correct)
         controls.source_changed.connect(self._show_source)
         controls.view_changed.connect(self._show_classes)
         controls.engine_changed.connect(self._show_classes)
@@ -135,7 +148,7 @@ class MainWindow(QMainWindow):
 
     def _restore(self) -> None:
         settings = self.controls.settings
-        if settings.geometry:
+        with contextlib.suppress(ValueError):  # no base64: as good as none
             self.restoreGeometry(QByteArray(base64.b64decode(settings.geometry.encode(), validate=False)))
         self._show_classes()
         self._show_panel()
@@ -225,6 +238,23 @@ class MainWindow(QMainWindow):
         if self.panel.isHidden() and not self.isFullScreen():
             self.toggle_panel()
 
+    def correct(self, folder: Path) -> None:
+        """Open the editor on a folder of drafts."""
+        try:
+            editor = CorrectWindow(folder, self.controls.card, self)
+        except SegnetLiveError as error:
+            self.banner.problem(str(error))
+            return
+        editor.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        editor.adapted.connect(self._add_model)
+        editor.show()
+
+    def _add_model(self, folder: Path) -> None:
+        try:
+            self.controls.add_model(read_card(folder))
+        except SegnetLiveError as error:
+            self.banner.problem(str(error))
+
     def show_help(self) -> None:
         help_ = HelpDialog(self, self.commands)
         help_.finished.connect(help_.deleteLater)
@@ -245,11 +275,30 @@ class MainWindow(QMainWindow):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
         self._show_panel()
+        self._settling.start(SETTLED_MS)
+
+    def moveEvent(self, event: QMoveEvent | None) -> None:
+        super().moveEvent(event)
+        self._settling.start(SETTLED_MS)
+
+    def _remember_geometry(self) -> None:
+        """Remember the window's place now: a crash does not wait for `closeEvent`."""
+        if self._closed or self.isFullScreen() or not self.isVisible():
+            return
+        geometry = base64.b64encode(self.saveGeometry().data()).decode()
+        if geometry != self.controls.settings.geometry:
+            self.controls.settings.geometry = geometry
+            self.settled.emit()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Finalise the recording, stop the threads, remember the settings."""
         if self._closed:
             return
+        for editor in self.findChildren(CorrectWindow):
+            if not editor.close():  # it could not save: the banner there says why
+                if event is not None:
+                    event.ignore()
+                return
         self._closed = True
         self.status.close()
         if not self.isFullScreen():

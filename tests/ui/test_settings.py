@@ -19,7 +19,7 @@ from segnet_live.ui.parsing import format_target, parse_target
 from segnet_live.ui.settings import Settings, load_settings, save_settings
 from tests.support.cards import write_card
 from tests.support.engines import Engines
-from tests.support.window import show
+from tests.support.window import show, wait_until
 
 Start = Callable[..., App]
 
@@ -141,3 +141,18 @@ def test_the_command_line_does_not_change_what_is_remembered(qtbot: QtBot, start
     window.close()
     saved, _ = load_settings(tmp_path / "settings.json")
     assert (saved.view, saved.opacity, saved.backend, saved.size) == ("overlay", 0.5, "auto", None)
+
+
+def test_the_windows_place_is_written_down_while_it_runs(qtbot: QtBot, start: Start, tmp_path: Path) -> None:
+    window = start().window
+    window.resize(700, 500)
+    file = tmp_path / "settings.json"
+    wait_until(qtbot, lambda: file.is_file() and load_settings(file)[0].geometry == window.controls.settings.geometry)
+    kept, _ = load_settings(file)  # as a crash would leave it
+    again = start(settings=kept).window
+    assert (again.width(), again.height()) == (700, 500)
+
+
+@pytest.mark.parametrize("geometry", ["*", "AAAA", "ä", "A"])
+def test_a_place_that_makes_no_sense_does_not_keep_the_window_from_opening(start: Start, geometry: str) -> None:
+    assert start(settings=Settings(geometry=geometry)).window.isVisible()

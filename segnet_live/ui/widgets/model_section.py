@@ -30,8 +30,8 @@ class ModelSection(QWidget):
         super().__init__()
         self._controls = controls
         self.model, self.backend, self.input_size = QComboBox(), QComboBox(), QComboBox()
-        for card in controls.cards:
-            self.model.addItem(card.name, str(card.folder))
+        self._offer_models()
+        controls.cards_changed.connect(self._offer_models)
         for backend in BACKENDS:
             self.backend.addItem("Best available" if backend == "auto" else backend, backend)
         self.input_size.setEditable(True)
@@ -70,6 +70,13 @@ class ModelSection(QWidget):
         self._offered: tuple[Size, int] | None = None
         self._offer_sizes()
         self.refresh()
+
+    def _offer_models(self) -> None:
+        with QSignalBlocker(self.model):
+            self.model.clear()
+            for card in self._controls.cards:
+                self.model.addItem(card.name, str(card.folder))
+        select(self.model, str(self._controls.card.folder))
 
     def _use_model(self) -> None:
         self._controls.use_model(self._controls.cards[self.model.currentIndex()])
