@@ -43,7 +43,7 @@ OPTIONS = {
     "find": f"--stills --cut --around --overwrite --json {INDEX} --debug",
     "report": f"--output --gpx --clock --colour-by --hardest --overwrite {INDEX} --debug",
     "bonnet": "--output --show --below --grow --overwrite --debug",
-    "hard": "--out --count --model --against --start --duration --json --debug",
+    "hard": f"--out --count --against --json {INDEX} --debug",
     "correct": "--model --debug",
     "export": "--to --annotations --model --out --size --precision --labels --overwrite --json --debug",
     "adapt": "--model --out --old --minutes --rate --overwrite --json --debug",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.frame import RGB, LabelMap
+from segnet_live.frame import RGB
 
 LOOK_SIZE = (9, 16)
 """(rows, columns) of the small picture by which looks are compared."""
@@ -20,6 +19,13 @@ TIMES_APART = 2.0
 """By how many mean gaps between the wanted frames two must differ in time to count as 98 % different."""
 
 
+CANDIDATES = 10
+"""Frames that are looked at for each that is wanted."""
+STILL = 0.01
+"""Mean grey difference, 0..1, of two frames in which hardly anything moved."""
+_NOTHING = np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A frame that may be chosen.
@@ -27,8 +33,8 @@ class Candidate:
     Attributes:
         time_s: its place in the source.
         look: (n,) float32, the frame as a very small picture, values 0..1.
-        why: figures by name, each larger where the model is less to be trusted: `unsure` (1 - confidence), `flicker`,
-            `disagreement`.
+        why: figures by name, each larger where the model is less to be trusted: `unsure` (1 - confidence), `flicker`
+            (change of labels by change of the picture), `disagreement` (share of pixels that two models label apart).
     """
 
     time_s: float
@@ -43,12 +49,28 @@ def look(rgb: RGB) -> NDArray[np.float32]:
     return (small.ravel() / np.float32(255)).astype(np.float32)
 
 
-def flicker(before: LabelMap, here: LabelMap, after: LabelMap) -> float:
-    """Return the share of pixels 0..1 whose class here is not that of the frame before and the one after, which agree.
+def hardest(
+    times_s: NDArray[np.float64],
+    flicker: NDArray[np.float32],
+    motion: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    count: int,
+) -> list[Candidate]:
+    """Return the hardest frame of each of some ten times `count` stretches of a drive, in order of time.
 
-    A thing that moves changes a pixel's class once; what changes and comes back was a guess.
+    Args:
+        times_s: (N,) of the frames. flicker: (N,) share of pixels whose class changed. motion: (N,) how much the
+            picture changed, 0..1: labels that change while it stands still are guesses.
+        confidence: (N,) 0..1, NaN where it is not known.
     """
-    return float(((before != here) & (before == after)).mean())
+    unstable = flicker / (STILL + motion)
+    every = [
+        Candidate(float(time_s), _NOTHING, {"flicker": float(u)} | ({} if np.isnan(c) else {"unsure": float(1 - c)}))
+        for time_s, u, c in zip(times_s, unstable, confidence, strict=True)
+    ]
+    hard = hardness(every)
+    stretches = np.array_split(np.arange(len(every)), min(len(every), CANDIDATES * count))
+    return [every[int(stretch[hard[stretch].argmax()])] for stretch in stretches if len(stretch)]
 
 
 def hardness(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
@@ -94,10 +116,3 @@ def chosen(candidates: Sequence[Candidate], count: int) -> list[int]:
         apart = np.minimum(apart, in_time * (0.25 + 0.75 * in_look))
         apart[best] = 0.0
     return sorted(taken, key=lambda i: times[i])
-
-
-def spread(duration_s: float | None, count: int) -> float:
-    """Return the seconds between candidates: some ten for each wanted frame, at least a quarter, at most two."""
-    if duration_s is None or not math.isfinite(duration_s):
-        return 0.5
-    return min(2.0, max(0.25, duration_s / (10 * max(count, 1))))

@@ -6,20 +6,27 @@ import itertools
 
 import numpy as np
 
-from segnet_live.drafts.choose import Candidate, chosen, flicker, hardness, spread
+from segnet_live.drafts.choose import Candidate, chosen, hardest, hardness
 
 
 def candidate(time_s: float, shade: float, **why: float) -> Candidate:
     return Candidate(time_s, np.full(12, shade, np.float32), why)
 
 
-def test_what_changes_and_comes_back_flickers_and_what_moves_does_not() -> None:
-    before = np.zeros((10, 10), np.uint8)
-    spot = before.copy()
-    spot[:2] = 4
-    assert flicker(before, spot, before) == 0.2
-    assert flicker(before, spot, spot) == 0.0
-    assert flicker(before, before, spot) == 0.0
+def test_labels_that_change_while_the_picture_stands_still_are_hard() -> None:
+    times = np.arange(100) / 10
+    flicker, motion = np.full(100, 0.05, np.float32), np.full(100, 0.05, np.float32)
+    motion[42] = 0.0
+    flicker[77] = motion[77] = 0.3  # a thing that moves changes labels with reason
+    unknown = np.full(100, np.nan, np.float32)
+    (first,) = [c for c in hardest(times, flicker, motion, unknown, 1) if 4 <= c.time_s < 5]
+    assert first.time_s == 4.2
+    assert set(first.why) == {"flicker"}
+    assert len(hardest(times, flicker, motion, unknown, 3)) == 30
+    assert len(hardest(times[:2], flicker[:2], motion[:2], unknown[:2], 3)) == 2
+    sure = np.full(100, 0.9, np.float32)
+    sure[55] = 0.2
+    assert 5.5 in [c.time_s for c in hardest(times, motion, motion, sure, 1)]
 
 
 def test_the_hard_are_taken_first() -> None:
@@ -49,6 +56,3 @@ def test_there_are_no_more_than_there_are() -> None:
     assert chosen([], 5) == []
     assert chosen([candidate(0, 0)], 5) == [0]
     assert len(chosen([candidate(t, 0.1 * t) for t in range(3)], 5)) == 3
-    assert spread(None, 50) == 0.5
-    assert spread(10.0, 50) == 0.25
-    assert spread(36000.0, 50) == 2.0
