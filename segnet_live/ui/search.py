@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CLOSE_S = 10.0
+"""Longest wait for an engine that is just being opened when the window closes."""
 NEAR_S = 0.05
 """A moment that begins this close to the shown frame is where playback is already."""
 
@@ -177,4 +179,4 @@ class Searcher(QObject):
         """Stop looking, and wait for the thread, which keeps what it got through."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_S)

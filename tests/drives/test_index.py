@@ -139,21 +139,22 @@ def test_scene_cuts_stand_out_of_steady_motion() -> None:
 
 
 def test_a_real_run_makes_an_index_stops_when_told_and_goes_on(tiny_card: Card, tmp_path: Path) -> None:
-    clip = Path(make(tmp_path, Clip(size=(64, 96), frames=200)))
-    options = IndexOptions(str(tiny_card.folder), size=(32, 64))
+    clip = Path(make(tmp_path, Clip(size=(64, 96), frames=100)))
+    options = IndexOptions(str(tiny_card.folder), backend="torch", size=(32, 64))
     with contextlib.suppress(UsageError):  # a machine that was done before it was asked
         indexed(clip, options, print, lambda done, total: False)
     index = indexed(clip, options, print, lambda done, total: True)
     assert index.facts.whole
-    assert len(index) == 200
+    assert len(index) == 100
     assert (np.diff(index.pts_s) > 0).all()
     looks: list[int] = []
-    assert len(indexed(clip, options, print, lambda done, total: bool(looks.append(done)))) == 200
+    assert len(indexed(clip, options, print, lambda done, total: bool(looks.append(done)))) == 100
     assert not looks, "a kept index needs no run"
 
 
 def test_a_recording_run_leaves_an_index_beside_the_video(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
-    arguments = ["--video", str(clip), "--model", str(tiny_card.folder), "--size", "32x64", "--index", "beside"]
+    arguments = ["--video", str(clip), "--model", str(tiny_card.folder), "--size", "32x64", "--backend", "torch"]
+    arguments += ["--index", "beside"]
     assert main([*arguments, "--record", str(tmp_path / "out.mp4"), "--headless"]) == 0
     index = kept_index(clip, IndexOptions(str(tiny_card.folder), size=(32, 64)))
     assert beside(clip).exists()

@@ -1,5 +1,5 @@
 """Run without a window: a file, a camera or stream, pictures, or a folder of videos.
 
 Open `run.py` first: it prepares a job and prints what becomes of it. `pipeline.py` has the threads, `folder.py` runs a
-job for each video of a folder, and `reconnect.py` reopens lost sources.
+job for each video of a folder, `indexing.py` brings the index of a drive, and `reconnect.py` reopens lost sources.
 """
