@@ -27,6 +27,8 @@ DEFAULT_MODEL = "segnet-fast"
 MOST_CHANNELS = 8192
 _WRITE_AGAIN = "write it again with `python -m train package`"
 N = TypeVar("N", int, float)
+SCALE_SUFFIX = ".scale"
+"""Of the tensor that holds the scale of each output channel of an int8 kernel."""
 ARCHITECTURES = (
     "segnet",
     "segnet-basic",
@@ -287,10 +289,11 @@ def read_weights(card: Card) -> bytes:
 
 
 def load_weights(card: Card) -> dict[str, NDArray[Any]]:
-    """Return the card's tensors by name, as stored (float16 or float32), checked.
+    """Return the card's tensors by name, as stored (float16 or float32), checked; int8 kernels as float32.
 
     Raises:
-        CardError: as `read_weights`, and where it is no safetensors file, or a value is NaN or infinite.
+        CardError: as `read_weights`, and where it is no safetensors file, a value is NaN or infinite, or an int8 kernel
+            has no scale per output channel.
     """
     data = read_weights(card)
     try:
@@ -302,4 +305,9 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise CardError(f"{card.weights_path}: tensor {name} holds NaN or infinity", "train or package it again")
+    for name in [name for name, tensor in tensors.items() if tensor.dtype == np.int8]:
+        kernel, scale = tensors[name], tensors.pop(name + SCALE_SUFFIX, None)
+        if scale is None or scale.shape != kernel.shape[:1]:
+            raise CardError(f"{card.weights_path}: int8 tensor {name} has no scale per channel", "package it again")
+        tensors[name] = kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1)).astype(np.float32)
     return tensors

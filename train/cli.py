@@ -22,7 +22,7 @@ from train.card_fields import shown_command
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.logit_adjustment import KEPT_POWER
-from train.release import MODELS, fit_commands, package_command
+from train.release import MODELS, Material, fit_commands, package_command
 from train.sets import SETS
 from train.study_options import add_study_options
 
@@ -140,14 +140,17 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("release", help="fit and package every network on CamVid, in one go")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="CamVid's folder")
+    command.add_argument("--opinions", type=Path, nargs="+", default=(), metavar="DIR", help="as in fit")
+    command.add_argument("--pictures", type=Path, metavar="DIR", help="as in fit")
+    command.add_argument("--held-out", type=Path, metavar="FILE", help="as in fit")
     command.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS), help="these only")
     command.add_argument(
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default runs)"
     )
     command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
-    command.add_argument("--minutes", type=float, help="of each run (default: by network and device)")
+    command.add_argument("--minutes", type=float, help="of each network's stages (default: by network and device)")
     command.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this call; the same command goes on")
-    command.add_argument("--hold-out-val", action="store_true", help="do not train on val; package the best on it")
+    command.add_argument("--hold-out-val", action="store_true", help="leave out the stage in which val joins")
     command.set_defaults(run=_release)
 
     command = commands.add_parser("study", help="train and compare the decoder variants of the paper's Table 1")
@@ -243,19 +246,14 @@ def _release(args: argparse.Namespace) -> None:
         parsed.command_line = command
         return parsed
 
+    material = Material(args.data, args.opinions, args.pictures, args.held_out)
+    gpu, hold_out = torch.cuda.is_available(), args.hold_out_val
     for model in (name for name in MODELS if name in args.model):
-        for fit in fit_commands(
-            model,
-            args.data,
-            args.runs,
-            gpu=torch.cuda.is_available(),
-            minutes=args.minutes,
-            hold_out_val=args.hold_out_val,
-        ):
+        for fit in fit_commands(model, material, args.runs, gpu=gpu, minutes=args.minutes, hold_out_val=hold_out):
             left = ["--stop-after", f"{max(0.01, (ends_s - time.monotonic()) / 60):.2f}"] if ends_s < math.inf else []
             if not _fit(step([*fit, *left])):
                 return
-        _package(step(package_command(model, args.data, args.runs, args.out, hold_out_val=args.hold_out_val)))
+        _package(step(package_command(model, material, args.runs, args.out, gpu=gpu, hold_out_val=hold_out)))
 
 
 def _via(args: argparse.Namespace) -> Through:

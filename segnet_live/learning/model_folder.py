@@ -1,4 +1,4 @@
-"""Write and install a model folder: float16 weights, and a card that says what they are."""
+"""Write and install a model folder: compact weights, and a card that says what they are."""
 
 from __future__ import annotations
 
@@ -13,23 +13,40 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from segnet_live.card import Card, read_card
+from segnet_live.card import SCALE_SUFFIX, Card, read_card
 from segnet_live.errors import OutputError, first_line
 from segnet_live.learning.evaluate import write_json
 from segnet_live.nets.load import load_network
 from segnet_live.system.files import write_atomically
 
+INT8_FROM = 10_000_000
+"""Networks of so many parameters have their kernels stored in 8 bits: SegNet's file is 30 MB then, not 59."""
+
 
 def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights as a card's file has them.
 
-    Kernels are in float16, the few numbers per channel (batch norm, biases) in float32; counters are dropped.
+    Kernels are in float16; those of a network of `INT8_FROM` parameters or more in int8, each with a float32 scale per
+    output channel beside it. The few numbers per channel (batch norm, biases) are in float32; counters are dropped.
     """
-    return {
-        name: tensor.to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
-        for name, tensor in weights.items()
-        if not name.endswith("num_batches_tracked")
-    }
+    kept = {name: tensor for name, tensor in weights.items() if not name.endswith("num_batches_tracked")}
+    in_int8 = sum(tensor.numel() for tensor in kept.values()) >= INT8_FROM
+    result = {}
+    for name, tensor in kept.items():
+        if tensor.ndim < 2:
+            result[name] = tensor.to(torch.float32)
+        elif in_int8:
+            result[name], result[name + SCALE_SUFFIX] = _in_int8(tensor.to(torch.float32))
+        else:
+            result[name] = tensor.to(torch.float16)
+    return {name: tensor.contiguous() for name, tensor in result.items()}
+
+
+def _in_int8(kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Return an (O, ...) kernel as int8, and (O,) scales: the kernel is about their product."""
+    flat = kernel.flatten(1)
+    scale = flat.abs().amax(1).clamp_min(1e-12) / 127
+    return (flat / scale[:, None]).round().to(torch.int8).view_as(kernel), scale
 
 
 def read_fields(card: Card) -> dict[str, Any]:
