@@ -22,9 +22,9 @@ from train.card_fields import shown_command
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.logit_adjustment import KEPT_POWER
+from train.own_options import add_layerwise_options, add_study_options
 from train.release import MODELS, Material, fit_commands, package_command
 from train.sets import SETS
-from train.study_options import add_study_options
 
 if TYPE_CHECKING:
     from train.measure import Through
@@ -157,6 +157,10 @@ def _parser() -> argparse.ArgumentParser:
     add_study_options(command)
     command.set_defaults(run=_study, set="camvid")
 
+    command = commands.add_parser("layerwise", help="train segnet-2015 pair by pair with L-BFGS", parents=[data])
+    add_layerwise_options(command)
+    command.set_defaults(run=_layerwise)
+
     command = commands.add_parser("compact", help="a copy of CamVid with JPEG images, to carry to another machine")
     command.add_argument("--data", type=Path, required=True, metavar="DIR")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -233,6 +237,15 @@ def _study(args: argparse.Namespace) -> None:
         print()
         table.show(markdown=args.markdown)
     print(f"\n{args.out}: {'complete' if complete else 'not complete; the same command goes on'}")
+
+
+def _layerwise(args: argparse.Namespace) -> None:
+    from train.initialise import labelled_images
+    from train.layerwise import LayerwiseRun
+
+    labelled = SETS[args.set]
+    complete = LayerwiseRun(args, labelled, labelled_images(labelled, args.data)).run()
+    print(f"{args.out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
 
 
 def _release(args: argparse.Namespace) -> None:

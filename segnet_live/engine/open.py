@@ -55,6 +55,12 @@ def open_engine(
     """
     if backend not in BACKENDS:
         raise EngineError(f"unknown backend {backend!r}", f"choose from {', '.join(BACKENDS)}")
+    inputs = card.arguments.get("inputs", 3)
+    if inputs != 3:
+        raise EngineError(
+            f"{card.name} takes {inputs} channels, RGB and depth, and there is no depth here",
+            "choose a model that takes RGB",
+        )
     if size is None:
         size = network_size(source_size, card.pixels) if source_size else card.input_size
     reason = "asked for"

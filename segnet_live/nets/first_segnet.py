@@ -15,11 +15,12 @@ class FirstSegNet(Mirrored):
     it is RGB, or RGB and depth. Convolutions have biases here, as nothing else shifts their values; the paper does not
     say.
 
-    The paper trains one encoder-decoder pair after the other with L-BFGS and the soft-max last (`pairs`).
+    The paper trains one encoder-decoder pair after the other with L-BFGS and the soft-max last (`pairs`), as
+    `python -m train layerwise` does.
 
     Args:
         classes: K.
-        inputs: 3 for RGB, 4 for RGB and depth. The app's engines feed RGB only.
+        inputs: 3 for RGB, 4 for RGB and depth, which neither the trainer nor the app feeds: engines refuse such a card.
         local_contrast: normalise the input's local contrast first.
     """
 

@@ -184,3 +184,9 @@ def test_int8_ranges_of_another_network_are_refused(tmp_path: Path) -> None:
     card = change_card(write_card(tmp_path / "m"), int8={"maxima": [None, 1.0]})
     with pytest.raises(CardError, match="ranges for 2 convolutions, the network has 19"):
         open_engine(card, backend="openvino", precision="int8", size=SIZE)
+
+
+def test_a_network_that_takes_depth_is_refused_in_one_line(tmp_path: Path) -> None:
+    card = replace(write_card(tmp_path / "rgbd", "segnet-2015"), arguments={"inputs": 4})
+    with pytest.raises(EngineError, match="4 channels, RGB and depth, and there is no depth here; choose a model"):
+        open_engine(card, backend="torch")

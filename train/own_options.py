@@ -1,4 +1,4 @@
-"""The options of `python -m train study`, apart so that `--help` loads nothing heavy."""
+"""The options of `python -m train study` and `layerwise`, apart so that `--help` loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -36,3 +36,22 @@ def add_study_options(command: argparse.ArgumentParser) -> None:
         metavar="HxW",
         help="size of the random crops, in multiples of 32",
     )
+
+
+def add_layerwise_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `python -m train layerwise`."""
+    add = command.add_argument
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/segnet-2015"),
+        metavar="DIR",
+        help="the run's folder; it goes on there",
+    )
+    add("--steps", type=int, default=200, metavar="N", help="mini-batches of each stage (default %(default)s)")
+    add("--iterations", type=int, default=8, metavar="N", help="of L-BFGS on each mini-batch (default %(default)s)")
+    add("--batch", type=int, default=8, metavar="N", help="crops in a mini-batch (default %(default)s)")
+    add("--crop", type=partial(parse_size, option="--crop"), default=(256, 320), metavar="HxW", help="of the crops")
+    add("--zoom", type=float, default=1.0, metavar="X", help="mean scale of the pictures (default 1)")
+    add("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    add("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
