@@ -11,11 +11,13 @@ maximum in row-major order wins a tie. `memory` is opaque: only the unpooling of
     torch    F.max_pool2d(return_indices=True) / F.max_unpool2d: int64 indices, for training and as the reference
     slices   strided slices, comparisons and selects: a window code 0..3 in the activation's own dtype
     resize   native pooling, nearest resize and selects: never changes the rank, so channels-last layouts survive
+    nearest  pooling of slices, unpooling of resize: half the memory traffic of resize, and the rank stays
+    bytes    nearest with the code in a byte each: less traffic again, where a runtime compares bytes
     mask     SegNet-Fast's own, cheaper semantics: *every* maximum of a window receives the value
     plain    for networks without pooling indices: no memory, every place of a window receives the value
 
-The first three are equal bit for bit, including ties, infinities and odd sizes. `slices` and `resize` use only
-operations that TensorRT, Inductor and OpenVINO convert; PyTorch's own pair has no TensorRT conversion. The type of
+The first five are equal bit for bit, including ties, infinities and odd sizes. `slices`, `resize` and `nearest` use
+only operations that TensorRT, Inductor and OpenVINO convert; PyTorch's own pair has no TensorRT conversion. The type of
 the code follows TensorRT's rules (ElementWise EQUAL takes no uint8, int8 or bool). `form_for` says which one a runtime
 gets.
 """
@@ -45,7 +47,7 @@ class Pooling:
 def even(x: Tensor) -> Tensor:
     """Return x with its last row and column repeated where H or W is odd: a copy never wins a tie against its original.
 
-    cat, not F.pad: Torch-TensorRT 2.13 turns constant_pad_nd into run-time shape arithmetic.
+    cat, not F.pad, which has no converter for TensorRT.
     """
     height, width = x.shape[-2:]
     if height % 2:
@@ -122,6 +124,19 @@ def _unpool_resize(values: Tensor, memory: Tensor, size: Size) -> Tensor:
     return _crop(z, size)
 
 
+def _pool_bytes(x: Tensor) -> tuple[Tensor, Tensor]:
+    values, code = _pool_slices(x)
+    return values, code.to(torch.uint8)
+
+
+def _unpool_nearest(values: Tensor, memory: Tensor, size: Size) -> Tensor:
+    up = F.interpolate(values, scale_factor=2, mode="nearest")
+    code = F.interpolate(memory, scale_factor=2, mode="nearest")
+    window = torch.arange(4, dtype=memory.dtype, device=memory.device).reshape(1, 1, 2, 2)
+    place = window.repeat(1, 1, *memory.shape[-2:])
+    return _crop(torch.where(code == place, up, _constant(up, 0, 4)), size)
+
+
 def _pool_plain(x: Tensor) -> tuple[Tensor, Tensor]:
     values = F.max_pool2d(even(x), 2, 2)
     return values, values
@@ -145,10 +160,12 @@ def _unpool_mask(values: Tensor, memory: Tensor, size: Size) -> Tensor:
 TORCH = Pooling("torch", _pool_torch, _unpool_torch)
 SLICES = Pooling("slices", _pool_slices, _unpool_slices)
 RESIZE = Pooling("resize", _pool_resize, _unpool_resize)
+NEAREST = Pooling("nearest", _pool_slices, _unpool_nearest)
+BYTES = Pooling("bytes", _pool_bytes, _unpool_nearest)
 MASK = Pooling("mask", _pool_mask, _unpool_mask)
 PLAIN = Pooling("plain", _pool_plain, _unpool_plain)
 
-EXACT = {p.name: p for p in (TORCH, SLICES, RESIZE)}
+EXACT = {p.name: p for p in (TORCH, SLICES, RESIZE, NEAREST, BYTES)}
 """The implementations with the paper's semantics: interchangeable, bit for bit."""
 
 Runtime: TypeAlias = Literal["cpu", "cuda", "meta", "inductor", "openvino", "tensorrt"]
@@ -158,9 +175,9 @@ _FORMS: dict[Runtime, tuple[Pooling, ...]] = {
     "cpu": (TORCH,),
     "cuda": (RESIZE,),  # max_unpool2d makes its inputs contiguous there, which breaks channels-last
     "meta": (RESIZE,),  # max_unpool2d has no form without data
-    "inductor": (RESIZE,),  # keeps the rank at 4, so that activations stay channels-last between convolutions
+    "inductor": (BYTES,),  # keeps the rank at 4, so that activations stay channels-last between convolutions
     "openvino": (SLICES,),
-    "tensorrt": (SLICES, RESIZE),  # which one is faster depends on the GPU: the build tries both
+    "tensorrt": (NEAREST, SLICES, RESIZE),  # which one is faster depends on the GPU: the build tries them
 }
 
 

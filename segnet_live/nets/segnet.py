@@ -351,6 +351,6 @@ class SegNetFast(Network):
         logits = self.sub_pixels(x)
         n, _, h, w = logits.shape
         ids = logits.reshape(n, self.classes, 4, h, w).argmax(1)
-        # not F.pixel_shuffle: Torch-TensorRT 2.13 turns it into run-time shape arithmetic
+        # not F.pixel_shuffle, which has no converter for TensorRT
         ids = ids.reshape(n, 2, 2, h, w).permute(0, 3, 1, 4, 2).reshape(n, 2 * h, 2 * w)
         return ids[..., : x.shape[-2], : x.shape[-1]]
