@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from segnet_live.errors import UsageError
 
 SourceKind: TypeAlias = Literal["video", "camera", "images", "synthetic"]
-Backend: TypeAlias = Literal["auto", "openvino", "torch", "inductor", "tensorrt"]
+Backend: TypeAlias = Literal["auto", "openvino", "torch", "inductor", "tensorrt", "tensorrt-rtx"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]
 Layer: TypeAlias = Literal["overlay", "labels", "original"]

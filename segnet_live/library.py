@@ -55,7 +55,7 @@ class Segmenter:
 
     Args:
         model: an installed model's name (`segnet-live models` lists them) or a model folder.
-        backend: "auto", "openvino", "torch", "inductor" or "tensorrt".
+        backend: "auto", "openvino", "torch", "inductor", "tensorrt" or "tensorrt-rtx".
         precision: "auto", "fp32", "bf16", "fp16" or "int8".
         size: (height, width) of the network's input; None follows the first picture's shape.
         smooth: smooth the labels over time, for pictures that follow each other.

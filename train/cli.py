@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--set", choices=SETS, default="camvid", help="layout and classes of --data (default camvid)")
 
     engine = argparse.ArgumentParser(add_help=False)
-    engine.add_argument("--backend", default="auto", help="auto, openvino, torch, inductor, tensorrt")
+    engine.add_argument("--backend", default="auto", help="auto, openvino, torch, inductor, tensorrt, tensorrt-rtx")
     engine.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16, int8")
     engine.add_argument(
         "--size",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segnet_live.engine.artifacts import Kind, Listed
 
 MIB = 1 << 20
-BACKENDS: tuple[Kind, ...] = ("tensorrt", "openvino")
+BACKENDS: tuple[Kind, ...] = ("tensorrt", "tensorrt-rtx", "openvino")
 
 
 COLUMNS = ("backend", "model", "input (HxW)", "precision", "for", "MiB", "made", "parity")
@@ -42,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(f"deleted {files} files, {freed / MIB:.1f} MiB, from {folder}")
         return 0
     rows = [_row(backend, entry) for backend in BACKENDS for entry in ArtifactStore.of(backend).entries()]
-    rows += _compiled_forms(ArtifactStore.of("openvino").folder / "compiled")
+    rows += _compiled_forms("openvino", ArtifactStore.of("openvino").folder / "compiled", "this CPU")
+    rows += _compiled_forms("inductor", cache_dir() / "inductor", "this GPU")
     rows += _indexes(ArtifactStore.of("index").entries())
     if arguments.json:
         print(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1))
@@ -64,7 +65,13 @@ def _row(backend: Kind, entry: Listed) -> tuple[str, ...]:
 
     fields, size = entry.key_fields, entry.key_fields.get("size")
     parity = entry.metadata.get("parity", {}).get("overall")
-    what_for = f"{fields['name']}, TensorRT {fields['tensorrt']}" if "tensorrt" in fields else "this CPU"
+    what_for = "this CPU"
+    if "tensorrt" in fields:
+        what_for = f"{fields['name']}, TensorRT {fields['tensorrt']}"
+    elif "targets" in fields:
+        what_for = f"{', '.join(fields['targets'])}, TensorRT-RTX {fields['tensorrt_rtx']}"
+    elif "kernels of" in fields:
+        fields, what_for = fields | {"model": "kernels"}, str(fields["name"])
     return (
         backend,
         str(fields.get("model", "damaged")),
@@ -77,15 +84,15 @@ def _row(backend: Kind, entry: Listed) -> tuple[str, ...]:
     )
 
 
-def _compiled_forms(folder: Path) -> list[tuple[str, ...]]:
-    """Count OpenVINO's own compiled forms of the converted networks together."""
+def _compiled_forms(backend: str, folder: Path, what_for: str) -> list[tuple[str, ...]]:
+    """Count what a library keeps of compiled networks together."""
     from segnet_live.engine.artifacts import age
 
-    files = [path.stat() for path in folder.glob("*")]
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
     if not files:
         return []
     used, newest = sum(file.st_size for file in files), max(file.st_mtime for file in files)
-    return [("openvino", "compiled forms", "", "", "this CPU", f"{used / MIB:.1f}", age(newest), "")]
+    return [(backend, "compiled forms", "", "", what_for, f"{used / MIB:.1f}", age(newest), "")]
 
 
 def _indexes(entries: list[Listed]) -> list[tuple[str, ...]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -74,7 +76,9 @@ def machine() -> Iterator[Finding]:
         ("GPU", _gpu),
         ("CUDA", _cuda),
         ("PyTorch", lambda: _package("PyTorch", "torch")),
+        ("Triton", _compiler),
         ("TensorRT", _tensorrt),
+        ("TensorRT-RTX", _tensorrt_rtx),
         ("OpenVINO", _openvino),
         ("OpenCV", _opencv),
         ("PyAV", _pyav),
@@ -104,7 +108,10 @@ def _gpu() -> Finding:
 
     driver = nvidia.driver_version()
     try:
-        names = [f"{device.name}, {device.memory_mib / 1024:.0f} GiB" for device in nvidia.devices()]
+        names = [
+            device.name if math.isnan(device.memory_mib) else f"{device.name}, {device.memory_mib / 1024:.0f} GiB"
+            for device in nvidia.devices()
+        ]
     except EngineError as error:
         return Finding("GPU", "absent" if driver is None else "failed", error.problem, error.advice)
     return Finding("GPU", "ok" if names else "absent", f"{'; '.join(names) or 'none'}; driver {driver}")
@@ -126,11 +133,33 @@ def _cuda() -> Finding:
 def _tensorrt() -> Finding:
     from segnet_live.engine.nvidia.tensorrt import INSTALL
 
+    return _vendor("TensorRT", "tensorrt", INSTALL)
+
+
+def _tensorrt_rtx() -> Finding:
+    from segnet_live.engine.nvidia.tensorrt_rtx import INSTALL
+
+    return _vendor("TensorRT-RTX", "tensorrt_rtx", INSTALL)
+
+
+def _vendor(what: str, module: str, install: str) -> Finding:
+    """Return the finding about one of NVIDIA's packages; only importing it tells whether its libraries load."""
     try:
-        versions = [f"{name} {importlib.metadata.version(name)}" for name in ("tensorrt", "torch-tensorrt")]
-    except importlib.metadata.PackageNotFoundError as error:
-        return Finding("TensorRT", "absent", f"{error.name} is not installed", f"with an NVIDIA GPU: {INSTALL}")
-    return Finding("TensorRT", "ok", ", ".join(versions))
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            return Finding(what, "absent", "not installed", f"with an NVIDIA GPU: {install}")
+        raise
+    return Finding(what, "ok", str(found.__version__))
+
+
+def _compiler() -> Finding:
+    from segnet_live.engine.nvidia.inductor import toolchain_problem
+
+    problem = toolchain_problem()
+    if problem is None:
+        return Finding("Triton", "ok", importlib.metadata.version("triton"))
+    return Finding("Triton", "absent", problem.problem, f"with an NVIDIA GPU: {problem.advice}")
 
 
 def _openvino() -> Finding:

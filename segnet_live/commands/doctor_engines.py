@@ -26,6 +26,7 @@ from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia.device import cuda_problem
 from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, tensorrt_problem
+from segnet_live.engine.nvidia.tensorrt_rtx import rtx_problem
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.parity import MINIMUM
 from segnet_live.errors import EngineError
@@ -78,6 +79,7 @@ def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], Engin
     yield "torch on the GPU", cuda_problem, lambda: EagerEngine(card, SIZE, device="cuda")
     yield "inductor", inductor_problem, lambda: InductorEngine(card, SIZE, precision="fp32")
     yield "tensorrt", tensorrt_problem, lambda: _built(card, folder)
+    yield "tensorrt-rtx", rtx_problem, lambda: open_engine(card, backend="tensorrt-rtx", size=SIZE, precision="fp32")
 
 
 def _built(card: Card, folder: Path) -> Engine:

@@ -5,10 +5,11 @@ hash of its key fields: everything that would make it another one, or a wrong on
 never found; a damaged one counts as absent: it is made again, after one log line, never an error. A folder that cannot
 be written costs one log line, too. Nothing is unpickled.
 
-    tensorrt/    engines (Torch-TensorRT's own engine cache is not used: its key leaves out the weights)
-    openvino/    converted networks; OpenVINO's own compiled forms of them lie in openvino/compiled
-    parity/      how far an engine agrees with fp32 eager; no files
-    index/       figures of the frames of drives
+    tensorrt/      engines
+    tensorrt-rtx/  engines, and the kernels that were compiled from them for this GPU
+    openvino/      converted networks; OpenVINO's own compiled forms of them lie in openvino/compiled
+    parity/        how far an engine agrees with fp32 eager; no files
+    index/         figures of the frames of drives
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from segnet_live.system.paths import cache_dir
 
 log = logging.getLogger(__name__)
 
-Kind: TypeAlias = Literal["tensorrt", "openvino", "parity", "index"]
+Kind: TypeAlias = Literal["tensorrt", "tensorrt-rtx", "openvino", "parity", "index"]
 Fields: TypeAlias = dict[str, Any]
 """Plain values that JSON can hold."""
 SCHEMA = 2
 ENGINE = ".engine"
-"""Suffix of a TensorRT engine."""
+"""Suffix of an engine of TensorRT or TensorRT-RTX."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from segnet_live.config import Backend, Precision
 from segnet_live.frame import RGB, LabelMap, Size
@@ -54,3 +54,37 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free device memory; do nothing the second time."""
         ...
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """What an engine on a GPU offers beside `Engine`: the host's work on a frame while the device has the one before.
+
+    Where nobody waits for the newest frame, `pipeline/headless/pipeline.py` uses it.
+    """
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next frame may be submitted; where not, `segment` it once nothing is under way."""
+        ...
+
+    def submit(self, rgb: RGB) -> None:
+        """Hand a frame to the device and return while it works; two at most are under way.
+
+        Raises:
+            EngineError: the device failed, or the engine is closed.
+        """
+        ...
+
+    def wait(self) -> LabelMap:
+        """Return what `Engine.segment` would have, of the oldest frame under way.
+
+        Raises:
+            EngineError: the device failed; nothing is under way any more.
+        """
+        ...
+
+
+def overlaps(engine: Engine) -> bool:
+    """Return whether the engine takes the next frame by `submit`."""
+    return isinstance(engine, Overlapping) and engine.overlaps

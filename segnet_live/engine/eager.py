@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.nvidia.device import as_engine_error, release_cached, use_true_fp32
+from segnet_live.engine.nvidia.device import as_engine_error, release_cached, set_up_cudnn
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
@@ -45,27 +47,31 @@ class EagerEngine:
         precision = "fp32" if precision == "auto" else precision
         if precision not in DTYPES:
             raise EngineError(f"backend torch has no precision {precision!r}", f"choose from {', '.join(DTYPES)}")
-        use_true_fp32()
+        set_up_cudnn()
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         network = load_network(card) if network is None else network
         pooling = form_for(network, "cuda" if self._device.type == "cuda" else "cpu")
         deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])
+        # not the default stream, on which work depends on streams that another thread may be capturing
+        self._stream: torch.cuda.Stream | None = None
         try:
             self._run: Deploy | None = deploy.to(self._device)
+            deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self._device.type == "cuda":
+                self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+                self._stream.wait_stream(torch.cuda.current_stream(self._device))  # the copies above
+                name = torch.cuda.get_device_name(self._device)
+            else:
+                name = f"CPU ({torch.get_num_threads()} threads)"
         except RuntimeError as error:
             raise as_engine_error(error, f"moving {card.name} to {self._device} failed") from error
-        deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self._device.type == "cuda":
-            name = torch.cuda.get_device_name(self._device)
-        else:
-            name = f"CPU ({torch.get_num_threads()} threads)"
         self.info = EngineInfo("torch", name, precision, card.name, size, reason)
 
     def segment(self, rgb: RGB) -> LabelMap:
         if self._run is None:
             raise EngineError("this engine is closed")
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._on_stream():
                 # copied: torch warns of arrays that may not be written to, and takes no mirrored ones
                 fitted = torch.from_numpy(fit_input(rgb, self.info.input_size).copy())
                 ids = self._run(fitted[None].to(self._device))
@@ -73,6 +79,9 @@ class EagerEngine:
         except RuntimeError as error:
             raise as_engine_error(error, f"PyTorch on {self._device} stopped") from error
         return labels
+
+    def _on_stream(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
     def close(self) -> None:
         self._run = None

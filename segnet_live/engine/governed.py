@@ -37,11 +37,19 @@ class GovernedEngine:
         self._engines: dict[Size, Engine] = {steps[0].size: open_at(steps[0].size)}
         self._lock = threading.Lock()  # of everything below, and of the dict above
         self._closed = threading.Event()
-        self.governor = Governor(target, steps, available=lambda step: step.size in self._engines, clock=clock)
+        self.governor = Governor(target, steps, available=self._available, clock=clock)
         self._current = self._engines[steps[0].size]
         self._to_skip = 0
         self._sizes = [size for size in dict.fromkeys(step.size for step in steps) if size not in self._engines]
         self._in_danger = self._preparing = False
+
+    def _available(self, step: Step) -> bool:
+        """Return whether a step can be entered: its engine is open, and no better one is still coming.
+
+        While a GPU still runs it the simple way, a smaller size can be slower than a larger one.
+        """
+        engine = self._engines.get(step.size)
+        return engine is not None and (engine is self._current or getattr(engine, "settled", True))
 
     @property
     def info(self) -> EngineInfo:

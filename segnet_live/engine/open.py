@@ -70,11 +70,11 @@ def open_engine(
             from segnet_live.engine.nvidia.device import cuda_problem
 
             problem = cuda_problem()
-            if problem is None:
+            if problem is None and precision != "int8":
                 from segnet_live.engine.nvidia.auto import open_cuda
 
                 return open_cuda(card, size, precision, "an NVIDIA GPU is present")
-            no_gpu = f"the NVIDIA GPU is not used: {problem}"
+            no_gpu = f"the NVIDIA GPU is not used: {problem or 'int8 there needs --backend tensorrt or tensorrt-rtx'}"
         if importlib.util.find_spec("openvino"):
             backend, reason = "openvino", f"{no_gpu}; fastest on a CPU"
         else:
@@ -96,6 +96,10 @@ def open_engine(
         from segnet_live.engine.nvidia.auto import open_inductor
 
         return open_inductor(card, size, precision, reason)
+    if backend == "tensorrt-rtx":
+        from segnet_live.engine.nvidia.tensorrt_rtx import open_rtx
+
+        return open_rtx(card, size, precision, reason)
     from segnet_live.engine.nvidia.auto import open_tensorrt
 
     return open_tensorrt(card, size, precision, reason, threading.Event())

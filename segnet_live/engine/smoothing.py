@@ -9,6 +9,7 @@ label counts at once: so nothing trails behind moving things.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection
 
 import cv2
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, overlaps
 from segnet_live.frame import RGB, LabelMap, Size
 
 CONFIDENCE = 6
@@ -137,6 +138,7 @@ class SmoothedEngine:
     ) -> None:
         self.inner = inner
         self._skips = skips
+        self._under_way: deque[RGB] = deque()
         moving = [i for i, name in enumerate(classes.names) if name.lower() in MOVING]
         self._smoother = Smoother(moving, smooth=smooth)
 
@@ -147,6 +149,20 @@ class SmoothedEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         carried = self._smoother.carry(rgb) if self._skips() else None
         return self._smoother(rgb, self.inner.segment(rgb)) if carried is None else carried
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next frame may be submitted to the inner engine."""
+        return overlaps(self.inner)
+
+    def submit(self, rgb: RGB) -> None:
+        assert isinstance(self.inner, Overlapping)
+        self.inner.submit(rgb)
+        self._under_way.append(rgb)
+
+    def wait(self) -> LabelMap:
+        assert isinstance(self.inner, Overlapping)
+        return self._smoother(self._under_way.popleft(), self.inner.wait())
 
     def close(self) -> None:
         self.inner.close()

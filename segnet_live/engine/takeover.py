@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from segnet_live.config import Backend
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, overlaps
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, LabelMap
 from segnet_live.labels import checked
@@ -33,10 +34,17 @@ class TakeoverEngine:
         self._engine, self._open_with, self._tell = engine, open_with, tell
         self._failed = {engine.info.backend}
         self._answered = False
+        self._under_way: deque[RGB] = deque()
+        self._lost = 0
 
     @property
     def info(self) -> EngineInfo:
         return self._engine.info
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing better is still being prepared."""
+        return bool(getattr(self._engine, "settled", True))
 
     def segment(self, rgb: RGB) -> LabelMap:
         while True:
@@ -49,6 +57,33 @@ class TakeoverEngine:
             else:
                 self._answered = True
                 return labels
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next frame may be submitted: not before the engine has shown that it works."""
+        return self._answered and not self._lost and overlaps(self._engine)
+
+    def submit(self, rgb: RGB) -> None:
+        assert isinstance(self._engine, Overlapping)
+        self._under_way.append(rgb)
+        try:
+            self._engine.submit(rgb)
+        except Exception as error:
+            log.warning("the engine %s failed", self.info, exc_info=error)
+            self._lost = len(self._under_way)
+
+    def wait(self) -> LabelMap:
+        """Return the oldest label map; the frames that a failing engine had under way are segmented again."""
+        rgb = self._under_way.popleft()
+        if not self._lost:
+            assert isinstance(self._engine, Overlapping)
+            try:
+                return checked(self._engine.wait())
+            except Exception as error:
+                log.warning("the engine %s failed", self.info, exc_info=error)
+                self._lost = 1 + len(self._under_way)
+        self._lost -= 1
+        return self.segment(rgb)
 
     def close(self) -> None:
         self._engine.close()

@@ -177,7 +177,7 @@ def versions() -> str:
     import importlib.metadata
 
     lines = [f"segnet-live {_version()}", f"Python {platform.python_version()}", platform.platform()]
-    for name in ("av", "numpy", "opencv-python", "openvino", "PyQt6", "torch", "torch-tensorrt"):
+    for name in ("av", "numpy", "opencv-python", "openvino", "PyQt6", "torch", "tensorrt", "tensorrt-rtx"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             lines.append(f"{name} {importlib.metadata.version(name)}")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ a GPU is named by its UUID here. None of this needs CUDA or torch.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ class Device:
 
     Attributes:
         uuid: "GPU-..." as `nvidia-smi -L` prints it.
-        memory_mib: all the memory it has.
+        memory_mib: all the memory it has; NaN where the driver cannot tell.
     """
 
     name: str
@@ -51,6 +52,8 @@ def session() -> Iterator[None]:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
+        if "mismatch" in str(error).lower():
+            raise EngineError("the NVIDIA driver was updated and the old one still runs", "restart") from error
         raise EngineError(f"no NVIDIA driver answers ({error})", "with an NVIDIA GPU, install its driver") from error
     try:
         yield
@@ -74,10 +77,20 @@ def devices() -> list[Device]:
             Device(
                 str(pynvml.nvmlDeviceGetName(handle)),
                 str(pynvml.nvmlDeviceGetUUID(handle)),
-                pynvml.nvmlDeviceGetMemoryInfo(handle).total / MIB,
+                _total_mib(handle),
             )
             for handle in handles
         ]
+
+
+def _total_mib(handle: object) -> float:
+    """Return a GPU's memory; NaN where the driver cannot tell, as on machines that share one memory (GB10)."""
+    import pynvml
+
+    try:
+        return float(pynvml.nvmlDeviceGetMemoryInfo(handle).total / MIB)
+    except pynvml.NVMLError_NotSupported:
+        return math.nan
 
 
 def has_gpu() -> bool:
@@ -102,6 +115,15 @@ def driver_version() -> str | None:
         return None
 
 
+def driver_problem() -> EngineError | None:
+    """Return why no driver answers, with what to do about it; None if one does."""
+    try:
+        with session():
+            return None
+    except EngineError as error:
+        return error
+
+
 def memory(uuid: str) -> Memory:
     """Return the GPU's memory in use now.
 
@@ -113,6 +135,41 @@ def memory(uuid: str) -> Memory:
     with session():
         found = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid))
         return Memory(found.used / MIB, found.total / MIB)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a GPU is doing at one moment.
+
+    Attributes:
+        clock_mhz: of its processors now.
+        held_back: why the driver keeps the clock down: power, heat, a fault; idling is no reason.
+        others: processes other than this one that compute on it.
+    """
+
+    clock_mhz: int
+    held_back: tuple[str, ...]
+    others: int
+
+
+def activity(uuid: str) -> Activity | None:
+    """Return what the GPU is doing; None where the driver does not tell."""
+    import pynvml
+
+    reasons = {
+        pynvml.nvmlClocksThrottleReasonSwPowerCap: "its power limit",
+        pynvml.nvmlClocksThrottleReasonSwThermalSlowdown: "heat",
+        pynvml.nvmlClocksThrottleReasonHwSlowdown: "heat or power",
+    }
+    try:
+        with session():
+            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            clock = int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM))
+            bits = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+            pids = {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    except EngineError:
+        return None
+    return Activity(clock, tuple(why for bit, why in reasons.items() if bits & bit), len(pids - {os.getpid()}))
 
 
 def current() -> Device | None:

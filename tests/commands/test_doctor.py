@@ -24,7 +24,9 @@ EVERYTHING = [
     "GPU",
     "CUDA",
     "PyTorch",
+    "Triton",
     "TensorRT",
+    "TensorRT-RTX",
     "OpenVINO",
     "OpenCV",
     "PyAV",
@@ -105,7 +107,14 @@ def test_exit_code(
 
 def test_engines_of_this_machine_agree_with_eager() -> None:
     findings = {finding.what: finding for finding in doctor_engines.trials()}
-    assert list(findings) == ["torch on the CPU", "openvino", "torch on the GPU", "inductor", "tensorrt"]
+    assert list(findings) == [
+        "torch on the CPU",
+        "openvino",
+        "torch on the GPU",
+        "inductor",
+        "tensorrt",
+        "tensorrt-rtx",
+    ]
     assert findings["openvino"].state == "ok"
     assert not [finding for finding in findings.values() if finding.state == "failed"]
 

@@ -62,6 +62,7 @@ ENGINES: dict[str, tuple[Callable[[Card], Engine], float]] = {
     "torch on the GPU": (lambda card: EagerEngine(card, SIZE, device="cuda"), REORDERED),
     "inductor on the GPU": (lambda card: open_engine(card, backend="inductor", size=SIZE, precision="fp32"), REORDERED),
     "tensorrt": (lambda card: open_engine(card, backend="tensorrt", size=SIZE, precision="fp32"), REORDERED),
+    "tensorrt-rtx": (lambda card: open_engine(card, backend="tensorrt-rtx", size=SIZE, precision="fp32"), REORDERED),
 }
 NO_COMPILER = not (shutil.which("g++") or shutil.which("clang++"))
 MARKS = {
@@ -71,6 +72,7 @@ MARKS = {
     ],
     **{name: [pytest.mark.gpu, pytest.mark.filterwarnings("ignore")] for name in ENGINES if name.endswith("GPU")},
     "tensorrt": [pytest.mark.gpu, pytest.mark.filterwarnings("ignore")],
+    "tensorrt-rtx": [pytest.mark.gpu, pytest.mark.filterwarnings("ignore")],
 }
 NAMES = [pytest.param(name, marks=MARKS.get(name, [])) for name in ENGINES]
 

@@ -275,3 +275,24 @@ def test_reports_from_another_thread_never_disturb_the_stride() -> None:
     assert skipped[first:] == ([False, True, True] * 1000)[: 3000 - first]
     engine.close()
     engine.observe(100.0, 100.0)  # a writer that is still at work when the engine closes
+
+
+def test_a_size_whose_better_engine_is_still_coming_is_not_entered() -> None:
+    opened: list[FakeEngine] = []
+    now = [0.0]
+
+    def open_at(size: Size) -> FakeEngine:
+        opened.append(FakeEngine(size))
+        opened[-1].settled = not opened[1:]  # type: ignore[attr-defined]
+        return opened[-1]
+
+    engine = GovernedEngine(open_at, Target(fps=25), STEPS, clock=lambda: now[0])
+    too_slow(engine, now)
+    until(lambda: "preparing" not in engine.status)
+    too_slow(engine, now)
+    assert engine.info.input_size == STEPS[0].size
+    for other in opened:
+        other.settled = True  # type: ignore[attr-defined]
+    too_slow(engine, now)
+    assert engine.info.input_size != STEPS[0].size
+    engine.close()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import Card
 from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap, Size
 from tests.support.sources import SIZE
 
@@ -31,6 +32,35 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class OverlappingEngine(FakeEngine):
+    """Labels like FakeEngine; has two frames under way, as an engine on a GPU.
+
+    Args:
+        fails_at: the frame whose `wait` raises; everything under way is lost with it.
+    """
+
+    overlaps = True
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        super().__init__()
+        self.log: list[str] = []
+        self._under_way: list[int] = []
+        self._fails_at = fails_at
+
+    def submit(self, rgb: NDArray[np.uint8]) -> None:
+        assert len(self._under_way) < 2
+        self._under_way.append(int(rgb[0, 0, 0]))
+        self.log.append(f"submit {self._under_way[-1]}")
+
+    def wait(self) -> LabelMap:
+        index = self._under_way.pop(0)
+        if index == self._fails_at:
+            self._under_way.clear()
+            raise EngineError("the GPU is lost")
+        self.log.append(f"wait {index}")
+        return np.full(self.info.input_size, index, np.uint8)
 
 
 ROAD, SKY, CAR = 3, 0, 8

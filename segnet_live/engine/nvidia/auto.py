@@ -1,9 +1,16 @@
-"""Open the engines of an NVIDIA GPU in the order in which they become ready: eager, then inductor, then TensorRT."""
+"""Open the engines of an NVIDIA GPU in the order in which they become ready.
+
+Eager fp16 gives the first frame; then PyTorch's kernels as one CUDA graph (seconds), then what is compiled:
+TensorRT-RTX (seconds), or inductor (a minute) and TensorRT (minutes). Each takes over only if it is faster.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
@@ -11,14 +18,55 @@ from segnet_live.engine import parity
 from segnet_live.engine.base import Engine
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import build_process, tensorrt_build
+from segnet_live.engine.nvidia.cuda_graph import GraphedEngine
 from segnet_live.engine.nvidia.device import compile_lock
+from segnet_live.engine.nvidia.graphed import CudaGraphEngine
 from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, require_tensorrt, tensorrt_problem
+from segnet_live.engine.nvidia.tensorrt_rtx import open_rtx, rtx_problem
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
 
 log = logging.getLogger(__name__)
+
+
+def _checked(engine: GraphedEngine, card: Card, *, known: bool = False) -> None:
+    """Measure the engine's parity and put it into its info; close the engine if that fails.
+
+    Args:
+        known: take a figure that was measured on this device before: a frame is waiting.
+
+    Raises:
+        EngineError: it disagrees with fp32 eager.
+    """
+    try:
+        found = (parity.known(card, engine.info) if known else None) or parity.measure(engine, card)
+        parity.require(found, engine.info, card)
+    except Exception:
+        engine.close()
+        raise
+    parity.remember(card, engine.info, found)
+    engine.agrees(found.overall)
+
+
+def open_graph(
+    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event | None = None
+) -> CudaGraphEngine:
+    """Open PyTorch's own kernels as one CUDA graph, which agrees with fp32 eager; ready in seconds.
+
+    Args:
+        cancel: None for a fallback, for which a frame is waiting.
+
+    Raises:
+        EngineError: it cannot be captured, or disagrees.
+        CardError: the weights are damaged.
+        Cancelled: `cancel` was set before it began.
+    """
+    with compile_lock(cancel):
+        engine = CudaGraphEngine(card, size, precision=precision, reason=reason)
+        _checked(engine, card, known=cancel is None)
+    return engine
 
 
 def open_inductor(
@@ -26,21 +74,20 @@ def open_inductor(
 ) -> InductorEngine:
     """Open a compiled engine that agrees with fp32 eager.
 
+    Args:
+        cancel: for an engine that is prepared while another one runs: it is compiled in a child process first, and this
+            one finds it in the compiler's cache. Without it, it is compiled here.
+
     Raises:
         EngineError: it cannot be compiled, or disagrees.
         CardError: the weights are damaged.
-        Cancelled: `cancel` was set before the compiler began.
+        Cancelled: `cancel` was set.
     """
+    if cancel is not None:
+        build_process.warm_in_child(card, size, precision, cancel)
     with compile_lock(cancel):
         engine = InductorEngine(card, size, precision=precision, reason=reason)
-        try:
-            found = parity.measure(engine, card)
-            parity.require(found, engine.info, card)
-        except Exception:
-            engine.close()
-            raise
-    parity.remember(card, engine.info, found)
-    engine.agrees(found.overall)
+        _checked(engine, card)
     return engine
 
 
@@ -68,24 +115,49 @@ def open_cuda(card: Card, size: Size, precision: Precision, reason: str) -> Engi
     Raises:
         SegnetLiveError: not even eager PyTorch runs, neither on the GPU nor on the CPU.
     """
+    fast: Precision = "fp16" if precision == "auto" else precision  # fp32 eager is the reference, not a way to run
+    first = Stage("torch on cuda", lambda _: EagerEngine(card, size, device="cuda", precision=fast, reason=reason))
+    graph = Stage("a CUDA graph", lambda cancel: open_graph(card, size, precision, reason, cancel))
 
-    def eager(device: str) -> Stage:
-        return Stage(
-            f"torch on {device}",
-            lambda _: EagerEngine(card, size, device=device, precision=precision, reason=reason),
-        )
+    def on_cpu(_: threading.Event) -> Engine:
+        """Open the fastest engine that needs no GPU."""
+        own: Precision = precision if precision == "fp32" else "auto"  # a precision of the GPU's says nothing here
+        if importlib.util.find_spec("openvino"):
+            from segnet_live.engine.openvino import OpenVINOEngine
 
+            return OpenVINOEngine(card, size, precision=own, reason=reason)
+        return EagerEngine(card, size, device="cpu", precision=own, reason=reason)
+
+    last = Stage("torch on the CPU", lambda _: EagerEngine(card, size, device="cpu", reason=reason))
+    return ProgressiveEngine(
+        first,
+        lambda: [graph, *_compiled(card, size, precision, reason)],
+        fallbacks=(replace(graph, open=lambda _: open_graph(card, size, precision, reason)), first,
+                   Stage("the CPU", on_cpu), last),
+    )  # fmt: skip
+
+
+def _compiled(card: Card, size: Size, precision: Precision, reason: str) -> Iterator[Stage]:
+    """Yield the compiled stages that this machine can prepare, best last. Runs in the background thread: it imports.
+
+    Whichever of them fails leaves another one: inductor stands behind TensorRT and TensorRT-RTX.
+    """
     inductor = Stage("inductor", lambda cancel: open_inductor(card, size, precision, reason, cancel))
     tensorrt = Stage("tensorrt", lambda cancel: open_tensorrt(card, size, precision, reason, cancel))
-    later = [
-        stage
-        for stage, problem in ((inductor, inductor_problem()), (tensorrt, tensorrt_problem()))
-        if _usable(stage, problem)
-    ]
-    buildable = tensorrt in later and precision in ("auto", *tensorrt_build.PRECISIONS)
-    if buildable and tensorrt_build.find(card, size, tensorrt_build.precision_of(precision)) is not None:
-        later = [tensorrt]  # ready sooner than anything could be compiled
-    return ProgressiveEngine(eager("cuda"), later, fallbacks=(eager("cuda"), eager("cpu")))
+    rtx = Stage("tensorrt-rtx", lambda cancel: open_rtx(card, size, precision, reason, cancel))
+    built = precision in ("auto", *tensorrt_build.PRECISIONS)
+    compiles = _usable(inductor, inductor_problem())
+    if built and _usable(tensorrt, tensorrt_problem()):
+        kept = tensorrt_build.find(card, size, tensorrt_build.precision_of(precision)) is not None
+        # one that is kept is ready sooner than anything could be compiled
+        order = (tensorrt, replace(inductor, unless=tensorrt.name)) if kept else (inductor, tensorrt)
+        yield from (stage for stage in order if compiles or stage is tensorrt)
+        return
+    if built and _usable(rtx, rtx_problem()):
+        yield rtx
+        inductor = replace(inductor, unless=rtx.name)
+    if compiles:
+        yield inductor
 
 
 def _usable(stage: Stage, problem: EngineError | None) -> bool:

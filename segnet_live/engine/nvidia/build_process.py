@@ -1,7 +1,8 @@
-"""Build a TensorRT engine in a child process.
+"""Build a TensorRT engine, or fill Inductor's cache, in a child process; one at a time.
 
 The child frees all its GPU memory when it ends, can be cancelled at any moment, and its crash or lack of memory harms
-nobody. It hands the engine over through the store, or through a scratch folder where the store cannot be written.
+nobody; nor does it hold up the frames of this process, as a compiler in a thread would. It hands an engine over through
+the store, or through a scratch folder where the store cannot be written.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from segnet_live.card import Card, read_card
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import Artifact, ArtifactStore
 from segnet_live.engine.nvidia.device import Cancelled
+from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.engine.nvidia.tensorrt_build import TENSORRT, Toolchain, build, find
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import Size
@@ -27,6 +29,9 @@ from segnet_live.system import paths
 
 CHILD = (sys.executable, "-m", "segnet_live.engine.nvidia.build_process")
 POLL_S = 0.1
+SAID = "segnet-live: "
+_ONE = threading.Lock()
+"""Held while a child builds: each needs a GiB or so, and times its kernels, for which it should be alone."""
 
 
 def build_in_child(
@@ -53,11 +58,47 @@ def build_in_child(
     with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
         scratch = Path(folder)
         request = {"card": str(card.folder), "size": size, "precision": precision, "store": str(store.folder)}
-        root = str(Path(paths.__file__).parents[2])  # in a checkout that is not installed, too
-        search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        with (scratch / "messages").open("w+", encoding="utf-8", errors="replace") as messages:
+        ended = _run_child(child, {**request, "scratch": folder}, scratch / "messages", cancel)
+        stores = (store, ArtifactStore(scratch))
+        entry = next(filter(None, (find(card, size, precision, place, tools) for place in stores)), None)
+        if entry is None:  # an engine that is there counts, even if the child crashed in leaving
+            raise EngineError(f"building the TensorRT engine failed: {ended or 'the child left no engine'}")
+    return entry
+
+
+def warm_in_child(
+    card: Card, size: Size, precision: Precision, cancel: threading.Event, child: tuple[str, ...] = CHILD
+) -> None:
+    """Compile the network with Inductor in a child process, whose work this one then finds in the compiler's cache.
+
+    Raises:
+        EngineError: the child could not compile it, or died.
+        Cancelled: `cancel` was set; the child has ended.
+    """
+    request = {"card": str(card.folder), "size": size, "precision": precision, "inductor": True}
+    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
+        failure = _run_child(child, request, Path(folder) / "messages", cancel)
+    if failure:
+        raise EngineError(f"compiling in a child process failed: {failure}", "take --backend torch")
+
+
+def _run_child(child: tuple[str, ...], request: dict[str, Any], said: Path, cancel: threading.Event) -> str:
+    """Run a child when it is its turn; return why it failed, "" if it ended well.
+
+    Raises:
+        Cancelled: `cancel` was set; the child has ended, or never began.
+    """
+    root = str(Path(paths.__file__).parents[2])  # in a checkout that is not installed, too
+    search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    while not _ONE.acquire(timeout=POLL_S):
+        if cancel.is_set():
+            raise Cancelled
+    try:
+        if cancel.is_set():
+            raise Cancelled
+        with said.open("w+", encoding="utf-8", errors="replace") as messages:
             process = subprocess.Popen(
-                [*child, json.dumps({**request, "scratch": folder})],
+                [*child, json.dumps(request)],
                 stdin=subprocess.PIPE,  # the child ends itself when this closes, even if we are killed
                 stdout=subprocess.DEVNULL,
                 stderr=messages,
@@ -70,12 +111,9 @@ def build_in_child(
                         raise Cancelled
             finally:
                 _end(process)
-            entry = next(
-                filter(None, (find(card, size, precision, s, tools) for s in (store, ArtifactStore(scratch)))), None
-            )
-            if entry is None:  # an engine that is there counts, even if the child crashed in leaving
-                raise EngineError(f"building the TensorRT engine failed: {_last_line(messages, process.returncode)}")
-    return entry
+            return _reason(messages, process.returncode)
+    finally:
+        _ONE.release()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -87,15 +125,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _last_line(messages: IO[str], code: int) -> str:
-    """Return why the child failed: what it said last, or the signal that ended it."""
+def _reason(messages: IO[str], code: int) -> str:
+    """Return why the child failed: what it said, or how it ended; "" if it ended well."""
     messages.seek(0)
     lines = [line.strip() for line in messages if line.strip()]
+    if code == 0:
+        return ""
     if code < 0:
         return f"its process was ended by signal {-code}, perhaps for lack of memory"
-    if code == 0:
-        return "the child ended well but left no engine"
-    return lines[-1].removeprefix("segnet-live: ") if lines else f"its process ended with code {code}"
+    # libraries write to the same stream; a crash on Windows is a large number and says nothing
+    own = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
+    return own[-1] if own else f"its process ended with code {code}"
 
 
 def main(arguments: list[str], tools: Toolchain = TENSORRT) -> int:
@@ -106,13 +146,16 @@ def main(arguments: list[str], tools: Toolchain = TENSORRT) -> int:
     height, width = request["size"]
     try:
         card = read_card(Path(request["card"]))
+        if request.get("inductor"):
+            InductorEngine(card, (height, width), precision=request["precision"]).close()
+            return 0
         store = ArtifactStore(Path(request["store"]))
         build(card, (height, width), request["precision"], store, Path(request["scratch"]), tools)
     except SegnetLiveError as error:
-        print(f"segnet-live: {error}", file=sys.stderr)
+        print(f"{SAID}{error}", file=sys.stderr)
         return 2
     except Exception as error:
-        print(f"segnet-live: unexpected {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+        print(f"{SAID}unexpected {type(error).__name__}: {first_line(error)}", file=sys.stderr)
         return 1
     return 0
 

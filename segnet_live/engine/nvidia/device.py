@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from segnet_live.errors import EngineError, first_line
-from segnet_live.system.nvidia import driver_version
+from segnet_live.system.nvidia import driver_problem, driver_version
 
+OLD_TORCH = "https://download.pytorch.org/whl/cu126"
 INSTALL_TORCH = "install a CUDA build of PyTorch: https://pytorch.org/get-started/locally"
 
 
@@ -31,13 +33,20 @@ class GPU:
     driver: str
 
 
+class OutOfMemory(EngineError):
+    """The GPU has not enough memory just now; the same call may succeed when a compiler has given its share back."""
+
+
 def cuda_problem() -> EngineError | None:
     """Return why CUDA engines cannot run here, with what to do about it; None if they can."""
     if torch.cuda.is_available():
-        return None
+        try:
+            return _unfit()
+        except (RuntimeError, AssertionError) as error:
+            return EngineError(f"CUDA does not start ({first_line(error)})", "check that nvidia-smi runs, or restart")
     driver = driver_version()
     if driver is None:
-        return EngineError("no NVIDIA driver answers", "with an NVIDIA GPU, install its driver")
+        return driver_problem() or EngineError("no NVIDIA driver answers", "with an NVIDIA GPU, install its driver")
     if torch.version.cuda is None:
         return EngineError(f"PyTorch {torch.__version__} is built without CUDA", INSTALL_TORCH)
     try:
@@ -50,16 +59,45 @@ def cuda_problem() -> EngineError | None:
     return EngineError("the driver answers but shows PyTorch no GPU", "check CUDA_VISIBLE_DEVICES")
 
 
-def use_true_fp32() -> None:
-    """Make fp32 mean fp32 in this process: cuDNN takes TF32, which has fp16's mantissa, unless told otherwise.
+def _unfit() -> EngineError | None:
+    """Return why this PyTorch has no kernels for the GPU; None if it has.
 
-    For good, not for a while: the setting belongs to the process, and engines of several threads would restore it in
-    any order. (`torch.backends.cudnn.flags` also switches cuDNN off unless told otherwise.)
+    CUDA starts on such a GPU and copies memory; only the first kernel fails, with "no kernel image is available".
+
+    Raises:
+        RuntimeError: the GPU does not answer.
+    """
+    own = torch.cuda.get_device_capability()
+    built = [name.partition("_") for name in torch.cuda.get_arch_list()]
+    kernels = [divmod(int(number.rstrip("af")), 10) for kind, _, number in built if kind == "sm"]
+    portable = [divmod(int(number.rstrip("af")), 10) for kind, _, number in built if kind == "compute"]
+    # machine code runs on later GPUs of its generation, portable code on every later one
+    if not built or any(k[0] == own[0] and k[1] <= own[1] for k in kernels) or any(p <= own for p in portable):
+        return None
+    name = f"this GPU ({torch.cuda.get_device_name()}, sm_{own[0]}{own[1]})"
+    torch_is = f"PyTorch {torch.__version__}, which is built for CUDA {torch.version.cuda}"
+    if kernels and own > max(kernels):
+        return EngineError(f"{name} is too new for {torch_is}", INSTALL_TORCH)
+    return EngineError(f"{name} is too old for {torch_is}", "install a build for CUDA 12.6: " + OLD_TORCH)
+
+
+def set_up_cudnn() -> None:
+    """Make fp32 mean fp32 in this process, and let cuDNN time its algorithms for every convolution that it meets.
+
+    cuDNN takes TF32, which has fp16's mantissa, unless told otherwise. Both for good, not for a while: the settings
+    belong to the process, and engines of several threads would restore them in any order; a frame that ran while
+    another thread had them changed would stand still for all of its convolutions. (`torch.backends.cudnn.flags` also
+    switches cuDNN off unless told otherwise.)
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
 
 
+SMALL_STEP_S = 0.0005
+_STEPS_LOCK = threading.Lock()
+_steppers = 0
+_usual: list[float] = []
 _COMPILE_LOCK = threading.RLock()
 
 
@@ -86,21 +124,32 @@ def compile_lock(cancel: threading.Event | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fastest_convolutions() -> Iterator[None]:
-    """Let cuDNN time its algorithms for every convolution that it meets in the body; hold `compile_lock`."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
+def in_small_steps() -> Iterator[None]:
+    """Let other threads run every half millisecond instead of every five; around a compiler, which is all Python.
+
+    Beside a compiler, a frame of 6 ms took 25 ms on average and a second at worst, and about half as much with this.
+    """
+    global _steppers
+    with _STEPS_LOCK:
+        if _steppers == 0:
+            _usual.append(sys.getswitchinterval())
+            sys.setswitchinterval(SMALL_STEP_S)
+        _steppers += 1
     try:
         yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        with _STEPS_LOCK:
+            _steppers -= 1
+            if _steppers == 0:
+                sys.setswitchinterval(_usual.pop())
 
 
 def release_cached() -> None:
     """Free the device memory that torch holds in reserve, unless another thread is capturing a graph."""
     if torch.cuda.is_available() and _COMPILE_LOCK.acquire(blocking=False):
         try:
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # a lost GPU, or a capture that failed; nothing is lost by it
+                torch.cuda.empty_cache()
         finally:
             _COMPILE_LOCK.release()
 
@@ -128,6 +177,8 @@ def reset_peak() -> None:
 def as_engine_error(error: Exception, what: str) -> EngineError:
     """Return `error` from CUDA or TensorRT as the one line that says what was lost and what to do."""
     text = first_line(error)
-    if isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text.lower():
-        return EngineError(f"{what}: the GPU is out of memory", "close other programs or take a smaller --size")
+    # while another thread captures a graph, torch's allocator says "captures_underway" instead of "out of memory"
+    full = "out of memory" in str(error).lower() or "captures_underway" in str(error)
+    if full or isinstance(error, torch.cuda.OutOfMemoryError):
+        return OutOfMemory(f"{what}: the GPU is out of memory", "close other programs or take a smaller --size")
     return EngineError(f"{what}: {text}", "nvidia-smi tells if the GPU was lost" if "CUDA" in text else "")

@@ -6,7 +6,12 @@ On a GPU it has not been run by the tests; they run the same graph through Induc
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,34 +20,66 @@ from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.eager import DTYPES
-from segnet_live.engine.nvidia.cuda_graph import FrameLoop
+from segnet_live.engine.nvidia.cuda_graph import FrameLoop, GraphedEngine
 from segnet_live.engine.nvidia.device import (
     as_engine_error,
     compile_lock,
     cuda_problem,
-    fastest_convolutions,
-    release_cached,
-    use_true_fp32,
+    in_small_steps,
+    set_up_cudnn,
 )
 from segnet_live.errors import EngineError, first_line
-from segnet_live.frame import RGB, LabelMap, Size
+from segnet_live.frame import Size
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import form_for
+from segnet_live.system.paths import cache_dir
 
 MOST_COMPILED = 1024
 """Networks and sizes that one process may compile."""
+COMPILER_THREADS = 4
+"""At most; torch would take a process for each of 32 cores, beside a video that is running."""
 
 
 def inductor_problem() -> EngineError | None:
     """Return why torch.compile cannot be used on a GPU here, with what to do about it; None if it can."""
-    problem = cuda_problem()
-    if problem is None and importlib.util.find_spec("triton") is None:
-        return EngineError("torch.compile needs Triton, which is missing (on Windows: pip install triton-windows)")
-    return problem
+    return cuda_problem() or toolchain_problem()
 
 
-class InductorEngine:
+def toolchain_problem() -> EngineError | None:
+    """Return which of the compilers that torch.compile calls is missing, with what to do about it; None: none is."""
+    if importlib.util.find_spec("triton") is None:
+        return EngineError("torch.compile needs Triton, which is missing", "on Windows: pip install triton-windows")
+    if sys.platform == "linux":  # Triton compiles a stub in C for every kernel; on Windows it brings a compiler
+        if not any(shutil.which(name) for name in (os.environ.get("CC", "gcc"), "gcc", "clang")):
+            return EngineError("torch.compile needs a C compiler, and there is none", "install gcc: apt install gcc")
+        header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+        if not header.is_file():
+            return EngineError(f"torch.compile needs {header}, which is missing", "apt install python3-dev")
+    return None
+
+
+def keep_compiled() -> None:
+    """Let Inductor and Triton keep what they compile in this user's cache; before either is imported.
+
+    Their own places lie in /tmp: gone after a restart, and executable code in a folder whose name can be guessed.
+    """
+    folder = cache_dir("inductor")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(min(COMPILER_THREADS, os.cpu_count() or 1)))
+
+
+def cause(error: BaseException) -> str:
+    """Return the line of a compiler's error that says what went wrong: the last that names an error, else the first.
+
+    What comes before it names the processes that it came through.
+    """
+    named = [line.strip() for line in str(error).splitlines() if re.match(r"\s*[\w.]*(Error|Exception): \S", line)]
+    return named[-1] if named else first_line(error)
+
+
+class InductorEngine(GraphedEngine):
     """An engine that compiles the network when opened, in a minute or so, and runs it as one CUDA graph.
 
     Args:
@@ -65,35 +102,23 @@ class InductorEngine:
             raise EngineError(f"backend inductor: {problem.problem}", problem.advice)
         network = load_network(card)
         pooling = form_for(network, "inductor")
-        deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision]).to(device)
-        deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])
+        keep_compiled()
         from torch._dynamo import config as dynamo  # takes a second to import, and the first frame needs none of it
 
-        use_true_fp32()
+        set_up_cudnn()
         try:
+            deploy.to(device).network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             # Dynamo counts all networks that a process ever compiled as versions of one function, and stops at eight
             limit = dynamo.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED)
-            with compile_lock(), fastest_convolutions(), limit:
+            with compile_lock(), in_small_steps(), limit:
                 compiled = torch.compile(deploy, fullgraph=True, dynamic=False)
-                self._loop = FrameLoop(compiled, size, torch.device(device))
-                self._loop.segment(np.zeros((*size, 3), np.uint8))
+                loop = FrameLoop(compiled, size, torch.device(device))
+                loop.segment(np.zeros((*size, 3), np.uint8))
+            name = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
         except Exception as error:  # Dynamo, Inductor, Triton and the C++ compiler have an error tree each
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise as_engine_error(error, "compiling the network failed") from error
-            raise EngineError(f"torch.compile failed: {first_line(error)}", "take --backend torch") from error
-        name = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
-        self.info = EngineInfo("inductor", name, precision, card.name, size, reason)
-
-    def agrees(self, parity: float) -> None:
-        """Put the engine's agreement with fp32 eager into `info`."""
-        self.info = replace(self.info, parity=parity)
-
-    def segment(self, rgb: RGB) -> LabelMap:
-        try:
-            return self._loop.segment(rgb)
-        except RuntimeError as error:
-            raise as_engine_error(error, "the compiled network stopped") from error
-
-    def close(self) -> None:
-        self._loop.close()
-        release_cached()
+            raise EngineError(f"torch.compile failed: {cause(error)}", "take --backend torch") from error
+        info = EngineInfo("inductor", name, precision, card.name, size, reason)
+        super().__init__(loop, info, "the compiled network stopped")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import statistics
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, overlaps
+from segnet_live.engine.nvidia.device import OutOfMemory, as_engine_error, release_cached
 from segnet_live.errors import EngineError, SegnetLiveError
 from segnet_live.frame import RGB, LabelMap
 
 log = logging.getLogger(__name__)
+
+TRIAL_FRAMES = 20
+"""Frames that each of two engines labels in turns before the faster one is kept; the first of each does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,40 +28,82 @@ class Stage:
     Attributes:
         name: as the HUD shows it: "compiling inductor" -> "inductor".
         open: blocks until an engine is ready; should return soon, by raising anything, once the event is set.
+        unless: name of an earlier stage that makes this one superfluous if it could be opened.
     """
 
     name: str
     open: Callable[[threading.Event], Engine]
+    unless: str = ""
+
+
+class _Trial:
+    """A newcomer on trial: it labels every other frame until its times and the others' can be compared."""
+
+    def __init__(self, newcomer: Engine, name: str, frames: int) -> None:
+        self.newcomer = newcomer
+        self.name = name
+        self.times: tuple[list[float], list[float]] = ([], [])
+        self._frames = frames
+
+    @property
+    def turn(self) -> bool:
+        """Whether the newcomer labels the next frame."""
+        return len(self.times[1]) < len(self.times[0])
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.times[1]) > self._frames
+
+    @property
+    def is_won(self) -> bool:
+        old, new = (statistics.median(times[1:]) for times in self.times)
+        return new < old
 
 
 class ProgressiveEngine:
     """An engine that runs its first stage at once and swaps better ones in between two frames.
 
     `segment`, `info` and `close` belong to one thread; the later stages open one after the other in a background
-    thread. An engine that fails in use is closed, the *same* frame goes to the next smaller one, and the failed one
-    does not come back: no frame is lost. A stage that cannot be opened costs a log line.
+    thread. One that is ready shares the frames with the engine in use until it has shown that it is faster, and is
+    closed if it is not. An engine that fails in use is closed, the *same* frame goes to the next smaller one, and the
+    failed one does not come back: no frame is lost. Lack of memory alone is tried a second time, because a compiler
+    may have caused it. A stage that cannot be opened costs a log line.
 
     Args:
         first: runs from the beginning and is opened here.
-        later: better ones, best last.
+        later: better ones, best last; called in the background thread, so it may import and search.
         fallbacks: opened in this order when what runs fails.
+        trial: frames of each for the comparison; 0 takes every later stage for faster.
+        clock: seconds; tests pass their own.
 
     Raises:
         SegnetLiveError: the first stage cannot be opened, nor can a fallback.
     """
 
-    def __init__(self, first: Stage, later: Sequence[Stage], fallbacks: Sequence[Stage] = ()) -> None:
+    def __init__(
+        self,
+        first: Stage,
+        later: Sequence[Stage] | Callable[[], Sequence[Stage]],
+        fallbacks: Sequence[Stage] = (),
+        *,
+        trial: int = TRIAL_FRAMES,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._cancel = threading.Event()
         self._lock = threading.Lock()
-        self._ready: Engine | None = None
+        self._ready: tuple[Engine, str] | None = None
+        self._name = first.name
         self._coming = ""
         self._fallbacks = list(fallbacks)
         self._why = ""
+        self._trial: _Trial | None = None
+        self._trial_frames = trial
+        self._clock = clock
         try:
             self._engine = first.open(self._cancel)
-        except SegnetLiveError as error:
-            self._engine = self._smaller(error)
-        self._thread = threading.Thread(target=self._open, args=(tuple(later),), name="better engines", daemon=True)
+        except Exception as error:  # drivers and libraries raise anything, and something must run
+            self._engine = self._smaller(_as_ours(error, first))
+        self._thread = threading.Thread(target=self._open, args=(later,), name="better engines", daemon=True)
         self._thread.start()
 
     @property
@@ -65,24 +114,94 @@ class ProgressiveEngine:
         info = self._engine.info
         return replace(info, reason="; ".join(filter(None, (info.reason, coming, self._why))))
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing better is still being prepared; any thread."""
+        return not self._thread.is_alive()
+
     def segment(self, rgb: RGB) -> LabelMap:
         self._swap()
+        if self._trial is not None:
+            return self._tried(self._trial, rgb)
+        return self._segmented(rgb)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next frame may be submitted: not while engines change, or are compared."""
+        with self._lock:
+            changing = self._ready is not None
+        return not changing and self._trial is None and overlaps(self._engine)
+
+    def submit(self, rgb: RGB) -> None:
+        assert isinstance(self._engine, Overlapping)
+        self._engine.submit(rgb)
+
+    def wait(self) -> LabelMap:
+        """Return the oldest label map; a frame whose engine fails is to be segmented again, by the next engine."""
+        assert isinstance(self._engine, Overlapping)
+        return self._engine.wait()
+
+    def _segmented(self, rgb: RGB) -> LabelMap:
+        again = True
         while True:
             try:
                 return self._engine.segment(rgb)
             except EngineError as error:
+                if again and isinstance(error, OutOfMemory):
+                    again = False
+                    release_cached()
+                    continue
+                self._end_trial()
                 broken = self._engine
                 self._cancel.set()  # what is still coming would run on the same failing device
                 self._engine = self._smaller(error)
-                broken.close()
+                _close(broken)
+
+    def _tried(self, trial: _Trial, rgb: RGB) -> LabelMap:
+        """Label a frame with one of the two engines, and end the trial when both have had their frames."""
+        turn = trial.turn
+        began_s = self._clock()
+        if turn:
+            try:
+                labels = trial.newcomer.segment(rgb)
+            except EngineError as error:
+                log.warning("%s is not used: %s", trial.newcomer.info.backend, error)
+                self._end_trial()
+                return self._segmented(rgb)
+        else:
+            labels = self._segmented(rgb)
+        trial.times[turn].append(self._clock() - began_s)
+        if self._trial is trial and trial.is_over:
+            self._trial = None
+            if trial.is_won:
+                self._take(trial.newcomer, trial.name)
+            else:
+                old, new = self._engine.info, trial.newcomer.info
+                log.info("%s %s stays, %s is not faster", old.backend, old.precision, new.backend)
+                _close(trial.newcomer)
+        return labels
+
+    def _end_trial(self) -> None:
+        """Close a newcomer that fails, or whose device has failed under the engine in use."""
+        if self._trial is not None:
+            trial, self._trial = self._trial, None
+            _close(trial.newcomer)
 
     def _swap(self) -> None:
         with self._lock:
             better, self._ready = self._ready, None
-        if better is not None:
-            old, self._engine = self._engine, better
-            old.close()
-            log.info("%s %s runs now instead of %s", better.info.backend, better.info.precision, old.info.backend)
+        if better is None:
+            return
+        self._end_trial()
+        if self._trial_frames:
+            self._trial = _Trial(*better, self._trial_frames)
+        else:
+            self._take(*better)
+
+    def _take(self, better: Engine, name: str) -> None:
+        old, self._engine, self._name = self._engine, better, name
+        log.info("%s %s runs now instead of %s", better.info.backend, better.info.precision, old.info.backend)
+        _close(old)
 
     def _smaller(self, error: SegnetLiveError) -> Engine:
         """Return the next fallback that opens.
@@ -92,27 +211,35 @@ class ProgressiveEngine:
         """
         while self._fallbacks:
             stage = self._fallbacks.pop(0)
+            if stage.name == self._name:  # what failed does not come back
+                continue
             log.warning("%s; going on with %s", error, stage.name)
             try:
                 engine = stage.open(threading.Event())
-            except SegnetLiveError as worse:
-                log.warning("%s: %s", stage.name, worse)
+            except Exception as worse:
+                log.warning("%s", _as_ours(worse, stage))
                 continue
-            self._why = f"after: {error}"
+            self._why, self._name = f"after: {error}", stage.name
             return engine
         raise error
 
-    def _open(self, stages: tuple[Stage, ...]) -> None:
-        for stage in stages:
+    def _open(self, later: Sequence[Stage] | Callable[[], Sequence[Stage]]) -> None:
+        opened: set[str] = set()
+        for stage in later() if callable(later) else later:
+            if stage.unless in opened:
+                continue
             with self._lock:
                 self._coming = stage.name
             engine = self._opened(stage)
+            if engine is not None:
+                opened.add(stage.name)
+            late = None if engine is None else (engine, stage.name)
             with self._lock:
                 self._coming = ""
-                if engine is not None and not self._cancel.is_set():
-                    engine, self._ready = self._ready, engine  # an engine that nobody fetched makes room
-            if engine is not None:
-                engine.close()
+                if late is not None and not self._cancel.is_set():
+                    late, self._ready = self._ready, late  # an engine that nobody fetched makes room
+            if late is not None:
+                _close(late[0])
             if self._cancel.is_set():
                 return
 
@@ -133,6 +260,20 @@ class ProgressiveEngine:
         self._cancel.set()
         with self._lock:
             ready, self._ready = self._ready, None
-        for engine in (ready, self._engine):
+        self._end_trial()
+        for engine in (ready[0] if ready else None, self._engine):
             if engine is not None:
-                engine.close()
+                _close(engine)
+
+
+def _as_ours(error: Exception, stage: Stage) -> SegnetLiveError:
+    return error if isinstance(error, SegnetLiveError) else as_engine_error(error, f"{stage.name} cannot be opened")
+
+
+def _close(engine: Engine) -> None:
+    """Close an engine that nobody uses any more, whatever a lost GPU says to it."""
+    try:
+        engine.close()
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            log.warning("closing %s: %s", engine.info.backend, error)

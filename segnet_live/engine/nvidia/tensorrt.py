@@ -1,27 +1,26 @@
-"""Run backend `tensorrt`: an engine that `tensorrt_build` made, in TensorRT's own runtime.
+"""Run backends `tensorrt` and `tensorrt-rtx`: a built engine in NVIDIA's own runtime.
 
-Never run on a GPU so far: the tests check this module's logic with stand-ins for TensorRT and CUDA, and that TensorRT
-11's real bindings have every name used here.
+Never run on a GPU so far: the tests check this module's logic with stand-ins for TensorRT and CUDA, and that the real
+bindings of both have every name used here.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from segnet_live.card import Card
+from segnet_live.config import Backend
 from segnet_live.engine.artifacts import ENGINE, Artifact
 from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.nvidia.cuda_graph import FrameLoop
-from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem, release_cached
+from segnet_live.engine.nvidia.cuda_graph import FrameLoop, GraphedEngine
+from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem
+from segnet_live.engine.nvidia.trt_builder import logger, why
 from segnet_live.errors import EngineError, first_line
-from segnet_live.frame import RGB, LabelMap, Size
-
-log = logging.getLogger(__name__)
+from segnet_live.frame import Size
 
 INSTALL = "pip install 'segnet-live[tensorrt]'"
 REBUILD = "`segnet-live cache clear` and build it again"
@@ -32,7 +31,7 @@ def tensorrt_problem() -> EngineError | None:
     problem = cuda_problem()
     if problem is not None:
         return problem
-    if importlib.util.find_spec("tensorrt") is None or importlib.util.find_spec("torch_tensorrt") is None:
+    if importlib.util.find_spec("tensorrt") is None:
         return EngineError("TensorRT is not installed", INSTALL)
     try:
         import tensorrt  # noqa: F401  # only importing it tells whether its libraries load
@@ -52,27 +51,48 @@ def require_tensorrt() -> None:
         raise EngineError(f"backend tensorrt: {problem.problem}", problem.advice)
 
 
+class RuntimeCache(Protocol):
+    """The kernels that TensorRT-RTX compiles for this GPU when an engine is opened, kept from one run to the next."""
+
+    def load(self) -> bytes | None: ...
+
+    def save(self, content: bytes) -> None: ...
+
+
 class Runner:
     """A deserialised engine as a function: (1, h, w, 3) uint8 on the GPU -> (1, h, w) int32, on the current stream.
 
     Args:
-        blob: what `tensorrt_build.convert` returned on this very kind of GPU.
+        blob: what `trt_builder.serialised` returned for this kind of GPU.
+        trt: `tensorrt` or `tensorrt_rtx`; they have the same runtime classes.
+        cache: for `tensorrt_rtx` alone; `keep_kernels` fills it.
 
     Raises:
         EngineError: TensorRT refuses the engine, or there is not enough memory for it.
     """
 
-    def __init__(self, blob: bytes, size: Size, device: torch.device) -> None:
-        import tensorrt as trt
-
-        self._runtime = trt.Runtime(_logger(trt))
+    def __init__(
+        self, blob: bytes, size: Size, device: torch.device, trt: Any, cache: RuntimeCache | None = None
+    ) -> None:
+        self._runtime = trt.Runtime(logger(trt))
         engine = self._runtime.deserialize_cuda_engine(blob)
         if engine is None:
-            raise EngineError("TensorRT cannot read the engine", REBUILD)
-        self._context = engine.create_execution_context()
+            raise EngineError(f"TensorRT cannot read the engine{why(trt)}", REBUILD)
+        self._cache, self._kernels = cache, None
+        if cache is None:
+            self._context = engine.create_execution_context()
+        else:
+            config = engine.create_runtime_config()
+            self._kernels = config.create_runtime_cache()
+            known = cache.load()
+            if known is not None:
+                self._kernels.deserialize(known)  # one that is refused is made anew
+            config.set_runtime_cache(self._kernels)
+            self._context = engine.create_execution_context(config)
         if self._context is None:
             raise EngineError(
-                "the GPU is out of memory for a TensorRT engine", "close other programs or take a smaller --size"
+                f"the GPU is out of memory for a TensorRT engine{why(trt)}",
+                "close other programs or take a smaller --size",
             )
         self._engine = engine  # the context does not keep it alive
         self._output = torch.zeros((1, *size), dtype=torch.int32, device=device)
@@ -92,54 +112,50 @@ class Runner:
             raise RuntimeError("TensorRT could not start the engine")
         return self._output
 
-
-def _logger(trt: Any) -> Any:
-    """Return TensorRT's messages in this project's log, under this module's name."""
-    levels = {
-        trt.ILogger.VERBOSE: logging.DEBUG,
-        trt.ILogger.INFO: logging.DEBUG,
-        trt.ILogger.WARNING: logging.INFO,  # TensorRT warns about much that its users cannot change
-        trt.ILogger.ERROR: logging.ERROR,
-        trt.ILogger.INTERNAL_ERROR: logging.ERROR,
-    }
-
-    class Logger(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # the bindings refuse super()
-
-        def log(self, severity: Any, message: str) -> None:
-            log.log(levels.get(severity, logging.INFO), "%s", message)
-
-    return Logger()
+    def keep_kernels(self) -> None:
+        """Keep what was compiled for this GPU, after the first frames made it compile."""
+        if self._cache is not None and self._kernels is not None:
+            made = self._kernels.serialize()
+            if made is not None:
+                self._cache.save(bytes(made))
 
 
-class TensorRTEngine:
-    """An engine that runs a built TensorRT engine of `card`.
+class TensorRTEngine(GraphedEngine):
+    """An engine that runs a built engine of `card`, of TensorRT or TensorRT-RTX.
 
     Args:
-        entry: from `tensorrt_build.find` or `build_process.build_in_child`.
+        entry: from `tensorrt_build.find` or `build_process.build_in_child`, or from `tensorrt_rtx`.
+        runtime: the module that runs it, `tensorrt_rtx`; None imports `tensorrt`.
+        cache: see `Runner`.
 
     Raises:
         EngineError: TensorRT is missing, or cannot run this engine here.
     """
 
-    def __init__(self, card: Card, size: Size, entry: Artifact, *, reason: str = "") -> None:
-        require_tensorrt()
+    def __init__(
+        self,
+        card: Card,
+        size: Size,
+        entry: Artifact,
+        *,
+        reason: str = "",
+        runtime: Any = None,
+        cache: RuntimeCache | None = None,
+    ) -> None:
+        backend: Backend = "tensorrt-rtx"
+        if runtime is None:
+            require_tensorrt()
+            import tensorrt
+
+            backend, runtime = "tensorrt", tensorrt
         device = torch.device("cuda")
         try:
-            self._loop = FrameLoop(Runner(entry.files[ENGINE], size, device), size, device)
+            runner = Runner(entry.files[ENGINE], size, device, runtime, cache)
+            loop = FrameLoop(runner, size, device)
+            runner.keep_kernels()
         except RuntimeError as error:
             raise as_engine_error(error, "starting the TensorRT engine failed") from error
-        parity = entry.metadata["parity"]["overall"]
         name = torch.cuda.get_device_name(device)
-        self.info = EngineInfo("tensorrt", name, entry.key_fields["precision"], card.name, size, reason, parity)
-
-    def segment(self, rgb: RGB) -> LabelMap:
-        try:
-            return self._loop.segment(rgb)
-        except RuntimeError as error:
-            raise as_engine_error(error, "the TensorRT engine stopped") from error
-
-    def close(self) -> None:
-        self._loop.close()
-        release_cached()
+        precision, parity = entry.key_fields["precision"], entry.metadata["parity"]["overall"]
+        info = EngineInfo(backend, name, precision, card.name, size, reason, parity)
+        super().__init__(loop, info, "the TensorRT engine stopped")

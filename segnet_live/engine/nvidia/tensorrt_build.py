@@ -1,18 +1,17 @@
 """Build TensorRT engines: find one in the store, or convert, measure and check one (`build_process` has the child).
 
-Never run on a GPU so far. The converter contract tests run `convert` with Torch-TensorRT's real converters and a
-recorder in place of TensorRT; the other tests run real child processes with stand-ins for the conversion.
+Never run on a GPU so far. The converter contract tests hand what is built here to a recorder in place of TensorRT, and
+to TensorRT-RTX's real builder; the other tests run real child processes with stand-ins for the conversion.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,23 +23,19 @@ from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore, Fields
 from segnet_live.engine.base import Engine
 from segnet_live.engine.nvidia.device import GPU, as_engine_error, gpu, release_cached
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, require_tensorrt
+from segnet_live.engine.nvidia.trt_builder import OPTIONS, serialised
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, Size
 from segnet_live.nets.deploy import GRAPH_REVISION, Deploy
 from segnet_live.nets.load import load_network, network_class
 from segnet_live.nets.pooling import Pooling, forms_for
+from segnet_live.nets.quantised import quantise
 from segnet_live.nets.segnet import Network
 
 log = logging.getLogger(__name__)
 
-PRECISIONS: dict[Precision, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float32}
-OPTIONS: dict[str, Any] = {
-    "optimization_level": 3,
-    "require_full_compilation": True,
-    "immutable_weights": True,
-    "workspace_size": 64 << 20,  # bounds scratch memory; the whole process should stay below 200 MiB
-}
-"""For Torch-TensorRT, which ignores what it does not know: a contract test checks the names."""
+PRECISIONS: dict[Precision, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float32, "int8": torch.float16}
+"""What the network computes in; with int8, what its convolutions do not."""
 
 
 def precision_of(asked: Precision) -> Precision:
@@ -57,7 +52,9 @@ def precision_of(asked: Precision) -> Precision:
 
 def versions() -> dict[str, str]:
     """Return the versions of the software that builds an engine."""
-    return {name: importlib.metadata.version(name) for name in ("torch", "torch_tensorrt", "tensorrt")}
+    import tensorrt
+
+    return {"torch": torch.__version__, "tensorrt": tensorrt.__version__}  # its metadata has another name per CUDA
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +67,9 @@ class Toolchain:
         versions: what is built with, by name.
         convert: see `convert`.
         run: opens what was built.
-        device: torch's name of the GPU.
         frames: for parity; None takes those of the app.
-        timed_frames: frames that decide which pooling form is faster.
+        timed_frames: frames of each that decide which pooling form is faster.
+        warm_s: seconds of work before them.
     """
 
     require: Callable[[], None]
@@ -80,13 +77,13 @@ class Toolchain:
     versions: Callable[[], dict[str, str]]
     convert: Callable[[Deploy, Size, Path], bytes]
     run: Callable[[Card, Size, Artifact], Engine]
-    device: str = "cuda"
     frames: Sequence[RGB] | None = None
-    timed_frames: int = 30
+    timed_frames: int = 100
+    warm_s: float = 0.2
 
 
-def key_fields(card: Card, size: Size, precision: Precision, pooling: Pooling, tools: Toolchain) -> Fields:
-    """Return everything that a built engine depends on."""
+def network_fields(card: Card, size: Size, precision: Precision, pooling: str) -> Fields:
+    """Return what a built engine depends on, whatever builds it and for which GPU."""
     return {
         "model": card.name,
         "weights": card.sha256,
@@ -96,34 +93,40 @@ def key_fields(card: Card, size: Size, precision: Precision, pooling: Pooling, t
         "mean": card.mean,
         "std": card.std,
         "graph": GRAPH_REVISION,
-        "pooling": pooling.name,
+        "pooling": pooling,
         "size": size,
         "precision": precision,
+        "ranges": card.int8_maxima if precision == "int8" else (),
         "options": OPTIONS,
-        **asdict(tools.gpu()),
-        **tools.versions(),
     }
 
 
-def convert(deploy: Deploy, size: Size, timing_cache: Path) -> bytes:
-    """Return a serialised engine of the whole graph; an operation without a converter is an error, never a fallback.
+def key_fields(card: Card, size: Size, precision: Precision, pooling: Pooling, tools: Toolchain) -> Fields:
+    """Return everything that a built engine depends on."""
+    return network_fields(card, size, precision, pooling.name) | asdict(tools.gpu()) | tools.versions()
 
-    Networks are strongly typed: the graph's own dtype is the precision.
+
+def deployed(card: Card, network: Network, precision: Precision, form: Pooling) -> Deploy:
+    """Return the graph that is built, on the CPU.
+
+    Raises:
+        EngineError: int8 is asked for and the card has no ranges for it.
+        CardError: its ranges are not this network's.
     """
-    import torch_tensorrt
+    # int32 class ids, because TensorRT has no uint8 output
+    deploy = Deploy(network, card.mean, card.std, pooling=form, dtype=PRECISIONS[precision], ids=torch.int32)
+    if precision != "int8":
+        return deploy
+    if not card.int8_maxima:
+        raise EngineError(f"{card.name} has no int8 ranges on its card", "use --precision fp16 or fp32")
+    return quantise(deploy, card.int8_maxima)
 
-    example = torch.zeros((1, *size, 3), dtype=torch.uint8, device=deploy.scale.device)
-    with torch.no_grad():
-        program = torch.export.export(deploy, (example,), strict=False)
-    engine: bytes = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
-        program,
-        arg_inputs=[example],
-        device=torch_tensorrt.Device("cuda:0"),
-        disable_tf32=deploy.dtype == torch.float32,
-        timing_cache_path=str(timing_cache),  # the default lies in a folder that all users share
-        **OPTIONS,
-    )
-    return engine
+
+def convert(deploy: Deploy, size: Size, timing_cache: Path) -> bytes:
+    """Return a serialised engine of the whole graph; an operation without a converter is an error, never a fallback."""
+    import tensorrt
+
+    return serialised(deploy, size, tensorrt, timing_cache=timing_cache)
 
 
 TENSORRT = Toolchain(require_tensorrt, gpu, versions, convert, TensorRTEngine)
@@ -161,14 +164,14 @@ def build(
         if find(card, size, precision, store, tools) is not None:
             return  # another process built it while this one waited
         failure: EngineError | None = None
-        built: list[tuple[float, Artifact]] = []
+        built: list[Artifact] = []
         for form in forms:
             try:
                 built.append(_built(network, card, size, precision, form, scratch, tools))
-            except Exception as error:  # Torch-TensorRT raises anything, AssertionError on a CPU build of torch
+            except Exception as error:  # TensorRT raises anything
                 failure = as_engine_error(error, f"TensorRT cannot build {card.name} ({form.name})")
                 log.info("%s", failure)
-        for ms, entry in sorted(built, key=lambda pair: pair[0]):
+        for ms, entry in sorted(_timed(built, card, size, tools), key=lambda pair: pair[0]):
             try:
                 found = _checked(card, size, entry, tools)
             except EngineError as error:
@@ -188,22 +191,29 @@ def build(
 
 def _built(
     network: Network, card: Card, size: Size, precision: Precision, form: Pooling, scratch: Path, tools: Toolchain
-) -> tuple[float, Artifact]:
-    """Convert one form and run it; return the milliseconds of a frame, and the engine."""
-    # int32 class ids, because TensorRT has no uint8 output
-    deploy = Deploy(network, card.mean, card.std, pooling=form, dtype=PRECISIONS[precision], ids=torch.int32)
-    blob = tools.convert(deploy.to(tools.device), size, scratch / "timing.bin")
-    del deploy
+) -> Artifact:
+    """Convert one form and try to open it; return the engine."""
+    blob = tools.convert(deployed(card, network, precision, form), size, scratch / "timing.bin")
     release_cached()
-    fields = key_fields(card, size, precision, form, tools)
-    entry = Artifact(fields, {"parity": {"overall": None}}, {ENGINE: blob})
-    engine = tools.run(card, size, entry)
-    try:
-        ms = _frame_ms(engine, size, tools.timed_frames)
-    finally:
-        engine.close()
-    log.info("%s: %.2f ms per frame, %.1f MiB", form.name, ms, len(blob) / (1 << 20))
-    return ms, entry
+    entry = Artifact(key_fields(card, size, precision, form, tools), {"parity": {"overall": None}}, {ENGINE: blob})
+    tools.run(card, size, entry).close()
+    return entry
+
+
+def _timed(built: Sequence[Artifact], card: Card, size: Size, tools: Toolchain) -> list[tuple[float, Artifact]]:
+    """Return each engine with the milliseconds of its frame; one alone needs no time."""
+    if len(built) < 2:
+        return [(0.0, entry) for entry in built]
+    with contextlib.ExitStack() as opened:
+        engines = []
+        for entry in built:
+            engines.append(tools.run(card, size, entry))
+            opened.callback(engines[-1].close)
+        times = _frame_ms(engines, size, tools.timed_frames, tools.warm_s)
+    for ms, entry in zip(times, built, strict=True):
+        mib = len(entry.files[ENGINE]) / (1 << 20)
+        log.info("%s: %.2f ms per frame, %.1f MiB", entry.key_fields["pooling"], ms, mib)
+    return list(zip(times, built, strict=True))
 
 
 def _checked(card: Card, size: Size, entry: Artifact, tools: Toolchain) -> parity.Parity:
@@ -222,12 +232,17 @@ def _checked(card: Card, size: Size, entry: Artifact, tools: Toolchain) -> parit
     return found
 
 
-def _frame_ms(engine: Engine, size: Size, count: int) -> float:
-    """Return the median milliseconds of one frame, host to host."""
+def _frame_ms(engines: Sequence[Engine], size: Size, count: int, warm_s: float) -> list[float]:
+    """Return the median milliseconds of a frame of each engine, host to host, measured in turns on a GPU at speed."""
     frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    times = []
+    times: list[list[float]] = [[] for _ in engines]
+    began_s = time.perf_counter()
+    while time.perf_counter() - began_s < warm_s:  # a GPU that idled has lowered its clock
+        for engine in engines:
+            engine.segment(frame)
     for _ in range(count):
-        start = time.perf_counter()
-        engine.segment(frame)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1e3
+        for engine, own in zip(engines, times, strict=True):
+            start_s = time.perf_counter()
+            engine.segment(frame)
+            own.append((time.perf_counter() - start_s) * 1e3)
+    return [float(np.median(own)) for own in times]

@@ -96,9 +96,111 @@ def test_a_gpu_that_cannot_hold_the_network_leaves_the_cpu(tiny_card: Card, monk
     monkeypatch.setattr(auto, "EagerEngine", opened)
     engine = auto.open_cuda(tiny_card, SIZE, "auto", "an NVIDIA GPU is present")
     assert isinstance(engine, ProgressiveEngine)
-    assert engine.info.device.startswith("CPU")
+    assert engine.info.backend == "openvino"  # several times faster there than PyTorch
     assert "out of memory" in engine.info.reason
     engine.close()
+
+
+SUPPORTED = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
+
+
+@pytest.fixture
+def cuda(driver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA that starts, on a GPU whose generation each test chooses."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: SUPPORTED)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+
+
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize(
+    ("capability", "said"),
+    [
+        ((6, 1), "(a GPU, sm_61) is too old for PyTorch"),  # GTX 10xx
+        ((7, 0), "install a build for CUDA 12.6: https://download.pytorch.org/whl/cu126"),  # V100
+        ((7, 5), None),
+        ((8, 9), None),  # machine code for 8.6 runs there
+        ((12, 1), None),
+    ],
+)
+def test_a_gpu_that_this_pytorch_has_no_kernels_for(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], said: str | None
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    problem = device.cuda_problem()
+    assert (said is None) == (problem is None)
+    assert (said or "") in str(problem or "")
+
+
+@pytest.mark.usefixtures("cuda")
+def test_a_gpu_that_is_too_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (13, 0))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: SUPPORTED[:-1])
+    assert "too new for PyTorch" in str(device.cuda_problem())
+
+
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize("failure", ["old", "lost", "no kernel"])
+def test_auto_never_fails_for_the_gpu_s_sake(tiny_card: Card, monkeypatch: pytest.MonkeyPatch, failure: str) -> None:
+    """An old one is seen at once; a lost one raises from the first question; at worst the first kernel fails."""
+
+    def lost(*_: object) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: unknown error")
+
+    capability = {"old": lambda *_: (6, 1), "lost": lost, "no kernel": lambda *_: (8, 9)}[failure]
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
+
+    def no_kernel(self: object, *_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+    if failure == "no kernel":
+        monkeypatch.setattr(auto.CudaGraphEngine, "__init__", no_kernel)
+        monkeypatch.setattr(auto.EagerEngine, "__init__", no_kernel)
+        monkeypatch.setattr(auto, "_compiled", lambda *_: [])
+    engine = engine_open.open_engine(tiny_card, size=SIZE)
+    info = engine.info
+    engine.close()
+    assert info.backend == "openvino"
+    said = {"old": "is too old", "lost": "CUDA does not start", "no kernel": "no kernel image is available"}[failure]
+    assert said in info.reason
+
+
+@pytest.mark.usefixtures("cuda")
+def test_int8_means_the_engine_that_has_it(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 9))
+    with pytest.raises(EngineError, match="tiny has no int8 ranges on its card"):  # OpenVINO's words
+        engine_open.open_engine(tiny_card, size=SIZE, precision="int8")
+
+
+def test_a_driver_that_was_updated_under_way_is_no_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mismatch() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(pynvml, "nvmlInit", mismatch)
+    assert str(device.cuda_problem()).endswith("the old one still runs; restart")
+
+
+def test_freeing_memory_on_a_lost_gpu_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lost)
+    device.release_cached()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp"),
+    ],
+)
+def test_lack_of_memory_is_told_from_everything_else(error: Exception) -> None:
+    assert isinstance(device.as_engine_error(error, "it stopped"), device.OutOfMemory)
+    assert not isinstance(device.as_engine_error(RuntimeError("CUDA error"), "it stopped"), device.OutOfMemory)
 
 
 def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> None:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine.nvidia import inductor
+from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.nvidia import device, inductor
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.errors import EngineError
+from segnet_live.system.paths import cache_dir
 
 SIZE = (45, 59)
 
 
-def test_convolutions_are_cudnns_fastest_and_fp32_is_no_tf32(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cudnn_is_set_up_for_good_so_that_no_frame_beside_a_compiler_stands_still(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "benchmark", False)
     seen = []
 
     class Loop(FrameLoop):
@@ -28,9 +36,65 @@ def test_convolutions_are_cudnns_fastest_and_fp32_is_no_tf32(tiny_card: Card, mo
 
     monkeypatch.setattr(inductor, "FrameLoop", Loop)
     monkeypatch.setattr(inductor.torch, "compile", lambda network, **_: network)
+    EagerEngine(tiny_card, SIZE, device="cpu").close()
+    before = (cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32)
     InductorEngine(tiny_card, SIZE, device="cpu").close()
-    assert seen == [(True, True, False)]
-    assert (cudnn.enabled, cudnn.benchmark) == (True, False)
+    assert [before, *seen] == [(True, True, False)] * 2
+    assert (cudnn.enabled, cudnn.benchmark) == (True, True)
+
+
+def test_other_threads_get_their_turn_more_often_while_a_compiler_runs(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, seen = sys.getswitchinterval(), []
+
+    def compiled(network: object, **_: object) -> object:
+        seen.append(sys.getswitchinterval())
+        return network
+
+    monkeypatch.setattr(inductor.torch, "compile", compiled)
+    InductorEngine(tiny_card, SIZE, device="cpu").close()
+    assert seen == [pytest.approx(device.SMALL_STEP_S)]
+    assert sys.getswitchinterval() == pytest.approx(usual)
+
+
+def test_what_is_compiled_stays_in_the_user_s_cache_and_takes_few_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_COMPILE_THREADS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    inductor.keep_compiled()
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) == cache_dir("inductor")
+    assert Path(os.environ["TRITON_CACHE_DIR"]).parent == cache_dir("inductor")
+    assert 1 <= int(os.environ["TORCHINDUCTOR_COMPILE_THREADS"]) <= inductor.COMPILER_THREADS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "SubprocException: An exception occurred in a subprocess:\n\nTraceback ...\n"
+            "  raise RuntimeError(\nRuntimeError: Failed to find C compiler. Please specify via CC\n\nSet TORCH_LOGS",
+            "RuntimeError: Failed to find C compiler. Please specify via CC",
+        ),
+        ("g++: not found\nmuch more", "g++: not found"),
+    ],
+)
+def test_of_a_compiler_s_many_lines_the_cause_is_shown(text: str, expected: str) -> None:
+    assert inductor.cause(RuntimeError(text)) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Triton brings its compiler")
+@pytest.mark.parametrize(("gone", "said"), [("gcc", "apt install gcc"), ("header", "apt install python3-dev")])
+def test_without_a_c_compiler_or_python_s_headers_torch_compile_is_not_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gone: str, said: str
+) -> None:
+    monkeypatch.setattr(inductor, "cuda_problem", lambda: None)
+    monkeypatch.setattr(inductor.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(inductor.shutil, "which", lambda name: None if gone == "gcc" else f"/usr/bin/{name}")
+    monkeypatch.setattr(inductor.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    if gone == "gcc":
+        (tmp_path / "Python.h").touch()
+    assert said in str(inductor.inductor_problem())
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 
@@ -10,10 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.nvidia.device import OutOfMemory
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 
+at_once = functools.partial(ProgressiveEngine, trial=0)
+"""Without a trial: every later stage counts as faster."""
 FRAME = np.zeros((4, 4, 3), np.uint8)
 
 
@@ -71,7 +75,7 @@ def until(holds: Callable[[], bool]) -> None:
 def test_frames_come_at_once_and_from_better_engines_later() -> None:
     eager, inductor, tensorrt = Fake("torch", 1), Fake("inductor", 2), Fake("tensorrt", 3)
     compiled, built = threading.Event(), threading.Event()
-    engine = ProgressiveEngine(instant(eager), [gated(inductor, compiled), gated(tensorrt, built)])
+    engine = at_once(instant(eager), [gated(inductor, compiled), gated(tensorrt, built)])
     assert first_label(engine) == 1
     until(lambda: "inductor is being prepared" in engine.info.reason)
     assert "inductor is being prepared" in engine.info.reason
@@ -91,9 +95,7 @@ def test_frames_come_at_once_and_from_better_engines_later() -> None:
 
 def test_every_frame_gets_its_labels_while_engines_change() -> None:
     gate = threading.Event()
-    engine = ProgressiveEngine(
-        instant(Fake("torch", 1)), [gated(Fake("inductor", 2), gate), instant(Fake("tensorrt", 3))]
-    )
+    engine = at_once(instant(Fake("torch", 1)), [gated(Fake("inductor", 2), gate), instant(Fake("tensorrt", 3))])
     labels = []
     for index in range(400):
         if index == 100:
@@ -108,7 +110,7 @@ def test_every_frame_gets_its_labels_while_engines_change() -> None:
 
 @pytest.mark.parametrize("error", [EngineError("no Triton"), RuntimeError("a crash in a library"), AssertionError()])
 def test_a_stage_that_cannot_be_opened_is_named_and_skipped(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    engine = ProgressiveEngine(instant(Fake("torch", 1)), [raising("inductor", error), instant(Fake("tensorrt", 3))])
+    engine = at_once(instant(Fake("torch", 1)), [raising("inductor", error), instant(Fake("tensorrt", 3))])
     until(lambda: first_label(engine) == 3)
     assert "inductor is not used" in caplog.text
     engine.close()
@@ -116,9 +118,7 @@ def test_a_stage_that_cannot_be_opened_is_named_and_skipped(error: Exception, ca
 
 def test_the_frame_on_which_an_engine_breaks_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
     best, smaller = Fake("tensorrt", 3), Fake("torch", 1)
-    engine = ProgressiveEngine(
-        instant(best), [], fallbacks=[raising("torch on cuda", EngineError("lost")), instant(smaller)]
-    )
+    engine = at_once(instant(best), [], fallbacks=[raising("torch on cuda", EngineError("lost")), instant(smaller)])
     assert first_label(engine) == 3
     best.broken = True
     assert first_label(engine) == 1
@@ -130,7 +130,7 @@ def test_the_frame_on_which_an_engine_breaks_is_not_lost(caplog: pytest.LogCaptu
 
 def test_without_anything_smaller_the_reason_is_raised() -> None:
     only = Fake("torch", 1)
-    engine = ProgressiveEngine(instant(only), [])
+    engine = at_once(instant(only), [])
     only.broken = True
     with pytest.raises(EngineError, match="torch stopped"):
         engine.segment(FRAME)
@@ -138,7 +138,7 @@ def test_without_anything_smaller_the_reason_is_raised() -> None:
 
 
 def test_a_first_stage_that_fails_is_replaced() -> None:
-    engine = ProgressiveEngine(raising("torch on cuda", EngineError("full")), [], fallbacks=[instant(Fake("torch", 1))])
+    engine = at_once(raising("torch on cuda", EngineError("full")), [], fallbacks=[instant(Fake("torch", 1))])
     assert first_label(engine) == 1
     assert "full" in engine.info.reason
     engine.close()
@@ -152,9 +152,7 @@ def test_closing_cancels_what_is_being_prepared() -> None:
         cancelled.set()
         raise RuntimeError("cancelled")
 
-    engine = ProgressiveEngine(
-        instant(Fake("torch", 1)), [Stage("tensorrt", builds), raising("more", AssertionError())]
-    )
+    engine = at_once(instant(Fake("torch", 1)), [Stage("tensorrt", builds), raising("more", AssertionError())])
     engine.close()
     assert cancelled.wait(30)
 
@@ -162,7 +160,153 @@ def test_closing_cancels_what_is_being_prepared() -> None:
 def test_an_engine_that_comes_too_late_closes_itself() -> None:
     gate = threading.Event()
     late = Fake("inductor", 2)
-    engine = ProgressiveEngine(instant(Fake("torch", 1)), [gated(late, gate)])
+    engine = at_once(instant(Fake("torch", 1)), [gated(late, gate)])
     engine.close()
     gate.set()
     until(lambda: late.closed)
+
+
+class Clock:
+    """Seconds that pass only while an engine works."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Timed(Fake):
+    def __init__(self, name: str, number: int, clock: Clock, takes_s: float) -> None:
+        super().__init__(name, number)
+        self._clock, self._takes_s = clock, takes_s
+        self.frames = 0
+
+    def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+        self._clock.now_s += self._takes_s
+        self.frames += 1
+        return super().segment(rgb)
+
+
+def tried(first_s: float, second_s: float) -> tuple[ProgressiveEngine, Timed, Timed]:
+    clock = Clock()
+    old, new = Timed("torch", 1, clock, first_s), Timed("inductor", 2, clock, second_s)
+    engine = ProgressiveEngine(instant(old), [instant(new)], trial=5, clock=clock)
+    until(lambda: engine.settled)
+    return engine, old, new
+
+
+def test_a_newcomer_is_kept_only_if_it_is_faster_measured_in_turns() -> None:
+    engine, old, new = tried(2.0, 1.0)
+    labels = [first_label(engine) for _ in range(12)]
+    assert labels == [1, 2] * 6
+    assert first_label(engine) == 2
+    assert old.closed
+    engine, old, new = tried(1.0, 2.0)
+    for _ in range(12):
+        first_label(engine)
+    assert new.closed
+    assert first_label(engine) == 1
+    assert not old.closed
+    engine.close()
+
+
+def test_a_newcomer_that_fails_on_trial_costs_no_frame() -> None:
+    engine, old, new = tried(2.0, 1.0)
+    assert first_label(engine) == 1
+    new.broken = True
+    assert [first_label(engine) for _ in range(3)] == [1, 1, 1]
+    assert new.closed
+    engine.close()
+    assert old.closed
+
+
+def test_an_engine_on_trial_is_closed_with_the_others() -> None:
+    engine, old, new = tried(2.0, 1.0)
+    first_label(engine)
+    engine.close()
+    assert old.closed
+    assert new.closed
+
+
+def test_lack_of_memory_is_tried_once_more_and_ends_nothing() -> None:
+    class Short(Fake):
+        lacks = 1
+
+        def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
+            if self.lacks:
+                self.lacks -= 1
+                raise OutOfMemory("the GPU is out of memory")
+            return super().segment(rgb)
+
+    short, gate = Short("torch", 1), threading.Event()
+    engine = at_once(instant(short), [gated(Fake("inductor", 2), gate)], [instant(Fake("cpu", 3))])
+    assert first_label(engine) == 1
+    gate.set()
+    until(lambda: first_label(engine) == 2)  # what was coming still came
+    short = Short("torch", 1)
+    short.lacks = 2
+    engine.close()
+    engine = at_once(instant(short), [], [instant(Fake("cpu", 3))])
+    assert first_label(engine) == 3
+    engine.close()
+
+
+def test_a_lost_gpu_that_raises_from_close_leaves_the_fallback() -> None:
+    class Lost(Fake):
+        def close(self) -> None:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+    lost = Lost("tensorrt", 3)
+    engine = at_once(instant(lost), [], [instant(Fake("openvino", 1))])
+    lost.broken = True
+    assert first_label(engine) == 1
+    engine.close()
+
+
+def test_what_a_driver_raises_while_the_first_stage_opens_leaves_the_fallback() -> None:
+    error = AssertionError("Torch not compiled with CUDA enabled")
+    again = raising("torch on cuda", AssertionError("must not be tried again"))
+    engine = at_once(raising("torch on cuda", error), [], [again, instant(Fake("openvino", 1))])
+    assert first_label(engine) == 1
+    assert "Torch not compiled" in engine.info.reason
+    engine.close()
+
+
+def test_a_stage_behind_another_is_opened_only_where_that_one_failed() -> None:
+    behind = Stage("inductor", lambda _: Fake("inductor", 2), unless="tensorrt")
+    engine = at_once(instant(Fake("torch", 1)), [instant(Fake("tensorrt", 3)), behind])
+    until(lambda: engine.settled)
+    assert first_label(engine) == 3
+    engine.close()
+    engine = at_once(instant(Fake("torch", 1)), [raising("tensorrt", EngineError("refused")), behind])
+    until(lambda: engine.settled)
+    assert first_label(engine) == 2
+    engine.close()
+
+
+def test_the_first_frame_does_not_wait_for_what_later_stages_import() -> None:
+    gate = threading.Event()
+    names: list[str] = []
+
+    def later() -> list[Stage]:
+        assert gate.wait(30)
+        names.append(threading.current_thread().name)
+        return [instant(Fake("tensorrt", 3))]
+
+    engine = at_once(instant(Fake("torch", 1)), later)
+    assert first_label(engine) == 1
+    gate.set()
+    until(lambda: first_label(engine) == 3)
+    assert names == ["better engines"]
+    engine.close()
+
+
+def test_what_failed_in_use_does_not_come_back_as_its_own_fallback() -> None:
+    graph = Fake("a CUDA graph", 2)
+    again = raising("a CUDA graph", AssertionError("must not be tried again"))
+    engine = at_once(instant(Fake("torch", 1)), [instant(graph)], [again, instant(Fake("openvino", 3))])
+    until(lambda: first_label(engine) == 2)
+    graph.broken = True
+    assert first_label(engine) == 3
+    engine.close()

@@ -12,7 +12,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.engine.artifacts import ENGINE, Artifact
-from segnet_live.engine.nvidia import cuda_graph, tensorrt
+from segnet_live.engine.nvidia import cuda_graph, tensorrt, trt_builder
 from segnet_live.errors import EngineError
 
 SIZE = (4, 6)
@@ -27,10 +27,14 @@ class Mode(enum.Enum):
 class FakeTensorRT(types.SimpleNamespace):
     """As much of TensorRT's runtime as is used; what it is told is kept in `addresses` and `runs`."""
 
+    __hash__ = object.__hash__
+
     def __init__(self) -> None:
         self.addresses: dict[str, int] = {}
         self.runs = 0
         self.readable = self.fits = self.starts = True
+        self.kernels = b"compiled"
+        self.given: list[bytes] = []
         self.shapes = {"rgb": (1, *SIZE, 3), "output0": (1, *SIZE)}
         levels = {name: name for name in ("VERBOSE", "INFO", "WARNING", "ERROR", "INTERNAL_ERROR")}
         super().__init__(
@@ -44,8 +48,24 @@ class FakeTensorRT(types.SimpleNamespace):
     def deserialize_cuda_engine(self, blob: bytes) -> Any:
         return self if self.readable else None
 
-    def create_execution_context(self) -> Any:
+    def create_execution_context(self, config: Any = None) -> Any:
         return self if self.fits else None
+
+    def create_runtime_config(self) -> Any:
+        return self
+
+    def create_runtime_cache(self) -> Any:
+        return self
+
+    def set_runtime_cache(self, cache: Any) -> None:
+        pass
+
+    def serialize(self) -> bytes:
+        return self.kernels
+
+    def deserialize(self, blob: bytes) -> bool:
+        self.given.append(blob)
+        return True
 
     def get_tensor_name(self, index: int) -> str:
         return ("rgb", "output0")[index]
@@ -89,6 +109,35 @@ def test_runs_on_fixed_addresses_and_shows_its_parity(trt: FakeTensorRT, tiny_ca
     assert trt.addresses == before
     assert trt.runs == 2
     engine.close()
+
+
+def test_what_rtx_compiles_for_this_gpu_is_kept_and_given_back(trt: FakeTensorRT, tiny_card: Card) -> None:
+    class Kept:
+        content: bytes | None = None
+
+        def load(self) -> bytes | None:
+            return self.content
+
+        def save(self, content: bytes) -> None:
+            self.content = content
+
+    kept = Kept()
+    for _ in range(2):
+        engine = tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY, runtime=trt, cache=kept)
+        assert engine.info.backend == "tensorrt-rtx"
+        engine.close()
+    assert kept.content == b"compiled"
+    assert trt.given == [b"compiled"]
+
+
+def test_what_tensorrt_complained_of_is_in_the_error_once(trt: FakeTensorRT, tiny_card: Card) -> None:
+    trt.readable = False
+    trt_builder.logger(trt).log("ERROR", "Version tag does not match\nmore")
+    with pytest.raises(EngineError, match=r"cannot read the engine \(Version tag does not match\);"):
+        tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)
+    with pytest.raises(EngineError, match=r"cannot read the engine;"):
+        tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)
+    assert trt_builder.logger(trt) is trt_builder.logger(trt)  # TensorRT keeps the first and warns of others
 
 
 @pytest.mark.parametrize(

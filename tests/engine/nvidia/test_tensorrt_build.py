@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore
 from segnet_live.engine.nvidia import build_process, tensorrt_build
 from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.errors import EngineError
+from segnet_live.nets.load import load_network
+from segnet_live.nets.pooling import MASK
 from tests.support import stand_ins
 from tests.support.cards import write_card
 
@@ -28,6 +31,7 @@ def child(mode: str) -> tuple[str, ...]:
 
 
 TOOLS = stand_ins.tools()
+FORMS = ("nearest", "slices", "resize")
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_a_child_that_crashes_after_its_work_has_done_it(tiny_card: Card, store:
 
 
 def test_a_pooling_form_that_cannot_be_built_leaves_the_other(tmp_path: Path, store: ArtifactStore) -> None:
-    entry = made(write_card(tmp_path / "basic", "segnet-basic"), store, "slices")
+    entry = made(write_card(tmp_path / "basic", "segnet-basic"), store, "resize")
     assert entry.files[ENGINE] == b"resize"
 
 
@@ -137,12 +141,11 @@ def test_what_another_process_built_meanwhile_is_taken(tiny_card: Card, store: A
     assert tensorrt_build.find(tiny_card, SIZE, "fp16", store, TOOLS) is not None
 
 
-def test_the_faster_of_two_equal_forms_is_kept(
+def test_the_fastest_of_equal_forms_is_kept(
     tmp_path: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = write_card(tmp_path / "basic", "segnet-basic")
-    times = iter((2.0, 1.0))
-    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda *_: next(times))
+    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda *_: [2.0, 3.0, 1.0])
     tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, TOOLS)
     entry = tensorrt_build.find(card, SIZE, "fp32", store, TOOLS)
     assert entry is not None
@@ -151,15 +154,14 @@ def test_the_faster_of_two_equal_forms_is_kept(
 
 @pytest.mark.parametrize(
     "tools",
-    [stand_ins.tools(broken=("slices",)), stand_ins.tools(wrong=("slices",))],
+    [stand_ins.tools(broken=("nearest", "slices")), stand_ins.tools(wrong=("nearest", "slices"))],
     ids=["does not load", "is wrong"],
 )
 def test_a_faster_form_that_cannot_be_used_leaves_the_slower_correct_one(
     tmp_path: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, tools: tensorrt_build.Toolchain
 ) -> None:
     card = write_card(tmp_path / "basic", "segnet-basic")
-    times = iter((1.0, 2.0))
-    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda *_: next(times))
+    monkeypatch.setattr(tensorrt_build, "_frame_ms", lambda engines, *_: [1.0, 1.5, 2.0][: len(engines)])
     tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, tools)
     entry = tensorrt_build.find(card, SIZE, "fp32", store, tools)
     assert entry is not None
@@ -169,9 +171,9 @@ def test_a_faster_form_that_cannot_be_used_leaves_the_slower_correct_one(
 def test_where_no_form_can_be_used_the_reason_is_named(tmp_path: Path, store: ArtifactStore) -> None:
     card = write_card(tmp_path / "basic", "segnet-basic")
     with pytest.raises(EngineError, match=r"TensorRT cannot build basic \(resize\): TensorRT cannot read the engine"):
-        tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, stand_ins.tools(broken=("slices", "resize")))
+        tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, stand_ins.tools(broken=FORMS))
     with pytest.raises(EngineError, match="agrees with fp32 eager"):
-        tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, stand_ins.tools(wrong=("slices", "resize")))
+        tensorrt_build.build(card, SIZE, "fp32", store, tmp_path, stand_ins.tools(wrong=FORMS))
     assert tensorrt_build.find(card, SIZE, "fp32", store, TOOLS) is None
 
 
@@ -197,6 +199,66 @@ def test_a_stale_engine_is_not_found(
     assert tensorrt_build.find(card, SIZE, "fp32", store, tools) is None
 
 
-def test_int8_is_refused() -> None:
-    with pytest.raises(EngineError, match="no precision 'int8'"):
-        tensorrt_build.precision_of("int8")
+def test_forms_are_timed_in_turns_on_a_device_at_speed() -> None:
+    order: list[str] = []
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def segment(self, rgb: object) -> None:
+            order.append(self.name)
+
+    tensorrt_build._frame_ms([Named("a"), Named("b")], SIZE, 3, 0.0)  # type: ignore[list-item]
+    assert order == ["a", "b"] * 3
+    order.clear()
+    tensorrt_build._frame_ms([Named("a")], SIZE, 1, 0.01)  # type: ignore[list-item]
+    assert len(order) > 2
+
+
+def test_one_child_builds_at_a_time(tiny_card: Card, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancel = threading.Event()
+    started: list[object] = []
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(a) or real(*a, **k))
+
+    def building() -> None:
+        with contextlib.suppress(Cancelled):
+            made(tiny_card, store, "hang", cancel)
+
+    threads = [threading.Thread(target=building) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while not started:
+        time.sleep(0.01)
+    time.sleep(3 * build_process.POLL_S)  # the second has had its chance
+    assert len(started) == 1
+    cancel.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(started) == 1
+
+
+def test_a_child_s_own_line_counts_and_not_what_a_library_says_after_it(tmp_path: Path) -> None:
+    said = tmp_path / "messages"
+    said.write_text("segnet-live: the GPU is out of memory\nINFO: Converted node /aten/convolution_3\n")
+    with said.open() as messages:
+        assert build_process._reason(messages, 3221225477) == "the GPU is out of memory"
+    said.write_text("INFO: Converted node /aten/convolution_3\n")
+    with said.open() as messages:
+        assert build_process._reason(messages, 3221225477) == "its process ended with code 3221225477"
+
+
+def test_inductor_s_cache_is_filled_in_a_child_and_its_failure_is_named(tiny_card: Card) -> None:
+    code = "import sys; print('segnet-live: no C compiler', file=sys.stderr); sys.exit(2)"
+    build_process.warm_in_child(tiny_card, SIZE, "fp16", threading.Event(), (sys.executable, "-c", ""))
+    with pytest.raises(EngineError, match="compiling in a child process failed: no C compiler"):
+        build_process.warm_in_child(tiny_card, SIZE, "fp16", threading.Event(), (sys.executable, "-c", code))
+
+
+def test_precisions_that_cannot_be_built_are_named(tiny_card: Card) -> None:
+    with pytest.raises(EngineError, match="no precision 'bf16'"):
+        tensorrt_build.precision_of("bf16")
+    form = tensorrt_build.forms_for(MASK, "tensorrt")[0]
+    with pytest.raises(EngineError, match="no int8 ranges on its card; use --precision fp16"):
+        tensorrt_build.deployed(tiny_card, load_network(tiny_card), "int8", form)
