@@ -1,99 +1,77 @@
-"""What the converter contract tests share: Torch-TensorRT imported without CUDA, and one way to record a graph."""
+"""What the converter contract tests share: a network definition in the recorder, and NVIDIA's builder."""
 
 from __future__ import annotations
 
-import logging
-import sys
-import types
+import importlib.util
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+
+from segnet_live.engine.nvidia.trt_network import write_down
+from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.networks import NETWORKS
+from segnet_live.nets.pooling import Pooling
+from segnet_live.nets.quantised import in_execution_order, quantise
+from tests.support.networks import SMALL
+
+FULL = os.environ.get("SEGNET_LIVE_CONTRACTS") == "full"
+PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32, "int8": torch.float16}
+
+Record = Callable[[Deploy, tuple[int, int]], Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One graph as TensorRT would receive it.
-
-    Attributes:
-        network: the recorder's network definition.
-        supported, operations: how many operations have a converter, of how many.
-        engines: blocks that the partitioner made.
-    """
-
-    network: Any
-    supported: int
-    operations: int
-    engines: int
-
-    @property
-    def kinds(self) -> Counter[str]:
-        return self.network.kinds()
-
-
-Record = Callable[[nn.Module, Tensor], Recording]
-
-
-@pytest.fixture(scope="session")
-def torch_tensorrt() -> Iterator[types.ModuleType]:
-    """The real package, with the six torch.cuda functions it asks at import and while converting answered by hand."""
-    if "recorder" not in sys.modules and not _importable("recorder"):
+def _needed(name: str) -> ModuleType:
+    if importlib.util.find_spec(name) is None:
         pytest.skip("needs its own environment: python tests/contracts/run.py")
-    gpu = types.SimpleNamespace(name="none", major=9, minor=0, total_memory=80 << 30, multi_processor_count=132)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch._C, "_CudaDeviceProperties", types.SimpleNamespace, raising=False)
-        patch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
-        patch.setattr(torch.cuda, "current_device", lambda: 0)
-        patch.setattr(torch.cuda, "get_device_properties", lambda *_: gpu)
-        patch.setattr(torch.cuda, "mem_get_info", lambda *_: (70 << 30, 80 << 30))
-        patch.setattr(torch.cuda, "empty_cache", lambda: None)
-        patch.setattr(torch.cuda, "synchronize", lambda *_: None)
-        import torch_tensorrt
-
-        logging.getLogger("torch_tensorrt").setLevel(logging.CRITICAL)
-        yield torch_tensorrt
-
-
-def _importable(name: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None
+    return importlib.import_module(name)
 
 
 @pytest.fixture(scope="session")
-def record(torch_tensorrt: types.ModuleType) -> Record:
-    """Export, lower, partition and convert a module as Torch-TensorRT does, into the recorder."""
-    from torch_tensorrt.dynamo import partitioning
-    from torch_tensorrt.dynamo._settings import CompilationSettings
-    from torch_tensorrt.dynamo.conversion import DYNAMO_CONVERTERS
-    from torch_tensorrt.dynamo.conversion._TRTInterpreter import TRTInterpreter
-    from torch_tensorrt.dynamo.lowering import get_decompositions, post_lowering, pre_export_lowering
+def trt() -> ModuleType:
+    """TensorRT's real bindings, with the recorder where its library would be."""
+    _needed("recorder")
+    return _needed("tensorrt")
 
-    def run(module: nn.Module, example: Tensor) -> Recording:
-        settings = CompilationSettings(device=torch_tensorrt.Device("cuda:0"), min_block_size=1)
-        with torch.no_grad():
-            program = torch.export.export(module.eval(), (example,), strict=False)
-        lowered = pre_export_lowering(program, settings).run_decompositions(get_decompositions(False, False, False))
-        graph = post_lowering(lowered.module(), settings)
-        DYNAMO_CONVERTERS.set_compilation_settings(settings)
-        supported, operations = partitioning.get_graph_converter_support(graph, set())
-        parts, _ = partitioning.fast_partition(
-            graph,
-            min_block_size=1,
-            torch_executed_ops=set(),
-            require_full_compilation=True,
-            skip_fusion=supported == operations,
-        )
-        blocks = [node.target for node in parts.graph.nodes if node.op == "call_module"]
-        block = getattr(parts, blocks[0])
-        interpreter = TRTInterpreter(
-            block, partitioning.construct_submodule_inputs(block), compilation_settings=settings
-        )
-        interpreter._construct_trt_network_def()
-        return Recording(interpreter.ctx.net, supported, operations, len(blocks))
+
+@pytest.fixture(scope="session")
+def rtx() -> ModuleType:
+    """TensorRT-RTX, whole."""
+    return _needed("tensorrt_rtx")
+
+
+@pytest.fixture(scope="session")
+def record(trt: ModuleType) -> Record:
+    """Write a graph down as TensorRT would receive it, into the recorder; return its network."""
+    import recorder
+
+    def run(deploy: Deploy, size: tuple[int, int]) -> Any:
+        network = recorder.Network()
+        write_down(deploy, size, network, trt)
+        return network
 
     return run
+
+
+def deploy(name: str, pooling: Pooling | None, precision: str) -> Deploy:
+    """The graph that is built, with random weights."""
+    torch.manual_seed(0)
+    name, _, contrast = name.partition(" with ")
+    network = NETWORKS[name](11, **SMALL.get(name, {}), **({"local_contrast": True} if contrast else {}))
+    graph = Deploy(network, (0.4,) * 3, (0.3,) * 3, pooling=pooling, dtype=PRECISIONS[precision], ids=torch.int32)
+    if precision == "int8":
+        rounded = len(in_execution_order(graph)) - 1
+        quantise(graph, [None, *([6.0] * rounded)])
+    return graph
+
+
+def picture(size: tuple[int, int]) -> torch.Tensor:
+    return torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def kinds(network: Any) -> Counter[str]:
+    return network.kinds()

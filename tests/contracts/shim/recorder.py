@@ -1,6 +1,6 @@
 """A stand-in for TensorRT's network definition: it records what the converters ask for, checks it, and can evaluate it.
 
-* Torch-TensorRT's converters call it exactly as they would call TensorRT.
+* Our converters (`segnet_live.engine.nvidia.trt_network`) call it exactly as they call TensorRT.
 * Every method and attribute they touch must exist on the real TensorRT 11 binding class.
 * Documented limits are enforced: ranks, broadcasting, and the data types each layer takes in a strongly typed network
   (docs.nvidia.com/deeplearning/tensorrt/latest/_static/operators, NvInfer.h 11.0). What our graphs have no business
@@ -84,6 +84,10 @@ class Layer:
     def get_output(self, index: int) -> Tensor:
         return Tensor(self, index)
 
+    def set_input(self, index: int, tensor: Tensor) -> None:
+        require(index == 1 and self.kind == "Convolution" and self.settings["kernel"] is None, "only a kernel")
+        self.inputs = [self.inputs[0], tensor]
+
     def infer(self) -> tuple[torch.Tensor, ...]:
         if self.inferred is None:
             self.inferred = self.compute([t.meta.to("meta") for t in self.inputs])
@@ -166,6 +170,13 @@ class Network:
     def add_cast(self, input: Tensor, to_type: Any) -> Layer:
         return self._add("Cast", trt.ICastLayer, [input], rules.cast, to_type=to_type)
 
+    def add_quantize(self, input: Tensor, scale: Tensor, output_type: Any) -> Layer:
+        require(output_type == trt.DataType.INT8, "Quantize: our graphs go to int8 only")
+        return self._add("Quantize", trt.IQuantizeLayer, [input, scale], rules.quantize)
+
+    def add_dequantize(self, input: Tensor, scale: Tensor, output_type: Any) -> Layer:
+        return self._add("Dequantize", trt.IDequantizeLayer, [input, scale], rules.dequantize, output_type=output_type)
+
     def add_activation(self, input: Tensor, type: Any) -> Layer:
         return self._add("Activation", trt.IActivationLayer, [input], rules.activation, type=type)
 
@@ -232,9 +243,9 @@ class Builder:
     def create_builder_config(self) -> BuilderConfig:
         return BuilderConfig()
 
-    def build_engine_with_config(self, network: Network, config: BuilderConfig) -> Any:
+    def build_serialized_network(self, network: Network, config: BuilderConfig) -> bytes:
         self.recorded.append(network)
-        return SimpleNamespace(serialize=lambda: b"a recorded network, no TensorRT engine")
+        return b"a recorded network, no TensorRT engine"
 
     def __getattr__(self, name: str) -> Any:
         raise rules.Refused(f"IBuilder.{name}: our build has no use for it")

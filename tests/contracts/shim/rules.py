@@ -173,11 +173,33 @@ def cast(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
     return x.to(to)
 
 
-def convolution(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+def quantize(s: dict[str, Any], x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    _takes(x, FLOATS, "Quantize")
+    require(scale.dtype == x.dtype, f"Quantize: {x.dtype} with a scale in {scale.dtype}")
+    inverse = 1 / _along(s, x, scale).float()
+    return (x.float() * inverse).round().clamp(-128, 127).to(torch.int8)
+
+
+def dequantize(s: dict[str, Any], x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    _takes(x, {torch.int8}, "Dequantize")
+    to = TO_TORCH[s["output_type"]]
+    require(scale.dtype == to, f"Dequantize: to {to} with a scale in {scale.dtype}")
+    return (x.float() * _along(s, x, scale).float()).to(to)
+
+
+def _along(s: dict[str, Any], x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    if scale.dim() == 0:
+        return scale
+    axis = s.get("axis")
+    require(axis is not None and scale.dim() == 1 and len(scale) == x.shape[axis], "a scale for each channel")
+    return scale.reshape([-1 if i == axis else 1 for i in range(x.dim())])
+
+
+def convolution(s: dict[str, Any], x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
     _takes(x, FLOATS, "Convolution")
     groups = s.get("num_groups") or 1
     shape = (s["num_output_maps"], x.shape[1] // groups, *s["kernel_shape"])  # trt.Weights are flat
-    kernel, bias = s["kernel"].reshape(shape).to(x.device), s.get("bias")
+    kernel, bias = (given[0] if given else s["kernel"]).reshape(shape).to(x.device), s.get("bias")
     require(kernel.dtype == x.dtype, f"Convolution: {x.dtype} with {kernel.dtype} weights")
     require(bias is None or bias.dtype == x.dtype, "Convolution: the bias has another type")
     settings = [tuple(s[name]) if s.get(name) is not None else default for name, default in _CONVOLUTION]
