@@ -23,6 +23,7 @@ from segnet_live.labels import labels_at
 from segnet_live.render.overlay import Overlay
 
 STAGE_CALLS = 50
+GPU_WARM_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,17 @@ def measure(plan: Plan, frames: Sequence[RGB]) -> Report:
             str(i): lambda c=c, rgb=rgb: c.engine.segment(rgb)
             for i, (c, rgb) in enumerate(zip(contenders, fitted, strict=True))
         }
-        meter = NoiseMeter()
-        timings = interleaved(calls, n=plan.n, seconds=plan.seconds, between=meter.sample)
+        on_gpu = [is_on_gpu(c.engine.info) for c in contenders]
+        meter = NoiseMeter(on_gpu=any(on_gpu))
+        timings = interleaved(
+            calls,
+            n=plan.n,
+            seconds=plan.seconds,
+            between=meter.sample,
+            warm_s=lambda name: GPU_WARM_S if on_gpu[int(name)] else 0.0,
+        )
         noise = meter.read()
-        rows = [_row(c, timings[str(i)], plan, frames) for i, c in enumerate(contenders)]
+        rows = [_row(c, timings[str(i)], plan, frames, missing) for i, c in enumerate(contenders)]
     return Report(tuple(rows), noise, frames[0].shape[:2], tuple(missing))
 
 
@@ -185,11 +193,23 @@ def _peers(
         yield _Contender(engine, None, count, gflop(network, size, "cpu"), 4 * count / 2**20)
 
 
-def _row(contender: _Contender, timing: Timing, plan: Plan, frames: Sequence[RGB]) -> Row:
+def is_on_gpu(info: EngineInfo) -> bool:
+    """Return whether an engine runs on a GPU."""
+    return info.backend in ("tensorrt", "tensorrt-rtx") or (
+        info.backend in ("torch", "inductor") and not info.device.startswith("CPU")
+    )
+
+
+def _row(
+    contender: _Contender, timing: Timing, plan: Plan, frames: Sequence[RGB], missing: list[tuple[str, str]]
+) -> Row:
     info, card = contender.engine.info, contender.card
     memory = None
     if plan.memory and card is not None:
-        memory = in_own_process(engine_memory, card, info.backend, info.input_size, info.precision)
+        try:
+            memory = in_own_process(engine_memory, card, info.backend, info.input_size, info.precision)
+        except EngineError as error:  # the GPU is full of all contenders; their times are good
+            missing.append((f"memory of {card.name} on {info.backend} {info.precision}", str(error)))
     return Row(
         info=info,
         inference=timing,

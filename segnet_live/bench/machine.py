@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ FEATURES = (
     "asimd", "asimddp", "bf16", "i8mm", "sve",
 )  # fmt: skip
 """CPU flags, as Linux names them, that decide which precision is fast."""
-PACKAGES = ("torch", "openvino", "opencv-python", "av", "numpy", "tensorrt", "torch-tensorrt")
+PACKAGES = ("torch", "openvino", "opencv-python", "av", "numpy", "tensorrt", "tensorrt-rtx")
 SPREAD_LIMIT = 1.15
 OTHERS_LIMIT = 0.05
 
@@ -103,12 +104,14 @@ class Noise:
         others: share of all cores' time that other processes used, 0..1.
         stolen: share that the hypervisor gave to other guests, 0..1.
         load_average: the system's, over the minute before the start; None where there is none (Windows).
+        gpu: what kept the GPU from an even speed, in words.
     """
 
     spread: float
     others: float
     stolen: float
     load_average: float | None
+    gpu: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -120,7 +123,7 @@ class Noise:
             found.append(f"other processes used {100 * self.others:.0f} % of the cores")
         if self.stolen > OTHERS_LIMIT:
             found.append(f"the hypervisor took {100 * self.stolen:.0f} %")
-        return tuple(found)
+        return (*found, *self.gpu)
 
     def line(self) -> str:
         if self.reasons:
@@ -131,10 +134,30 @@ class Noise:
         )
 
 
-class NoiseMeter:
-    """A watch over the machine's noise, from its making to `read`; call `sample` while nothing is being timed."""
+def gpu_noise(seen: Sequence[nvidia.Activity]) -> tuple[str, ...]:
+    """Return what kept a GPU from an even speed between measurements, in words."""
+    found = []
+    clocks = [activity.clock_mhz for activity in seen]
+    if clocks and max(clocks) > SPREAD_LIMIT * min(clocks):
+        found.append(f"the GPU's clock went from {min(clocks)} to {max(clocks)} MHz")
+    held_back = sorted({reason for activity in seen for reason in activity.held_back})
+    if held_back:
+        found.append(f"the GPU's clock was held back by {' and '.join(held_back)}")
+    if any(activity.others for activity in seen):
+        found.append("other processes computed on the GPU")
+    return tuple(found)
 
-    def __init__(self) -> None:
+
+class NoiseMeter:
+    """A watch over the machine's noise, from its making to `read`; call `sample` while nothing is being timed.
+
+    Args:
+        on_gpu: watch the GPU too; `sample` then follows its work at once, before it lowers its clock.
+    """
+
+    def __init__(self, *, on_gpu: bool = False) -> None:
+        self._gpu = nvidia.current() if on_gpu else None
+        self._seen: list[nvidia.Activity] = []
         self._values = np.random.default_rng(0).random(20_000)
         self._times: list[float] = []
         self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -144,7 +167,9 @@ class NoiseMeter:
         np.sort(self._values)  # the first one maps memory
 
     def sample(self) -> None:
-        """Run the fixed computation five times: a few milliseconds."""
+        """Ask the GPU, and run the fixed computation five times: a few milliseconds."""
+        if self._gpu is not None and (seen := nvidia.activity(self._gpu.uuid)) is not None:
+            self._seen.append(seen)
         for _ in range(5):
             began = time.perf_counter()
             np.sort(self._values)
@@ -158,7 +183,7 @@ class NoiseMeter:
         stolen_s = getattr(now, "steal", 0.0) - getattr(self._cpu, "steal", 0.0)
         others_s = max(0.0, busy_s - (_own_s() - self._own_s))
         p50, p95 = np.percentile(self._times, (50, 95))
-        return Noise(float(p95 / p50), others_s / capacity_s, stolen_s / capacity_s, self._load)
+        return Noise(float(p95 / p50), others_s / capacity_s, stolen_s / capacity_s, self._load, gpu_noise(self._seen))
 
 
 def _own_s() -> float:

@@ -11,6 +11,8 @@ import numpy as np
 BLOCK = 10
 """Counted calls in one turn; one comes before them that is not counted: it finds another's data in the CPU's caches."""
 BLOCK_S = 1.0
+TURN_MS = 50.0
+"""A turn on a GPU lasts as long at least, so that one of half-millisecond calls is more than its first moment."""
 FEWEST = 5
 
 
@@ -51,6 +53,7 @@ def interleaved(
     seconds: float,
     warm_up: int = 5,
     between: Callable[[], object] = lambda: None,
+    warm_s: Callable[[str], float] = lambda name: 0.0,
 ) -> dict[str, Timing]:
     """Time every call `n` times, in turns, so that a machine that slows down slows all of them.
 
@@ -59,6 +62,8 @@ def interleaved(
         seconds: a slow contender stops here, after five calls at least.
         warm_up: calls of each before any is counted; one is enough for those slower than a second.
         between: run after every round, such as a reading of how busy the machine is.
+        warm_s: seconds of uncounted work before each turn of a call: a GPU that idled while another call had its turn
+            has lowered its clock.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
@@ -69,18 +74,21 @@ def interleaved(
     while waiting:
         for name in list(waiting):
             mine = times[name]
-            mine.extend(_turn(calls[name], n - len(mine)))
+            began_s = time.perf_counter()
+            while time.perf_counter() - began_s < warm_s(name):
+                calls[name]()
+            mine.extend(_turn(calls[name], n - len(mine), TURN_MS if warm_s(name) else 0.0))
             if len(mine) >= n or (len(mine) >= FEWEST and sum(mine) >= seconds * 1e3):
                 waiting.remove(name)
         between()
     return {name: Timing.of(mine) for name, mine in times.items()}
 
 
-def _turn(call: Callable[[], object], remaining: int) -> list[float]:
-    """Return one turn's counted times."""
+def _turn(call: Callable[[], object], remaining: int, least_ms: float) -> list[float]:
+    """Return one turn's counted times: BLOCK of them, more if they last less than `least_ms`."""
     block: list[float] = []
     if timed_ms(call) > BLOCK_S * 1e3:
         return [timed_ms(call)]
-    while len(block) < min(BLOCK, remaining) and sum(block) < BLOCK_S * 1e3:
+    while len(block) < remaining and sum(block) < (least_ms if len(block) >= BLOCK else BLOCK_S * 1e3):
         block.append(timed_ms(call))
     return block

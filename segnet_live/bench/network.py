@@ -16,6 +16,7 @@ from segnet_live.bench.measure import Timing, timed_ms
 from segnet_live.bench.memory import peak_rss_mib, rss_mib
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID_NAMES
+from segnet_live.engine.nvidia.device import set_up_cudnn
 from segnet_live.frame import Size
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS
@@ -93,6 +94,7 @@ def paper_row(subject: Card | str, size: Size) -> PaperRow:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     card = subject if isinstance(subject, Card) else None
+    set_up_cudnn()
     F.conv2d(torch.zeros((1, 1, 8, 8), device=device), torch.zeros((1, 1, 3, 3), device=device))  # loads the libraries
     base_mib = rss_mib()
     network = (NETWORKS[str(subject)](len(CAMVID_NAMES)) if card is None else load_network(card)).to(device).eval()

@@ -10,6 +10,7 @@ import pytest
 from segnet_live.bench import machine, measure
 from segnet_live.bench.machine import Noise, NoiseMeter, describe_machine
 from segnet_live.bench.measure import Timing, interleaved
+from segnet_live.system import nvidia
 
 
 class Clock:
@@ -51,6 +52,28 @@ def test_a_slow_contender_stops_after_its_seconds_with_five_calls_at_least(monke
     timings = interleaved({"slow": clock.call(log, "s", 3000.0)}, n=200, seconds=1)  # type: ignore[dict-item]
     assert timings["slow"].n == 5
     assert log.count("s") == 11  # one to warm up, then a cold one before each counted one
+
+
+def test_a_gpu_is_at_speed_before_each_turn_which_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, log = Clock(monkeypatch), []
+    calls = {"g": clock.call(log, "g", 0.5), "c": clock.call(log, "c", 5.0)}
+    timings = interleaved(calls, n=120, seconds=9, warm_up=1, warm_s=lambda name: 0.3 if name == "g" else 0.0)
+    first_turn = "".join(log[2:]).split("c")[0]
+    assert 600 <= len(first_turn) - 101 <= 602  # 0.3 s uncounted, one call more, then 50 ms that count
+    assert "c" * 11 + "g" in "".join(log)
+    assert {name: t.n for name, t in timings.items()} == {"g": 120, "c": 120}
+
+
+def test_what_kept_a_gpu_from_an_even_speed_is_said() -> None:
+    even = nvidia.Activity(1900, (), 0)
+    assert machine.gpu_noise([even, even]) == ()
+    uneven = machine.gpu_noise([even, nvidia.Activity(345, ("heat",), 2)])
+    assert uneven == (
+        "the GPU's clock went from 345 to 1900 MHz",
+        "the GPU's clock was held back by heat",
+        "other processes computed on the GPU",
+    )
+    assert "heat" in Noise(1.0, 0.0, 0.0, None, uneven).line()
 
 
 def test_warm_up_is_not_counted() -> None:
