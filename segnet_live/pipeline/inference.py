@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine
-from segnet_live.frame import FrameResult
+from segnet_live.engine.base import Engine, Overlapping
+from segnet_live.frame import FrameResult, LabelMap
 from segnet_live.labels import checked
 from segnet_live.metrics import Metrics
 
@@ -67,6 +67,7 @@ class Inference:
         self._observe = observe
         self._finished: deque[tuple[float, float]] = deque(maxlen=64)
         self.bonnet: Bonnet | None = None
+        self._submitted: deque[tuple[FrameResult, float]] = deque()
 
     def segment(self, result: R, engine: Engine, classes: ClassSet) -> R:
         """Return the result with the labels of `engine`. Belongs to the thread that owns the engine; blocks.
@@ -79,13 +80,37 @@ class Inference:
             while self._finished:
                 self._observe(*self._finished.popleft())
         began_s = time.perf_counter()
-        labels = checked(engine.segment(result.frame.rgb))
+        return self._labelled(result, engine.segment(result.frame.rgb), classes, began_s)
+
+    def _labelled(self, result: R, labels: LabelMap, classes: ClassSet, began_s: float) -> R:
+        """Return the result with what an engine gave for it."""
+        labels = checked(labels)
         bonnet = self.bonnet
         if bonnet is not None:
             labels = bonnet.leave_out(labels, classes.void_id)
         labelled = result.with_labels(labels, classes, (time.perf_counter() - began_s) * 1e3)
         labelled.left_out = bonnet.share if bonnet is not None else 0.0
         return labelled
+
+    def submit(self, result: R, engine: Overlapping) -> None:
+        """Hand the result's frame to an engine that overlaps; `wait` returns it with its labels, in order."""
+        engine.submit(result.frame.rgb)
+        self._submitted.append((result, time.perf_counter()))
+
+    @property
+    def under_way(self) -> int:
+        """How many frames were submitted and not waited for."""
+        return len(self._submitted)
+
+    def wait(self, engine: Overlapping, classes: ClassSet) -> FrameResult:
+        """Return the oldest submitted result with its labels; blocks.
+
+        Raises:
+            EngineError: the engine gave no label map.
+            Exception: whatever the engine raises.
+        """
+        result, began_s = self._submitted.popleft()
+        return self._labelled(result, engine.wait(), classes, began_s)
 
     def finish(self, result: FrameResult) -> None:
         """Bring the labels to source size and account for the stages. One thread, which may be another.

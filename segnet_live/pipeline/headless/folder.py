@@ -7,21 +7,27 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from segnet_live.card import Card
 from segnet_live.config import Backend, RunConfig
-from segnet_live.engine.open import runs_on_gpu
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, overlaps
+from segnet_live.engine.open import open_engine, runs_on_gpu
+from segnet_live.engine.resize import network_size
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError, first_line
+from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.run import POLL_S, prepare, print_line, signals
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.system import crash
+from segnet_live.system.exit import leave
 from segnet_live.system.files import held, partial_path
 from segnet_live.video.location import VIDEO_SUFFIXES
 
@@ -117,7 +123,9 @@ def run_folder(config: RunConfig) -> int:
     todo, done_before = plan(config)
     if done_before:
         print_line(f"{done_before} finished before and skipped; --overwrite does them again")
-    groups = core_groups(len(todo), config.options().backend)
+    backend = config.options().backend
+    groups, stays = core_groups(len(todo), backend), runs_on_gpu(backend)
+    staying: list[_Worker] = []
     began_s = time.monotonic()
     failed = 0
     waiting, frames, finished = list(todo), 0, 0
@@ -127,7 +135,9 @@ def run_folder(config: RunConfig) -> int:
     with signals() as caught, FrameProgress(total) as progress:
         while running or (waiting and not caught):
             while waiting and free and not caught:
-                worker = _Worker(waiting.pop(0), config, free.pop(), groups)
+                group = free.pop()
+                worker = staying.pop() if staying else _Worker(config, group, groups, stays=stays)
+                worker.begin(waiting.pop(0))
                 running[worker.pipe] = worker
             for pipe in wait(list(running), timeout=POLL_S):
                 worker = running[pipe]  # type: ignore[index]  # `wait` gives back what it got
@@ -135,6 +145,8 @@ def run_folder(config: RunConfig) -> int:
                     continue
                 del running[worker.pipe]
                 free.append(worker.group)
+                if worker.stays:
+                    staying.append(worker)
                 frames += worker.frames
                 if worker.error is None:
                     finished += 1
@@ -146,6 +158,8 @@ def run_folder(config: RunConfig) -> int:
                 for worker in running.values():
                     worker.stop()
             progress.update(frames + sum(w.frames for w in running.values()), 0)
+    for worker in staying:
+        worker.leave()
     elapsed_s = time.monotonic() - began_s
     counts = f"{finished} done, {done_before} skipped, {failed} failed"
     left = f", {len(todo) - finished - failed} left" if caught else ""
@@ -175,46 +189,69 @@ def _total_frames(tasks: Sequence[Task]) -> int | None:
 
 
 class _Worker:
-    """A child process that does one file, so that a decoder that crashes takes nothing else with it."""
+    """A child process that does one file, so that a decoder that crashes takes nothing else with it.
 
-    def __init__(self, task: Task, config: RunConfig, group: int, groups: Sequence[Sequence[int]]) -> None:
+    On a GPU it stays for the next file and keeps its engine, which takes longer to get ready than a short clip to do.
+    A new one replaces it if it dies.
+    """
+
+    def __init__(self, config: RunConfig, group: int, groups: Sequence[Sequence[int]], *, stays: bool) -> None:
         assert config.source is not None
-        self.task = task
+        self._config = config
+        self._source = config.source
         self.group = group
+        self.stays = stays
         self.frames = 0
         self.summary = ""
-        self.error: str | None = "the process that did it died; run again, or with --debug on this file alone"
-        task.discard()
-        source = replace(config.source, value=str(task.video))
-        own = replace(config, source=source, record=task.unfinished, overwrite=True)
+        self.error: str | None = None
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
-            target=_work, args=(own, list(groups[group]), theirs), name=task.video.name, daemon=True
+            target=_work, args=(list(groups[group]), theirs, stays), name="folder", daemon=True
         )
         self._process.start()
         theirs.close()
+
+    def begin(self, task: Task) -> None:
+        """Send the child a file to do."""
+        self.task = task
+        self.frames, self.summary = 0, ""
+        self.error = "the process that did it died; run again, or with --debug on this file alone"
+        task.discard()
+        source = replace(self._source, value=str(task.video))
+        with contextlib.suppress(OSError):  # it died: `receive` says so
+            self.pipe.send(replace(self._config, source=source, record=task.unfinished, overwrite=True))
 
     def receive(self) -> bool:
         """Take one message; False once the file is done with, well or not."""
         try:
             kind, value = self.pipe.recv()
         except (EOFError, OSError):
+            self.stays = False
             self._process.join()
             self.pipe.close()
             self._finish()
             return False
         if kind == "frames":
             self.frames = value
-        elif kind == "done":
+            return True
+        if kind == "done":
             self.summary, self.error = value, None
         else:
             self.error = value
-        return True
+        if self.stays:
+            self._finish()
+        return not self.stays
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):
             self.pipe.send("stop")
+
+    def leave(self) -> None:
+        """End a child that stayed."""
+        self.stop()
+        self._process.join()
+        self.pipe.close()
 
     def _finish(self) -> None:
         """Give the recording its name, or leave nothing of it."""
@@ -227,14 +264,82 @@ class _Worker:
             self.error = f"{self.task.recording} cannot be named so ({first_line(error)}); see {self.task.unfinished}"
 
 
-def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
-    """Do one file in the child: send its frame count as it grows, then ("done", line) or ("failed", line)."""
+class _KeptEngines:
+    """The engines of a worker that stays: opened once for each size, and closed with the process."""
+
+    def __init__(self) -> None:
+        self._engines: dict[tuple[object, ...], Engine] = {}
+
+    def open(self, card: Card, *, size: Size | None, source_size: Size, **options: Any) -> Engine:
+        """Return the engine for these arguments of `open_engine`, lent: closing it leaves it open."""
+        size = size or network_size(source_size, card.pixels)
+        key = (card.sha256, size, *sorted(options.items()))
+        if key not in self._engines:
+            self._engines[key] = open_engine(card, size=size, **options)
+        return _Lent(self._engines[key])
+
+
+class _Lent:
+    """An engine that is somebody else's to close."""
+
+    def __init__(self, inner: Engine) -> None:
+        self._inner = inner
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._inner.info
+
+    @property
+    def settled(self) -> bool:
+        return bool(getattr(self._inner, "settled", True))
+
+    @property
+    def overlaps(self) -> bool:
+        return overlaps(self._inner)
+
+    def segment(self, rgb: RGB) -> LabelMap:
+        return self._inner.segment(rgb)
+
+    def submit(self, rgb: RGB) -> None:
+        assert isinstance(self._inner, Overlapping)
+        self._inner.submit(rgb)
+
+    def wait(self) -> LabelMap:
+        assert isinstance(self._inner, Overlapping)
+        return self._inner.wait()
+
+    def close(self) -> None:
+        pass
+
+
+def _work(cores: list[int], pipe: Connection, stays: bool) -> None:
+    """Do a file in the child, or as many as are sent, and leave without waiting for a compiler's thread."""
     crash.watch()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop
     if cores:
         psutil.Process().cpu_affinity(cores)  # OpenVINO, x264 and the decoder size their thread pools by this
+    opening = _KeptEngines().open if stays else open_engine
     try:
-        job = prepare(config, lambda _: None)
+        while isinstance(config := pipe.recv(), RunConfig):
+            _one(config, pipe, opening)
+            if not stays:
+                break
+    except (BrokenPipeError, EOFError):
+        pass  # the parent is gone: nothing of this file is kept, the next run begins it again
+    finally:
+        crash.end_well()
+    pipe.close()
+    leave(0)
+
+
+def _one(config: RunConfig, pipe: Connection, opening: Callable[..., Engine]) -> None:
+    """Do one file: send its frame count as it grows, then ("done", line) or ("failed", line).
+
+    Raises:
+        BrokenPipeError, EOFError: the parent is gone.
+    """
+    try:
+        job = prepare(config, lambda _: None, open_engine=opening)
         freeze_libraries()
         began_s = time.monotonic()
         stopping = False
@@ -254,10 +359,8 @@ def _work(config: RunConfig, cores: list[int], pipe: Connection) -> None:
             raise SourceError("gave no frame; nothing was written")
         pipe.send(("failed", "stopped") if stopping else ("done", job.summary(time.monotonic() - began_s)))
     except (BrokenPipeError, EOFError):
-        return  # the parent is gone: nothing of this file is kept, the next run begins it again
+        raise
     except SegnetLiveError as error:
         pipe.send(("failed", str(error)))
     except Exception as error:
         pipe.send(("failed", crash.report(error)))
-    finally:
-        crash.end_well()

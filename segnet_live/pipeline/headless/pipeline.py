@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine
+from segnet_live.engine.base import Engine, Overlapping, overlaps
 from segnet_live.frame import FrameResult
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
@@ -163,12 +163,31 @@ class Pipeline:
             while True:
                 result = take()
                 if result is not None:
-                    self._labelled.put(self._inference.segment(result, self._engine, self._classes))
+                    self._segment(result)
+        except Closed:
+            self._finish_under_way(0)
+            raise
         finally:
             self._stopping.set()
             self._end_capture()
             self._captured.abort()
             self._labelled.close()
+
+    def _segment(self, result: FrameResult) -> None:
+        """Hand the result on with its labels; while an offline source's frame is on a GPU, take the next one there."""
+        if self._latest is None and overlaps(self._engine):
+            assert isinstance(self._engine, Overlapping)
+            self._inference.submit(result, self._engine)
+            self._finish_under_way(1)
+        else:
+            self._finish_under_way(0)
+            self._labelled.put(self._inference.segment(result, self._engine, self._classes))
+
+    def _finish_under_way(self, but: int) -> None:
+        """Wait for all frames on the GPU but the newest `but`, and hand them on."""
+        while self._inference.under_way > but:
+            assert isinstance(self._engine, Overlapping)
+            self._labelled.put(self._inference.wait(self._engine, self._classes))
 
     def _write(self) -> None:
         self._guard(self._drain)

@@ -111,6 +111,7 @@ def prepare(
     *,
     more_sinks: Callable[[SourceInfo], Sink] | None = None,
     result_type: type[FrameResult] = FrameResult,
+    open_engine: Callable[..., Engine] = open_engine,
 ) -> Job:
     """Return a job that is checked, open and ready to be started.
 
@@ -118,6 +119,7 @@ def prepare(
         report: takes a line each about input and engine.
         more_sinks: makes a further sink for the source, once that is open.
         result_type: what sinks get of each frame.
+        open_engine: opens a bare engine, as `engine.open.open_engine` does.
 
     Raises:
         SegnetLiveError: anything that cannot be carried out; nothing was written.
@@ -143,7 +145,7 @@ def prepare(
             from segnet_live.drives.bonnet import chosen_bonnet
 
             bonnet = chosen_bonnet(config.bonnet, config.video_file, report)
-        engine, governor = _open_engine(options, card, source.info, report)
+        engine, governor = _assembled(options, card, source.info, report, open_engine)
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
         crash.note(f"engine: {_describe_engine(engine.info)}")
@@ -194,8 +196,12 @@ def _indexer(config: RunConfig, place: IndexPlace, card: Card, options: RunOptio
     return Indexer(video, key, lambda: engine.info, place=place)
 
 
-def _open_engine(
-    options: RunOptions, card: Card, source: SourceInfo, report: Callable[[str], None]
+def _assembled(
+    options: RunOptions,
+    card: Card,
+    source: SourceInfo,
+    report: Callable[[str], None],
+    open_engine: Callable[..., Engine],
 ) -> tuple[Engine, GovernedEngine | None]:
     """Return the engine as `options` want it, smoothed and governed, and the governor, if any."""
 

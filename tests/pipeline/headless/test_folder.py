@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from segnet_live.card import Card
@@ -122,3 +123,40 @@ def test_on_a_gpu_files_are_done_one_at_a_time(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(device, "cuda_problem", lambda: None)
     assert folder_run.core_groups(3, "auto") == [[]]
     assert len(folder_run.core_groups(2, "openvino")) == 2
+
+
+@pytest.mark.timeout(120)
+def test_on_a_gpu_one_process_does_all_files_and_keeps_its_engine(
+    tiny_card: Card,
+    drives: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_engine(tiny_card, backend="openvino", precision="fp32", size=(32, 32)).close()  # cached for the child
+    monkeypatch.setattr(folder_run, "runs_on_gpu", lambda _: True)
+    made: list[object] = []
+    real = folder_run._Worker.__init__
+
+    def count(self: object, *arguments: object, **options: object) -> None:
+        made.append(self)
+        real(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folder_run._Worker, "__init__", count)
+    (drives / "broken.mp4").write_text("this is text")
+    assert folder_run.run_folder(folder_job(tiny_card, drives, tmp_path / "out")) == 2
+    assert "2 done, 0 skipped, 1 failed" in capsys.readouterr().out
+    assert all(frames_in(p) == FRAMES for p in (tmp_path / "out").iterdir())
+    assert len(made) == 1
+
+
+def test_a_lent_engine_stays_open_and_each_size_has_its_own(tiny_card: Card) -> None:
+    kept = folder_run._KeptEngines()
+    options = {"backend": "openvino", "precision": "fp32"}
+    engines = [kept.open(tiny_card, size=size, source_size=(64, 64), **options) for size in ((32, 32), (32, 64))]
+    engines[0].close()
+    again = kept.open(tiny_card, size=(32, 32), source_size=(48, 48), **options)
+    assert again.segment(np.zeros((40, 40, 3), np.uint8)).shape == (32, 32)
+    assert len(kept._engines) == 2
+    for engine in kept._engines.values():
+        engine.close()

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from segnet_live.classes import CAMVID
+from segnet_live.engine.takeover import TakeoverEngine
 from segnet_live.errors import EngineError, OutputError, SourceLost
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless import pipeline as headless_pipeline
 from segnet_live.pipeline.headless.pipeline import Pipeline
-from tests.support.engines import FakeEngine
+from tests.support.engines import FakeEngine, OverlappingEngine
 from tests.support.sinks import FakeSink
 from tests.support.sources import SIZE, FakeSource, fail_at
 
@@ -57,6 +58,36 @@ def test_stages_overlap() -> None:
     sink = FakeSink(before=lambda index: waited.append(second_read.wait(5)) if index == 0 else None)
     run(source, FakeEngine(), sink)
     assert waited == [True]
+
+
+def test_a_gpu_has_the_next_frame_before_the_last_one_is_waited_for() -> None:
+    sink, engine = FakeSink(), OverlappingEngine()
+    run(FakeSource(5), engine, sink)
+    assert engine.log[:4] == ["submit 0", "submit 1", "wait 0", "submit 2"]
+    assert engine.log[-2:] == ["wait 3", "wait 4"]
+    assert sink.indices == list(range(5))
+    assert all((s.labels == s.frame.index).all() for s in sink.taken)
+
+
+@pytest.mark.parametrize("fails_at", [3, 9])
+def test_no_frame_under_way_is_lost_with_a_gpu(fails_at: int) -> None:
+    sink, told = FakeSink(), []
+    engine = TakeoverEngine(OverlappingEngine(fails_at), lambda _: FakeEngine(), told.append)
+    source = FakeSource(10)
+    pipeline = Pipeline(source, engine, [sink], Metrics(), CAMVID)
+    pipeline.start()
+    assert pipeline.wait(20)
+    pipeline.close()
+    assert pipeline.error is None
+    assert sink.indices == list(range(10))
+    assert all((s.labels == s.frame.index).all() for s in sink.taken)
+
+
+def test_a_live_source_s_newest_frame_is_never_kept_waiting_for_the_next() -> None:
+    sink, engine = FakeSink(), OverlappingEngine()
+    run(FakeSource(3, live=True), engine, sink)
+    assert engine.log == []
+    assert sink.indices[-1] == 2
 
 
 def test_latency_runs_from_capture_until_the_label_map_is_ready() -> None:
