@@ -35,6 +35,7 @@ from segnet_live.ui.shortcuts import install
 from segnet_live.ui.theme import ACCENT, QUIET, icon
 from segnet_live.ui.widgets.banner import Banner
 
+MARKS = {"model": "○", "begun": "◐", "corrected": "✓", "labelled": "✓"}
 AUTOSAVE_MS = 4000
 STATES = {"model": "not corrected yet", "begun": "correction begun", "corrected": "corrected", "labelled": ""}
 
@@ -88,6 +89,7 @@ class CorrectWindow(QMainWindow):
         self.list = QListWidget()
         self.list.setFixedWidth(200)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         for draft in self.drafts:
             self.list.addItem(QListWidgetItem(draft.name))
@@ -320,7 +322,7 @@ class CorrectWindow(QMainWindow):
         for row, draft in enumerate(self.drafts):
             item = self.list.item(row)
             assert item is not None
-            item.setIcon(icon("check" if draft.is_corrected else "flag"))
+            item.setText(f"{MARKS[draft.record.made_by]}  {draft.name}")
             item.setForeground(QColor(ACCENT if row == self._at else QUIET if draft.is_corrected else "#e9edf2"))
             item.setToolTip(f"{draft.name}: {STATES[draft.record.made_by] or 'labelled by hand'}")
         self.list.setCurrentRow(self._at)
