@@ -51,7 +51,7 @@ function _shtab_segnet_live_using
 end
 
 set -g _shtab_segnet_live_commands models doctor compile cache repair find bonnet report hard correct export adapt bench
-set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --count --cut --dir --duration --gpx --grow --hardest --hide --hide-hold --hide-with --images --index --json --labels --layers --masks --max-latency --minutes --model --n --old --opacity --out --output --precision --rate --record --seconds --show --size --start --stats --stills --target-fps --to --video --view -o
+set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --count --cut --dir --duration --for --gpx --grow --hardest --hide --hide-hold --hide-with --images --index --json --labels --layers --masks --max-latency --minutes --model --n --old --opacity --out --output --precision --rate --record --seconds --show --size --start --stats --stills --target-fps --to --video --view -o
 
 complete -c segnet-live -e
 complete -c segnet-live -f
@@ -71,7 +71,7 @@ complete -c segnet-live -n _shtab_segnet_live_using -l headless -d 'no window: e
 complete -c segnet-live -n _shtab_segnet_live_using -l overwrite -d 'replace outputs that exist (a folder of videos: do finished ones again)'
 complete -c segnet-live -n _shtab_segnet_live_using -l reconnect -l no-reconnect -d 'headless: when a camera or stream is lost, try again until it is back and go on in OUT-2.mp4, DIR-2 and FILE-2.csv (default: yes for cameras and streams with --record)'
 complete -c segnet-live -n _shtab_segnet_live_using -l model -xka "(__fish_complete_directories)" -d 'installed model (see `segnet-live models`) or a model folder'
-complete -c segnet-live -n _shtab_segnet_live_using -l backend -xka "auto openvino torch inductor tensorrt" -d 'what runs the network (default: the fastest there is)'
+complete -c segnet-live -n _shtab_segnet_live_using -l backend -xka "auto openvino torch inductor tensorrt tensorrt-rtx" -d 'what runs the network (default: the fastest there is)'
 complete -c segnet-live -n _shtab_segnet_live_using -l precision -xka "auto fp32 bf16 fp16 int8" -d 'arithmetic (default: the backend'"'"'s fast one)'
 complete -c segnet-live -n _shtab_segnet_live_using -l size -x -d 'network input, height x width (default: follows the source'"'"'s aspect)'
 complete -c segnet-live -n _shtab_segnet_live_using -l target-fps -x -d 'hold N frames/s: when it gets too slow a smaller network input, at last fewer frames segmented'
@@ -102,9 +102,11 @@ complete -c segnet-live -n '_shtab_segnet_live_using doctor' -l debug -d 'show t
 complete -c segnet-live -n '_shtab_segnet_live_using; and test $_shtab_segnet_live_npos -eq 0' -a compile -d 'Make engines ahead of their use.'
 complete -c segnet-live -n '_shtab_segnet_live_using compile' -s h -l help -d 'show this help message and exit'
 complete -c segnet-live -n '_shtab_segnet_live_using compile' -l model -xka "(__fish_complete_directories)" -d 'may be repeated (default: segnet-fast)'
-complete -c segnet-live -n '_shtab_segnet_live_using compile' -l backend -xka "auto openvino inductor tensorrt" -d 'default: the fastest that this machine has'
+complete -c segnet-live -n '_shtab_segnet_live_using compile' -l backend -xka "auto openvino inductor tensorrt tensorrt-rtx" -d 'default: the fastest that this machine has'
 complete -c segnet-live -n '_shtab_segnet_live_using compile' -l precision -xka "auto fp32 bf16 fp16 int8" -d 'default: the backend'"'"'s fast one'
 complete -c segnet-live -n '_shtab_segnet_live_using compile' -l size -x -d 'network input; may be repeated (default: for 4:3 and for 16:9)'
+complete -c segnet-live -n '_shtab_segnet_live_using compile' -l for -x -d 'with --backend tensorrt-rtx: build for these GPU generations, on any machine and without trying the engine; a list such as sm75,sm86,sm89,sm120 (RTX 20, 30, 40, 50)'
+complete -c segnet-live -n '_shtab_segnet_live_using compile' -l beside-weights -d 'with --for: put the engines into the model'"'"'s own folder'
 complete -c segnet-live -n '_shtab_segnet_live_using compile' -l debug -d 'show the traceback of an error'
 complete -c segnet-live -n '_shtab_segnet_live_using; and test $_shtab_segnet_live_npos -eq 0' -a cache -d 'List or clear the compiled engines and indexes.'
 complete -c segnet-live -n '_shtab_segnet_live_using cache' -s h -l help -d 'show this help message and exit'
@@ -124,7 +126,7 @@ complete -c segnet-live -n '_shtab_segnet_live_using find' -l around -x -d 'seco
 complete -c segnet-live -n '_shtab_segnet_live_using find' -l overwrite -d 'replace stills and clips that exist'
 complete -c segnet-live -n '_shtab_segnet_live_using find' -l json -d 'print JSON: times in seconds, shares 0..1, files written'
 complete -c segnet-live -n '_shtab_segnet_live_using find' -l model -xka "(__fish_complete_directories)" -d 'installed model or a model folder'
-complete -c segnet-live -n '_shtab_segnet_live_using find' -l backend -xka "auto openvino torch inductor tensorrt" -d 'what runs the network (default: the fastest there is)'
+complete -c segnet-live -n '_shtab_segnet_live_using find' -l backend -xka "auto openvino torch inductor tensorrt tensorrt-rtx" -d 'what runs the network (default: the fastest there is)'
 complete -c segnet-live -n '_shtab_segnet_live_using find' -l precision -xka "auto fp32 bf16 fp16 int8" -d 'arithmetic (default: the backend'"'"'s fast one)'
 complete -c segnet-live -n '_shtab_segnet_live_using find' -l size -x -d 'network input, height x width'
 complete -c segnet-live -n '_shtab_segnet_live_using find' -l bonnet -x -d 'leave out what the car itself takes of the picture: found in the video, or white in a picture'
@@ -150,7 +152,7 @@ complete -c segnet-live -n '_shtab_segnet_live_using report' -l colour-by -x -d 
 complete -c segnet-live -n '_shtab_segnet_live_using report' -l hardest -x -d 'how many of the hardest moments to show (default: 8)'
 complete -c segnet-live -n '_shtab_segnet_live_using report' -l overwrite -d 'replace a page that exists'
 complete -c segnet-live -n '_shtab_segnet_live_using report' -l model -xka "(__fish_complete_directories)" -d 'installed model or a model folder'
-complete -c segnet-live -n '_shtab_segnet_live_using report' -l backend -xka "auto openvino torch inductor tensorrt" -d 'what runs the network (default: the fastest there is)'
+complete -c segnet-live -n '_shtab_segnet_live_using report' -l backend -xka "auto openvino torch inductor tensorrt tensorrt-rtx" -d 'what runs the network (default: the fastest there is)'
 complete -c segnet-live -n '_shtab_segnet_live_using report' -l precision -xka "auto fp32 bf16 fp16 int8" -d 'arithmetic (default: the backend'"'"'s fast one)'
 complete -c segnet-live -n '_shtab_segnet_live_using report' -l size -x -d 'network input, height x width'
 complete -c segnet-live -n '_shtab_segnet_live_using report' -l bonnet -x -d 'leave out what the car itself takes of the picture: found in the video, or white in a picture'
@@ -165,7 +167,7 @@ complete -c segnet-live -n '_shtab_segnet_live_using hard' -l count -x -d 'frame
 complete -c segnet-live -n '_shtab_segnet_live_using hard' -l against -xka "(__fish_complete_directories)" -d 'second model, to find where the two disagree; '"'"'none'"'"' leaves it out (default: another installed model)'
 complete -c segnet-live -n '_shtab_segnet_live_using hard' -l json -d 'print the kept frames as JSON'
 complete -c segnet-live -n '_shtab_segnet_live_using hard' -l model -xka "(__fish_complete_directories)" -d 'installed model or a model folder'
-complete -c segnet-live -n '_shtab_segnet_live_using hard' -l backend -xka "auto openvino torch inductor tensorrt" -d 'what runs the network (default: the fastest there is)'
+complete -c segnet-live -n '_shtab_segnet_live_using hard' -l backend -xka "auto openvino torch inductor tensorrt tensorrt-rtx" -d 'what runs the network (default: the fastest there is)'
 complete -c segnet-live -n '_shtab_segnet_live_using hard' -l precision -xka "auto fp32 bf16 fp16 int8" -d 'arithmetic (default: the backend'"'"'s fast one)'
 complete -c segnet-live -n '_shtab_segnet_live_using hard' -l size -x -d 'network input, height x width'
 complete -c segnet-live -n '_shtab_segnet_live_using hard' -l bonnet -x -d 'leave out what the car itself takes of the picture: found in the video, or white in a picture'
@@ -204,7 +206,7 @@ complete -c segnet-live -n '_shtab_segnet_live_using adapt; and test $_shtab_seg
 complete -c segnet-live -n '_shtab_segnet_live_using; and test $_shtab_segnet_live_npos -eq 0' -a bench -d 'Time every model on every engine of this machine.'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -s h -l help -d 'show this help message and exit'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l model -xka "(__fish_complete_directories)" -d 'this model only; may be repeated (default: all installed)'
-complete -c segnet-live -n '_shtab_segnet_live_using bench' -l backend -x -d 'these engines only, of: openvino, torch, inductor, tensorrt (default: all there are)'
+complete -c segnet-live -n '_shtab_segnet_live_using bench' -l backend -x -d 'these engines only, of: openvino, torch, inductor, tensorrt, tensorrt-rtx (default: all there are)'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l precision -x -d 'of: auto, fp32, bf16, fp16, int8 (default: auto, and fp32 beside it)'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l size -x -d 'network input, height x width (default: each model'"'"'s own)'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l n -x -d 'timed calls of each, warm-up not counted (default: 200)'
