@@ -68,6 +68,8 @@ class Card:
         training: data, what was seen of it (numbers of images by set and split, see `segnet_live.learning.seen`),
             licence of the data, recipe, command.
         metrics: measured figures, each with the command that made them.
+        calibration: what was fitted so that confidences mean what they say: `temperature`, and how; empty where
+            nothing was.
         int8_maxima: the largest input of each convolution in execution order, None for one that stays in floating
             point; empty where the weights were not calibrated for int8.
     """
@@ -84,12 +86,18 @@ class Card:
     licence: str
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
     int8_maxima: tuple[float | None, ...] = ()
 
     @property
     def pixels(self) -> int:
         """Return how many pixels the weights were trained for."""
         return self.input_size[0] * self.input_size[1]
+
+    @property
+    def temperature(self) -> float:
+        """Return what the logits are divided by before their soft-max; 1 where the weights were not calibrated."""
+        return float(self.calibration.get("temperature", 1.0))
 
     @property
     def weights_path(self) -> Path:
@@ -130,6 +138,7 @@ def read_card(folder: Path) -> Card:
             licence=plain(str(raw["licence"])),
             training=dict(raw.get("training", {})),
             metrics=dict(raw.get("metrics", {})),
+            calibration=_calibration(raw.get("calibration", {})),
             int8_maxima=tuple(None if v is None else float(v) for v in raw.get("int8", {}).get("maxima", ())),
         )
     except KeyError as error:
@@ -157,6 +166,11 @@ def own_file(folder: Path, name: str) -> Path:
 def _rgb(values: list[int]) -> tuple[int, int, int]:
     r, g, b = (_within(int(v), 0, 255) for v in values)
     return r, g, b
+
+
+def _calibration(fields: dict[str, Any]) -> dict[str, Any]:
+    _within(float(fields.get("temperature", 1.0)), 0.01, 100.0)
+    return dict(fields)
 
 
 def _triple(values: list[float], least: float = -100.0) -> tuple[float, float, float]:

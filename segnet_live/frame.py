@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.labels import class_shares, labels_at
+from segnet_live.labels import class_shares, confidence_at, labels_at, mean_confidence, unsure_share
 
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
@@ -20,6 +20,8 @@ RGB: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8, red first."""
 LabelMap: TypeAlias = NDArray[np.uint8]
 """(H, W) uint8 class ids; 255 or the class set's void id marks unlabelled pixels."""
+ConfidenceMap: TypeAlias = NDArray[np.uint8]
+"""(H, W) uint8, 0..255: 255 times the margin between the two largest class probabilities of each pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,15 @@ class FrameResult:
     """One frame from capture to screen, file or caller, and what was made of that very frame on the way.
 
     A stage that knows more makes a new one (`with_labels`, `as_repeat`); what has been handed on is not written to, but
-    for `labels` and `class_shares`, which are made when they are first asked for and then kept.
+    for `labels`, `confidence` and `class_shares`, which are made when they are first asked for and then kept.
 
     Attributes:
         source: the source it came from; one object for each opening of a source.
         classes: what the ids in the label maps stand for.
         network_labels: (h, w) label map at the network's size; (1, 1) void where nothing was segmented.
+        network_confidence: (h, w) uint8, how sure the network is of each of them; None unless it was asked for.
+        variance: (h, w) float32 0..0.25, the mean over the classes of the variance between samples; None unless samples
+            were asked for, and on frames that the network skipped.
         is_segmented: False while no engine runs: the label maps are void.
         segment_id: number of the continuous segment: another after a seek, loop, pause or reconnection.
         repeat: the frame was handed on before (other engine or view, or held): neither recorded nor measured.
@@ -121,6 +126,8 @@ class FrameResult:
     source: SourceInfo
     classes: ClassSet
     network_labels: LabelMap
+    network_confidence: ConfidenceMap | None = None
+    variance: NDArray[np.float32] | None = None
     is_segmented: bool = False
     segment_id: int = 0
     repeat: bool = False
@@ -130,6 +137,7 @@ class FrameResult:
     resize_ms: float = 0.0
     left_out: float = 0.0
     _shares: NDArray[np.float32] | None = None
+    _source_confidence: ConfidenceMap | None = None
 
     @classmethod
     def unlabelled(
@@ -141,17 +149,28 @@ class FrameResult:
             frame=frame, source=source, classes=classes, network_labels=void, segment_id=segment_id, repeat=repeat
         )
 
-    def with_labels(self, network_labels: LabelMap, classes: ClassSet, inference_ms: float) -> Self:
-        """Return the record with the (h, w) label map that an engine made of the frame."""
+    def with_labels(
+        self,
+        network_labels: LabelMap,
+        classes: ClassSet,
+        inference_ms: float,
+        *,
+        confidence: ConfidenceMap | None = None,
+        variance: NDArray[np.float32] | None = None,
+    ) -> Self:
+        """Return the record with the (h, w) label map that an engine made of the frame, and how sure it is of it."""
         return replace(
             self,
             classes=classes,
             network_labels=network_labels,
+            network_confidence=confidence,
+            variance=variance,
             is_segmented=True,
             inference_ms=inference_ms,
             source_labels=None,
             labelled_s=math.nan,
             _shares=None,
+            _source_confidence=None,
         )
 
     def as_repeat(self) -> Self:
@@ -186,6 +205,27 @@ class FrameResult:
             if self.left_out:
                 self._shares = self._shares / np.float32(1 - self.left_out)
         return self._shares
+
+    @property
+    def confidence(self) -> ConfidenceMap | None:
+        """How sure the network is of each pixel, (H, W) uint8 at the frame's size; None unless it was asked for.
+
+        255 times the margin between the two largest class probabilities: 255 for certain, 0 where two classes tie.
+        Where smoothing shows another class than the network's own, it is 0.
+        """
+        if self._source_confidence is None and self.network_confidence is not None:
+            self._source_confidence = confidence_at(self.network_confidence, self.frame.size)
+        return self._source_confidence
+
+    @property
+    def mean_confidence(self) -> float | None:
+        """The mean confidence of the network's pixels, 0..1; None unless it was asked for."""
+        return None if self.network_confidence is None else mean_confidence(self.network_confidence)
+
+    @property
+    def unsure_share(self) -> float | None:
+        """The share of the network's pixels with a confidence below one half, 0..1; None unless it was asked for."""
+        return None if self.network_confidence is None else unsure_share(self.network_confidence)
 
     @property
     def latency_ms(self) -> float:

@@ -1,4 +1,4 @@
-"""Work on label maps, whatever made them: bring them to a size, count their classes."""
+"""Work on label and confidence maps, whatever made them: bring them to a size, count classes and unsure pixels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.errors import EngineError
+
+UNSURE = 128
+"""Confidence (0..255) below which a pixel counts as unsure."""
 
 
 def checked(labels: object) -> NDArray[np.uint8]:
@@ -51,3 +54,23 @@ def class_shares(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]
     """Return each class's share of all pixels, (classes,) float32 0..1; less than 1 in sum where pixels are void."""
     counts = cv2.calcHist([labels], [0], None, [256], [0, 256])
     return (counts.ravel()[:classes] / labels.size).astype(np.float32, copy=False)
+
+
+def confidence_at(confidence: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a confidence map, uint8 0..255, at `size` (height, width): linear, or the mean of each area to shrink."""
+    height, width = size
+    if confidence.shape == size:
+        return confidence
+    shrink = confidence.shape[0] * confidence.shape[1] > height * width
+    interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    return cv2.resize(confidence, (width, height), interpolation=interpolation).astype(np.uint8, copy=False)
+
+
+def mean_confidence(confidence: NDArray[np.uint8]) -> float:
+    """Return the mean of a confidence map, 0..1."""
+    return float(cv2.mean(confidence)[0]) / 255
+
+
+def unsure_share(confidence: NDArray[np.uint8]) -> float:
+    """Return the share of pixels whose confidence is below UNSURE, 0..1."""
+    return cv2.countNonZero(cv2.compare(confidence, UNSURE, cv2.CMP_LT)) / confidence.size  # type: ignore[call-overload]

@@ -1,12 +1,16 @@
-"""Define the engine contract: frame in, label map at network size out."""
+"""Define the engine contract: frame in, label map at network size out, and its confidence if that was asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from segnet_live.config import Backend, Precision
-from segnet_live.frame import RGB, LabelMap, Size
+from segnet_live.frame import RGB, ConfidenceMap, LabelMap, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class EngineInfo:
         input_size: (height, width) the network runs at.
         reason: why this backend, one clause.
         parity: share 0..1 of pixels labelled as fp32 eager labels them, on reference frames; None if not measured.
+        confidence: it was opened to give a confidence map with every label map.
+        samples: passes for each frame with dropout on; 0 for the one without.
     """
 
     backend: Backend
@@ -30,10 +36,29 @@ class EngineInfo:
     input_size: Size
     reason: str = ""
     parity: float | None = None
+    confidence: bool = False
+    samples: int = 0
+
+
+class Segmented(NamedTuple):
+    """What an engine makes of one frame, each map (h, w) at `info.input_size` and the caller's own.
+
+    Attributes:
+        labels: uint8 class ids.
+        confidence: uint8 0..255; None from an engine that was not opened with it.
+        variance: float32 0..0.25, the mean over the classes of the variance between samples; None without samples.
+    """
+
+    labels: LabelMap
+    confidence: ConfidenceMap | None = None
+    variance: NDArray[np.float32] | None = None
 
 
 class Engine(Protocol):
     """A network ready to run. Owned by one thread at a time; `segment` blocks until the label map is on the host.
+
+    An engine that can say how sure it is also has `segment_with_confidence`, from a frame to `Segmented`: call
+    `segmented`, which takes every engine.
 
     tests/engine/test_contract.py holds every engine to this.
     """
@@ -88,3 +113,21 @@ class Overlapping(Protocol):
 def overlaps(engine: Engine) -> bool:
     """Return whether the engine takes the next frame by `submit`."""
     return isinstance(engine, Overlapping) and engine.overlaps
+
+
+class ConfidentEngine(Engine, Protocol):
+    """An engine that may have been opened with confidence; `info.confidence` says whether it was."""
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+        """Label a frame as `segment` does, and say how sure the network is if the engine was opened for that."""
+        ...
+
+
+def segmented(engine: Engine, rgb: RGB) -> Segmented:
+    """Return what `engine` makes of a frame: its labels, and all else that it was opened to give.
+
+    Raises:
+        EngineError: see `Engine.segment`.
+    """
+    with_confidence: Callable[[RGB], Segmented] | None = getattr(engine, "segment_with_confidence", None)
+    return with_confidence(rgb) if with_confidence is not None else Segmented(engine.segment(rgb))

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import EngineInfo
+from segnet_live.engine.base import EngineInfo, Segmented
 from segnet_live.engine.nvidia.device import as_engine_error, release_cached, set_up_cudnn
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
-from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.deploy import Deploy, DeploySamples, DeployWithConfidence, deploy
 from segnet_live.nets.load import load_network
-from segnet_live.nets.pooling import form_for
+from segnet_live.nets.pooling import Pooling, form_for
 from segnet_live.nets.segnet import Network
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def deployed_as_asked(
+    card: Card, network: Network, *, pooling: Pooling, dtype: torch.dtype, confidence: bool, samples: int
+) -> Deploy | DeployWithConfidence | DeploySamples:
+    """Return the deployed form of `network` that gives what an engine was asked for.
+
+    Raises:
+        EngineError: there is no dropout to sample, or too few samples are asked for.
+    """
+    try:
+        return deploy(
+            network,
+            card.mean,
+            card.std,
+            confidence=confidence,
+            temperature=card.temperature,
+            samples=samples,
+            pooling=pooling,
+            dtype=dtype,
+        )
+    except ValueError as error:
+        raise EngineError(f"--samples {samples} for {card.name}: {error}") from error
 
 
 class EagerEngine:
@@ -28,9 +52,12 @@ class EagerEngine:
         device: "cpu", "cuda" or "cuda:N"; None takes the first CUDA device, else the CPU.
         precision: "fp32" (also for "auto": this engine is the reference), "fp16" or "bf16".
         network: runs in place of the card's own, with the card's name and normalisation.
+        confidence: say how sure the network is of each pixel.
+        samples: label by the mean of so many passes with dropout on, which also says how sure the network is; 0 for one
+            pass without.
 
     Raises:
-        EngineError: the precision is unknown, or the GPU fails.
+        EngineError: the precision is unknown, the GPU fails, or there is no dropout to sample.
         CardError: see `load_network`.
     """
 
@@ -43,6 +70,8 @@ class EagerEngine:
         precision: Precision = "auto",
         reason: str = "",
         network: Network | None = None,
+        confidence: bool = False,
+        samples: int = 0,
     ) -> None:
         precision = "fp32" if precision == "auto" else precision
         if precision not in DTYPES:
@@ -51,12 +80,14 @@ class EagerEngine:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         network = load_network(card) if network is None else network
         pooling = form_for(network, "cuda" if self._device.type == "cuda" else "cpu")
-        deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])
+        deployed = deployed_as_asked(
+            card, network, pooling=pooling, dtype=DTYPES[precision], confidence=confidence, samples=samples
+        )
         # not the default stream, on which work depends on streams that another thread may be capturing
         self._stream: torch.cuda.Stream | None = None
         try:
-            self._run: Deploy | None = deploy.to(self._device)
-            deploy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._run: Deploy | DeployWithConfidence | DeploySamples | None = deployed.to(self._device)
+            deployed.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self._device.type == "cuda":
                 self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
                 self._stream.wait_stream(torch.cuda.current_stream(self._device))  # the copies above
@@ -66,19 +97,23 @@ class EagerEngine:
         except RuntimeError as error:
             raise as_engine_error(error, f"moving {card.name} to {self._device} failed") from error
         self.info = EngineInfo("torch", name, precision, card.name, size, reason)
+        self.info = replace(self.info, confidence=confidence or samples > 0, samples=samples)
 
     def segment(self, rgb: RGB) -> LabelMap:
+        return self.segment_with_confidence(rgb).labels
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
         if self._run is None:
             raise EngineError("this engine is closed")
         try:
             with torch.inference_mode(), self._on_stream():
                 # copied: torch warns of arrays that may not be written to, and takes no mirrored ones
                 fitted = torch.from_numpy(fit_input(rgb, self.info.input_size).copy())
-                ids = self._run(fitted[None].to(self._device))
-                labels: LabelMap = ids[0].cpu().numpy()
+                outputs = self._run(fitted[None].to(self._device))
+                maps = [output[0].cpu().numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
         except RuntimeError as error:
             raise as_engine_error(error, f"PyTorch on {self._device} stopped") from error
-        return labels
+        return Segmented(*maps)
 
     def _on_stream(self) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, Segmented, segmented
 from segnet_live.engine.governor import HEADROOM, Governor, Step, Target
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import RGB, LabelMap, Size
@@ -62,6 +62,9 @@ class GovernedEngine:
 
     def segment(self, rgb: RGB) -> LabelMap:
         return self._current.segment(rgb)
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+        return segmented(self._current, rgb)
 
     def skips(self) -> bool:
         """Return whether the stride leaves the next frame out; ask once a frame, and `segment` it if not."""

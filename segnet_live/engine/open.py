@@ -40,6 +40,8 @@ def open_engine(
     size: Size | None = None,
     source_size: Size | None = None,
     precision: Precision = "auto",
+    confidence: bool = False,
+    samples: int = 0,
 ) -> Engine:
     """Open an engine for `card`.
 
@@ -48,9 +50,12 @@ def open_engine(
         size: network input (height, width); None derives it from `source_size`, or takes the card's.
         source_size: (height, width) of the frames to come.
         precision: one of `config.PRECISIONS`; "auto" is the backend's fast default.
+        confidence: say how sure the network is of each pixel; False runs the same graph as if there were no such thing.
+        samples: label by the mean of so many passes with dropout on, and give their variance; 0 for one pass without.
 
     Raises:
-        EngineError: unknown or missing backend, unknown precision, or the network cannot be run.
+        EngineError: unknown or missing backend, unknown precision, or the network cannot be run; the backend gives no
+            confidence or no samples; the network has no dropout.
         CardError: the weights are damaged or do not fit.
     """
     if backend not in BACKENDS:
@@ -64,6 +69,8 @@ def open_engine(
     if size is None:
         size = network_size(source_size, card.pixels) if source_size else card.input_size
     reason = "asked for"
+    if samples or (confidence and backend not in ("auto", "openvino")):
+        return _open_confident(card, backend, size, precision, samples)
     if backend == "auto":
         no_gpu = "no NVIDIA GPU"
         if nvidia.has_gpu():
@@ -71,6 +78,8 @@ def open_engine(
 
             problem = cuda_problem()
             if problem is None and precision != "int8":
+                if confidence:
+                    return _open_confident(card, backend, size, precision, samples)
                 from segnet_live.engine.nvidia.auto import open_cuda
 
                 return open_cuda(card, size, precision, "an NVIDIA GPU is present")
@@ -79,11 +88,13 @@ def open_engine(
             backend, reason = "openvino", f"{no_gpu}; fastest on a CPU"
         else:
             backend, reason = "torch", f"{no_gpu}; OpenVINO is not installed (pip install openvino)"
+            if confidence:
+                return _open_confident(card, backend, size, precision, samples)
     if backend == "openvino":
         from segnet_live.engine.openvino import OpenVINOEngine
         from segnet_live.engine.parity import known
 
-        engine = OpenVINOEngine(card, size, precision=precision, reason=reason)
+        engine = OpenVINOEngine(card, size, precision=precision, reason=reason, confidence=confidence)
         found = known(card, engine.info)
         if found is not None:
             engine.info = replace(engine.info, parity=found.overall)
@@ -103,6 +114,21 @@ def open_engine(
     from segnet_live.engine.nvidia.auto import open_tensorrt
 
     return open_tensorrt(card, size, precision, reason, threading.Event())
+
+
+def _open_confident(card: Card, backend: Backend, size: Size, precision: Precision, samples: int) -> Engine:
+    """Open an engine that says how sure it is, by PyTorch; OpenVINO, which draws no samples, has its own way.
+
+    Raises:
+        EngineError: the backend cannot, or the network has no dropout to sample.
+    """
+    what = "draws no samples" if samples else "gives no confidence"
+    if backend not in ("auto", "torch"):
+        raise EngineError(f"backend {backend} {what}", "take --backend torch, or leave --backend out")
+    from segnet_live.engine.eager import EagerEngine
+
+    reason = "asked for" if backend == "torch" else f"{'samples are' if samples else 'confidence is'} PyTorch's"
+    return EagerEngine(card, size, precision=precision, reason=reason, confidence=True, samples=samples)
 
 
 def assemble(

@@ -16,7 +16,7 @@ import openvino as ov
 from segnet_live.card import Card, read_weights
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import ArtifactStore, Fields
-from segnet_live.engine.base import EngineInfo
+from segnet_live.engine.base import EngineInfo, Segmented
 from segnet_live.engine.int8 import quantise
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRAPH = "uint8 HWC -> uint8 ids, r2"
+CONFIDENCE_GRAPH = "uint8 margin, r1"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 
 
@@ -42,11 +43,12 @@ def core() -> ov.Core:
     return ov.Core()
 
 
-def _key_fields(card: Card, size: Size) -> Fields:
+def _key_fields(card: Card, size: Size, confidence: bool) -> Fields:
     """Return everything that makes a converted network another one."""
     return {
         "model": card.name,
         "graph": GRAPH,
+        **({"confidence": CONFIDENCE_GRAPH, "temperature": card.temperature} if confidence else {}),
         "weights": card.sha256,
         "architecture": card.architecture,
         "arguments": card.arguments,
@@ -58,26 +60,27 @@ def _key_fields(card: Card, size: Size) -> Fields:
     }
 
 
-def _converted(card: Card, network: Network, size: Size) -> ov.Model:
+def _converted(card: Card, network: Network, size: Size, confidence: bool) -> ov.Model:
     """Return the deployed form of `network` as an OpenVINO model in memory, (1, h, w, 3) uint8 in."""
     import torch
 
-    from segnet_live.nets.deploy import Deploy
+    from segnet_live.nets.deploy import deploy
     from segnet_live.nets.pooling import form_for
 
-    deploy = Deploy(network, card.mean, card.std, pooling=form_for(network, "openvino"))
+    form = form_for(network, "openvino")
+    deployed = deploy(network, card.mean, card.std, confidence=confidence, temperature=card.temperature, pooling=form)
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
-        return ov.convert_model(torch.export.export(deploy, (example,), strict=False))
+        return ov.convert_model(torch.export.export(deployed, (example,), strict=False))
 
 
-def _kept(core: ov.Core, card: Card, size: Size) -> tuple[ov.Model, Path | None]:
+def _kept(core: ov.Core, card: Card, size: Size, confidence: bool) -> tuple[ov.Model, Path | None]:
     """Return the card's converted network, and where OpenVINO may keep compiled forms of it; None: nowhere.
 
     It is converted and put into the store unless it is there.
     """
-    store, key_fields = ArtifactStore.of("openvino"), _key_fields(card, size)
+    store, key_fields = ArtifactStore.of("openvino"), _key_fields(card, size, confidence)
     compiled = store.folder / "compiled"
     found = store.load(key_fields)
     if found is not None and found.manifest is not None:
@@ -89,7 +92,7 @@ def _kept(core: ov.Core, card: Card, size: Size) -> tuple[ov.Model, Path | None]
             log.warning("cached %s is not used (%s); it is made again", manifest, _last_line(error))
     from segnet_live.nets.load import load_network
 
-    model = _converted(card, load_network(card), size)
+    model = _converted(card, load_network(card), size, confidence)
     try:
         kept = store.save(key_fields, {}, _serialised(model))
         return (core.read_model(kept.with_suffix(".xml")), compiled) if kept is not None else (model, None)
@@ -181,6 +184,7 @@ class OpenVINOEngine:
             have.
         threads: 0 leaves the number to OpenVINO (one per core).
         network: runs in place of the card's own, with the card's name and normalisation; nothing of it is kept.
+        confidence: say how sure the network is of each pixel, by a graph with a second output.
 
     Raises:
         EngineError: the precision is unknown or this CPU has it not; the model does not compile.
@@ -196,27 +200,33 @@ class OpenVINOEngine:
         threads: int = 0,
         reason: str = "",
         network: Network | None = None,
+        confidence: bool = False,
     ) -> None:
         chosen = _chosen(card, precision)
         if network is None:
             read_weights(card)  # a good model in the cache must not hide that its weights are damaged
-            model, folder = _kept(core(), card, size)
+            model, folder = _kept(core(), card, size, confidence)
         else:
-            model, folder = _converted(card, network, size), None
+            model, folder = _converted(card, network, size, confidence), None
         if chosen == "int8":
             quantise(model, card.int8_maxima)
         compiled = _compiled(core(), card, model, compile_options(chosen, threads), folder)
         self._request: ov.InferRequest | None = compiled.create_infer_request()
         used = compiled.get_property("INFERENCE_NUM_THREADS")
         name = f"{core().get_property('CPU', 'FULL_DEVICE_NAME') or platform.processor()} ({used} threads)"
-        self.info = EngineInfo("openvino", name, chosen, card.name, size, reason)
+        self.info = EngineInfo("openvino", name, chosen, card.name, size, reason, confidence=confidence)
 
     def segment(self, rgb: RGB) -> LabelMap:
+        return self.segment_with_confidence(rgb).labels
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
         if self._request is None:
             raise EngineError("this engine is closed")
         fitted = np.ascontiguousarray(fit_input(rgb, self.info.input_size))
         output = self._request.infer([fitted[None]], share_inputs=True, share_outputs=True)
-        return np.array(output[0][0], np.uint8)  # a copy: the request writes the same memory next time
+        # copies: the request writes the same memory next time
+        labels = np.array(output[0][0], np.uint8)
+        return Segmented(labels, np.array(output[1][0], np.uint8) if self.info.confidence else None)
 
     def close(self) -> None:
         self._request = None

@@ -1,10 +1,14 @@
 """Smooth label maps over time: a pixel keeps its class, moved along with the picture, until another outvotes it.
 
 Per frame: optical flow between the last picture and this one, at half the network's size (DIS, Kroeger et al.,
-arXiv:1603.03590); the kept label map and its confidence are moved along; then the network's own labels vote. A vote for
-the kept class raises its confidence, any other lowers it, and takes over where none is left. Where the moved picture
-does not look like the new one (uncovered ground, a cut, a flow that failed) there is no confidence, and the network's
+arXiv:1603.03590); the kept label map and its support are moved along; then the network's own labels vote. A vote for
+the kept class raises its support, any other lowers it, and takes over where none is left. Where the moved picture
+does not look like the new one (uncovered ground, a cut, a flow that failed) there is no support, and the network's
 label counts at once: so nothing trails behind moving things.
+
+The network's confidence is that of its own label. Where another one is kept, the network is against it: the confidence
+of what is shown is 0 there. On a frame that the network skips, confidence is carried along with the labels, and is 0
+where the moved picture does not look like the new one, for nobody looked there.
 """
 
 from __future__ import annotations
@@ -17,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, overlaps
-from segnet_live.frame import RGB, LabelMap, Size
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented
+from segnet_live.frame import RGB, ConfidenceMap, LabelMap, Size
 
-CONFIDENCE = 6
+SUPPORT = 6
 """Frames in a row by which another class is outvoted where the kept one was undisputed; the next frame's wins."""
 UNLIKE = 10
 """Mean grey difference (0..255, over 5x5 pixels at flow size) from which the moved picture is not the new one."""
@@ -54,6 +58,8 @@ class Smoother:
         self._kept = np.zeros((0, 0, 2), np.uint8)
         self._here = np.zeros((0, 0, 2), np.int16)
         self._here_small = np.zeros((0, 0, 2), np.float32)
+        self._places: cv2.typing.MatLike = self._here
+        self._like: cv2.typing.MatLike = np.zeros((0, 0), np.uint8)
 
     def __call__(self, rgb: RGB, labels: LabelMap) -> LabelMap:
         """Return the smoothed label map, of the size of `labels`.
@@ -64,17 +70,17 @@ class Smoother:
         """
         if not self._smooth:
             self._grey = _small_grey(rgb, _flow_size(labels.shape[:2]))
-            return self._keep(labels, np.full_like(labels, CONFIDENCE))
-        # What comes in from outside the picture has confidence 0: the network decides.
+            return self._keep(labels, np.full_like(labels, SUPPORT))
+        # What comes in from outside the picture has support 0: the network decides.
         followed = self._follow(rgb, labels.shape[:2], cv2.BORDER_CONSTANT)
         if followed is None:
             return self._keep(labels, np.zeros_like(labels))
-        moved, confidence = followed
+        moved, support = followed
         # OpenCV's operations on whole pictures throughout: together a third of NumPy's time.
-        voted = cv2.subtract(confidence, cv2.LUT(moved, self._doubt))
-        raised = cv2.min(cv2.add(confidence, 1), CONFIDENCE)  # type: ignore[call-overload]
+        voted = cv2.subtract(support, cv2.LUT(moved, self._doubt))
+        raised = cv2.min(cv2.add(support, 1), SUPPORT)  # type: ignore[call-overload]
         cv2.copyTo(raised, cv2.compare(moved, labels, cv2.CMP_EQ), voted)
-        cv2.copyTo(labels, cv2.compare(confidence, 0, cv2.CMP_EQ), moved)  # type: ignore[call-overload]
+        cv2.copyTo(labels, cv2.compare(support, 0, cv2.CMP_EQ), moved)  # type: ignore[call-overload]
         return self._keep(moved, voted)
 
     def carry(self, rgb: RGB) -> LabelMap | None:
@@ -86,30 +92,39 @@ class Smoother:
         followed = self._follow(rgb, self._kept.shape[:2], cv2.BORDER_REPLICATE)
         return None if followed is None else self._keep(*followed)
 
-    def _keep(self, labels: cv2.typing.MatLike, confidence: cv2.typing.MatLike) -> LabelMap:
-        self._kept = cv2.merge((labels, confidence)).astype(np.uint8, copy=False)
+    def carry_confidence(self, confidence: ConfidenceMap) -> ConfidenceMap:
+        """Return the confidence map of the last frame moved along as `carry` has just moved its label map.
+
+        It is 0 at what comes in from outside the picture, and where the moved picture does not look like the new one.
+        """
+        moved = cv2.remap(confidence, self._places, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+        return cv2.bitwise_and(moved, self._like).astype(np.uint8, copy=False)
+
+    def _keep(self, labels: cv2.typing.MatLike, support: cv2.typing.MatLike) -> LabelMap:
+        self._kept = cv2.merge((labels, support)).astype(np.uint8, copy=False)
         return labels.astype(np.uint8, copy=False)
 
     def _follow(self, rgb: RGB, size: Size, border: int) -> tuple[cv2.typing.MatLike, cv2.typing.MatLike] | None:
-        """Return what was kept, where it lies in the next frame: labels and confidence (h, w); None if nothing was."""
+        """Return what was kept, where it lies in the next frame: labels and support (h, w); None if nothing was."""
         before, self._grey = self._grey, _small_grey(rgb, _flow_size(size))
         if before is None or self._kept.shape[:2] != size or before.shape != self._grey.shape:
             return None
         if self._here.shape[:2] != size:
             self._here, self._here_small = _grid(*size).astype(np.int16), _grid(*self._grey.shape)
         flow = np.asarray(self._flow.calc(self._grey, before, np.zeros_like(self._here_small)), np.float32)
-        labels, confidence = cv2.split(self._moved(flow, border))
-        return labels, cv2.bitwise_and(confidence, self._alike(flow, before, size[::-1]))
+        labels, support = cv2.split(self._moved(flow, border))
+        self._like = self._alike(flow, before, size[::-1])
+        return labels, cv2.bitwise_and(support, self._like)
 
     def _moved(self, flow: NDArray[np.float32], border: int) -> NDArray[np.uint8]:
-        """Return labels and confidences (h, w, 2) where this picture has their content."""
+        """Return labels and supports (h, w, 2) where this picture has their content."""
         height, width = self._kept.shape[:2]
         scale = width / flow.shape[1], height / flow.shape[0], 0, 0
         # Whole pixels, one step for each pixel of the flow, and both values as one 16-bit number: a third of the time.
         steps = cv2.multiply(flow, scale, dtype=cv2.CV_16S)  # type: ignore[call-overload]
-        places = cv2.add(cv2.resize(steps, (width, height), interpolation=cv2.INTER_NEAREST), self._here)
+        self._places = cv2.add(cv2.resize(steps, (width, height), interpolation=cv2.INTER_NEAREST), self._here)
         both = self._kept.view(np.uint16)[..., 0]
-        moved = cv2.remap(both, places, None, cv2.INTER_NEAREST, borderMode=border)  # type: ignore[call-overload]
+        moved = cv2.remap(both, self._places, None, cv2.INTER_NEAREST, borderMode=border)  # type: ignore[call-overload]
         return np.asarray(moved, np.uint16)[..., None].view(np.uint8)
 
     def _alike(self, flow: NDArray[np.float32], before: NDArray[np.uint8], size_wh: Size) -> NDArray[np.uint8]:
@@ -141,14 +156,29 @@ class SmoothedEngine:
         self._under_way: deque[RGB] = deque()
         moving = [i for i, name in enumerate(classes.names) if name.lower() in MOVING]
         self._smoother = Smoother(moving, smooth=smooth)
+        self._confidence: ConfidenceMap | None = None
 
     @property
     def info(self) -> EngineInfo:
         return self.inner.info
 
     def segment(self, rgb: RGB) -> LabelMap:
+        return self.segment_with_confidence(rgb).labels
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
         carried = self._smoother.carry(rgb) if self._skips() else None
-        return self._smoother(rgb, self.inner.segment(rgb)) if carried is None else carried
+        if carried is not None:
+            if self._confidence is not None:
+                self._confidence = self._smoother.carry_confidence(self._confidence)
+            return Segmented(carried, _own(self._confidence))
+        found = segmented(self.inner, rgb)
+        labels = self._smoother(rgb, found.labels)
+        confidence = found.confidence
+        if confidence is not None:
+            own = cv2.compare(labels, found.labels, cv2.CMP_EQ)
+            confidence = cv2.bitwise_and(confidence, own).astype(np.uint8, copy=False)
+        self._confidence = confidence
+        return Segmented(labels, _own(confidence), found.variance)
 
     @property
     def overlaps(self) -> bool:
@@ -166,6 +196,11 @@ class SmoothedEngine:
 
     def close(self) -> None:
         self.inner.close()
+
+
+def _own(confidence: ConfidenceMap | None) -> ConfidenceMap | None:
+    """Return a copy, which the caller may write to."""
+    return None if confidence is None else confidence.copy()
 
 
 def _flow_size(size: Size) -> Size:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from segnet_live.config import Backend
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, overlaps
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, LabelMap
 from segnet_live.labels import checked
@@ -47,16 +47,20 @@ class TakeoverEngine:
         return bool(getattr(self._engine, "settled", True))
 
     def segment(self, rgb: RGB) -> LabelMap:
+        return self.segment_with_confidence(rgb).labels
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
         while True:
             try:
-                labels = checked(self._engine.segment(rgb))
+                found = segmented(self._engine, rgb)
+                checked(found.labels)
             except Exception as error:  # third-party backends raise anything
                 if not self._answered:
                     raise
                 self._replace(error)
             else:
                 self._answered = True
-                return labels
+                return found
 
     @property
     def overlaps(self) -> bool:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from segnet_live.nets.bayesian import Samples
+from segnet_live.nets.confidence import as_bytes, margin, margin_of_probabilities
 from segnet_live.nets.pooling import Pooling
 from segnet_live.nets.segnet import Network
 
@@ -33,19 +35,8 @@ def fold_batch_norm(network: Network) -> Network:
     return folded
 
 
-class Deploy(nn.Module):
-    """The network as engines run it: normalise, network, arg max.
-
-    Takes (N, H, W, 3) uint8 RGB, gives (N, H, W) class ids in `ids`. Every constant is a buffer whose rank equals
-    its partner's; uint8 becomes floating before any other operation (TensorRT takes uint8 only in a cast).
-
-    Args:
-        network: float32; a folded copy is made.
-        mean, std: per RGB channel, of values 0..1.
-        pooling: exportable pooling of equal semantics; None keeps the network's own.
-        dtype: what the network computes in.
-        ids: dtype of the result; TensorRT has no uint8 output, so int32 there.
-    """
+class _Deployed(nn.Module):
+    """What all deployed forms have in common: the folded network, and the way from uint8 to its input."""
 
     def __init__(
         self,
@@ -72,7 +63,114 @@ class Deploy(nn.Module):
         self.shift: Tensor
         self.eval()
 
-    def forward(self, rgb: Tensor) -> Tensor:
+    def _normalised(self, rgb: Tensor) -> Tensor:
         # scaled after the permutation: OpenVINO then needs 0.7 ms less than for a broadcast along the last axis
-        x = rgb.to(self.dtype).permute(0, 3, 1, 2) * self.scale + self.shift
-        return self.network.label_ids(x).to(self.ids)
+        return rgb.to(self.dtype).permute(0, 3, 1, 2) * self.scale + self.shift
+
+
+class Deploy(_Deployed):
+    """The network as engines run it: normalise, network, arg max.
+
+    Takes (N, H, W, 3) uint8 RGB, gives (N, H, W) class ids in `ids`. Every constant is a buffer whose rank equals
+    its partner's; uint8 becomes floating before any other operation (TensorRT takes uint8 only in a cast).
+
+    Args:
+        network: float32; a folded copy is made.
+        mean, std: per RGB channel, of values 0..1.
+        pooling: exportable pooling of equal semantics; None keeps the network's own.
+        dtype: what the network computes in.
+        ids: dtype of the result; TensorRT has no uint8 output, so int32 there.
+    """
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return self.network.label_ids(self._normalised(rgb)).to(self.ids)
+
+
+class DeployWithConfidence(_Deployed):
+    """`Deploy` with a second output, the confidence of each pixel.
+
+    Gives (N, H, W) class ids, the same as `Deploy`, and (N, H, W) confidences 0..255, both in `ids`: 255 times the
+    margin between the two largest class probabilities (see `segnet_live.nets.confidence`).
+
+    Args:
+        temperature: divides the logits before their soft-max.
+        others: see `Deploy`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        temperature: float = 1.0,
+        pooling: Pooling | None = None,
+        dtype: torch.dtype = torch.float32,
+        ids: torch.dtype = torch.uint8,
+    ) -> None:
+        super().__init__(network, mean, std, pooling=pooling, dtype=dtype, ids=ids)
+        self.temperature = temperature
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        x = self._normalised(rgb)
+        scores = self.network.class_scores(x)
+        confidence = as_bytes(margin(scores, self.temperature), self.ids)
+        return self.network.at_pixels(scores.argmax(1), x).to(self.ids), self.network.at_pixels(confidence, x)
+
+
+class DeploySamples(_Deployed):
+    """The Bayesian form of a network with dropout (`segnet_live.nets.bayesian.Samples`): labels from many passes.
+
+    Gives (N, H, W) class ids, the arg max of the mean probabilities, in `ids`; confidences 0..255 in `ids`, 255 times
+    the margin between the two largest mean probabilities; and (N, H, W) float32 variances, the mean over the classes of
+    the variance between the passes, 0..0.25. The mean needs no temperature: it is the paper's own estimate.
+
+    Args:
+        samples: passes for each frame, in one batch.
+        others: see `Deploy`.
+
+    Raises:
+        ValueError: the network has no dropout, or `samples` is below 2.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        samples: int,
+        pooling: Pooling | None = None,
+        dtype: torch.dtype = torch.float32,
+        ids: torch.dtype = torch.uint8,
+    ) -> None:
+        super().__init__(network, mean, std, pooling=pooling, dtype=dtype, ids=ids)
+        self.sampled = Samples(self.network, samples)
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, variance = self.sampled(self._normalised(rgb))
+        confidence = as_bytes(margin_of_probabilities(mean), self.ids)
+        return mean.argmax(1).to(self.ids), confidence, variance.float().mean(1)
+
+
+def deploy(
+    network: Network,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    confidence: bool = False,
+    temperature: float = 1.0,
+    samples: int = 0,
+    pooling: Pooling | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Deploy | DeployWithConfidence | DeploySamples:
+    """Return the deployed form that gives what is asked for: labels alone, or confidences, or samples with both.
+
+    Raises:
+        ValueError: see `DeploySamples`.
+    """
+    if samples:
+        return DeploySamples(network, mean, std, samples=samples, pooling=pooling, dtype=dtype)
+    if confidence:
+        return DeployWithConfidence(network, mean, std, temperature=temperature, pooling=pooling, dtype=dtype)
+    return Deploy(network, mean, std, pooling=pooling, dtype=dtype)

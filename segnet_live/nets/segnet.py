@@ -68,10 +68,21 @@ class Network(nn.Module):
         """
         return 0.0
 
+    def class_scores(self, x: Tensor) -> Tensor:
+        """Return the logits of normalised images (N, 3, H, W), classes in dimension 1, pixels as `at_pixels` has them.
+
+        What is computed for each pixel alone can be computed on them before `at_pixels` brings it to (N, H, W).
+        """
+        logits: Tensor = self(x)
+        return logits
+
+    def at_pixels(self, values: Tensor, x: Tensor) -> Tensor:
+        """Return `values`, one for each pixel of `class_scores(x)`, as (N, H, W)."""
+        return values
+
     def label_ids(self, x: Tensor) -> Tensor:
         """Return class ids (N, H, W) int64 of normalised images (N, 3, H, W): the arg max of the logits."""
-        logits: Tensor = self(x)
-        return logits.argmax(1)
+        return self.at_pixels(self.class_scores(x).argmax(1), x)
 
 
 class VGG16Encoder(Network):
@@ -346,11 +357,15 @@ class SegNetFast(Network):
     def forward(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(self.sub_pixels(x), 2)[..., : x.shape[-2], : x.shape[-1]]
 
-    def label_ids(self, x: Tensor) -> Tensor:
-        """Return class ids (N, H, W): the arg max over each sub-pixel's logits, then the step to full size."""
+    def class_scores(self, x: Tensor) -> Tensor:
+        """Return logits (N, K, 4, ceil(H/2), ceil(W/2)): each sub-pixel's own, before the step to full size."""
         logits = self.sub_pixels(x)
         n, _, h, w = logits.shape
-        ids = logits.reshape(n, self.classes, 4, h, w).argmax(1)
+        return logits.reshape(n, self.classes, 4, h, w)
+
+    def at_pixels(self, values: Tensor, x: Tensor) -> Tensor:
+        """Take the step to full size: return (N, H, W) of (N, 4, ceil(H/2), ceil(W/2))."""
+        n, _, h, w = values.shape
         # not F.pixel_shuffle, which has no converter for TensorRT
-        ids = ids.reshape(n, 2, 2, h, w).permute(0, 3, 1, 4, 2).reshape(n, 2 * h, 2 * w)
-        return ids[..., : x.shape[-2], : x.shape[-1]]
+        values = values.reshape(n, 2, 2, h, w).permute(0, 3, 1, 4, 2).reshape(n, 2 * h, 2 * w)
+        return values[..., : x.shape[-2], : x.shape[-1]]

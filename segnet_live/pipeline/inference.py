@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine, Overlapping
-from segnet_live.frame import FrameResult, LabelMap
+from segnet_live.engine.base import Engine, Overlapping, Segmented, segmented
+from segnet_live.frame import FrameResult
 from segnet_live.labels import checked
 from segnet_live.metrics import Metrics
 
@@ -80,15 +80,16 @@ class Inference:
             while self._finished:
                 self._observe(*self._finished.popleft())
         began_s = time.perf_counter()
-        return self._labelled(result, engine.segment(result.frame.rgb), classes, began_s)
+        return self._labelled(result, segmented(engine, result.frame.rgb), classes, began_s)
 
-    def _labelled(self, result: R, labels: LabelMap, classes: ClassSet, began_s: float) -> R:
+    def _labelled(self, result: R, found: Segmented, classes: ClassSet, began_s: float) -> R:
         """Return the result with what an engine gave for it."""
-        labels = checked(labels)
+        labels = checked(found.labels)
         bonnet = self.bonnet
         if bonnet is not None:
             labels = bonnet.leave_out(labels, classes.void_id)
-        labelled = result.with_labels(labels, classes, (time.perf_counter() - began_s) * 1e3)
+        taken_ms = (time.perf_counter() - began_s) * 1e3
+        labelled = result.with_labels(labels, classes, taken_ms, confidence=found.confidence, variance=found.variance)
         labelled.left_out = bonnet.share if bonnet is not None else 0.0
         return labelled
 
@@ -110,7 +111,7 @@ class Inference:
             Exception: whatever the engine raises.
         """
         result, began_s = self._submitted.popleft()
-        return self._labelled(result, engine.wait(), classes, began_s)
+        return self._labelled(result, Segmented(engine.wait()), classes, began_s)
 
     def finish(self, result: FrameResult) -> None:
         """Bring the labels to source size and account for the stages. One thread, which may be another.

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID
-from segnet_live.engine.smoothing import CONFIDENCE, DOUBT, SmoothedEngine, Smoother
+from segnet_live.engine.smoothing import DOUBT, SUPPORT, SmoothedEngine, Smoother
 from segnet_live.quality import Flicker
 from tests.support.engines import FakeEngine
 
@@ -76,7 +76,7 @@ def test_a_cut_takes_the_new_labels_at_once() -> None:
     assert (smoother(255 - other, new) == new).all()
 
 
-def test_a_new_class_wins_once_it_has_outlasted_the_confidence_and_a_moving_class_goes_sooner() -> None:
+def test_a_new_class_wins_once_it_has_outlasted_the_support_and_a_moving_class_goes_sooner() -> None:
     rgb = texture(2 * SIZE[1])
 
     def frames_until_left(kept: int) -> int:
@@ -88,8 +88,8 @@ def test_a_new_class_wins_once_it_has_outlasted_the_confidence_and_a_moving_clas
                 return count
         raise AssertionError("the new class never won")
 
-    assert frames_until_left(ROAD) == CONFIDENCE + 1
-    assert frames_until_left(CAR) == CONFIDENCE // DOUBT + 1
+    assert frames_until_left(ROAD) == SUPPORT + 1
+    assert frames_until_left(CAR) == SUPPORT // DOUBT + 1
 
 
 def test_another_size_starts_anew() -> None:
