@@ -169,7 +169,9 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     """
     given = _parser().parse_args(arguments)
     headless = given.headless
-    needing = [f"--{name}" for name in ("masks", "stats", "index") if getattr(given, name) is not None]
+    confidence = given.confidence if isinstance(given.confidence, Path) else None
+    outputs = {"--masks": given.masks, "--stats": given.stats, "--index": given.index, "--confidence": confidence}
+    needing = [option for option, path in outputs.items() if path is not None]
     if needing and not headless:
         verb = "processes" if len(needing) == 1 else "process"
         print(f"{' and '.join(needing)} {verb} every frame without a window, as with --headless", flush=True)
@@ -179,6 +181,10 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         record=given.record,
         masks=given.masks,
         stats=given.stats,
+        confidence=confidence,
+        with_confidence=given.confidence is not None or None,
+        fade_unsure=given.fade_unsure,
+        samples=given.samples,
         headless=headless,
         model=given.model,
         backend=given.backend,
@@ -250,6 +256,15 @@ def _parser() -> argparse.ArgumentParser:
         help="keep each frame's figures for find and report, in the cache or beside the video (implies --headless)",
     )
     add(
+        "--confidence",
+        nargs="?",
+        const=True,
+        type=Path,
+        metavar="DIR",
+        help="how sure the network is, in the HUD and as columns in --stats; with DIR one PNG per frame, 0 where two "
+        "classes tie to 255 where it is certain (implies --headless)",
+    )
+    add(
         "--headless", action="store_true", help="no window: every frame of a file, the newest one of a camera or stream"
     )
     add(
@@ -282,6 +297,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="hold N frames/s: when it gets too slow a smaller network input, at last fewer frames segmented",
     )
+    add(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="label by the mean of N passes with dropout on, with their variance (networks trained with dropout)",
+    )
     add("--max-latency", type=float, metavar="MS", help="hold this latency, capture to display, by a smaller input")
     add(
         "--smooth",
@@ -297,6 +318,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         metavar="LEFT,RIGHT",
         help="of the views wiper and side-by-side (default: original,overlay)",
+    )
+    add(
+        "--fade-unsure",
+        action="store_true",
+        default=None,
+        help="let the overlay's colours fade where the network is unsure",
     )
     add("--classes", type=_names, metavar="A,B", help="colour these classes only, e.g. Road,Car")
     add(

@@ -13,8 +13,8 @@ from segnet_live.errors import UsageError
 SourceKind: TypeAlias = Literal["video", "camera", "images", "synthetic"]
 Backend: TypeAlias = Literal["auto", "openvino", "torch", "inductor", "tensorrt", "tensorrt-rtx"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper"]
-Layer: TypeAlias = Literal["overlay", "labels", "original"]
+View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper", "confidence"]
+Layer: TypeAlias = Literal["overlay", "labels", "original", "confidence"]
 """What stands left and right of the wiper, and side by side."""
 HideWith: TypeAlias = Literal["blur", "fill"]
 """What stands where classes are hidden."""
@@ -63,6 +63,12 @@ def clock(time_s: float, *, tenths: bool = False) -> str:
     hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
     text = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
     return text + f".{int(time_s * 10) % 10}" if tenths else text
+
+
+def shows_confidence(view: View, layers: tuple[Layer, Layer], fade_unsure: bool) -> bool:
+    """Return whether drawing this view takes a confidence map."""
+    shown = layers if view in ("wiper", "side-by-side") else (view,)
+    return "confidence" in shown or (fade_unsure and "overlay" in shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,9 @@ class RunOptions:
         max_latency_ms: hold this latency, capture to display, by running the network smaller.
         layers: what stands left and right of the wiper, and side by side.
         burn_hud: write the figures into the recorded picture.
+        with_confidence: make a confidence map of every frame, even if nothing that is drawn takes one.
+        fade_unsure: the overlay's colours fade where the network is unsure.
+        samples: label by the mean of so many passes with dropout on; 0 for one pass without.
     """
 
     model: str | None = None
@@ -133,6 +142,14 @@ class RunOptions:
     opacity: float = 0.5
     layers: tuple[Layer, Layer] = ("original", "overlay")
     burn_hud: bool = False
+    with_confidence: bool = False
+    fade_unsure: bool = False
+    samples: int = 0
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether the engine is to make confidence maps."""
+        return self.with_confidence or self.samples > 0 or shows_confidence(self.view, self.layers, self.fade_unsure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +160,9 @@ class RunConfig:
 
     Attributes:
         source: None lets the window choose (headless needs one).
-        model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, layers, burn_hud: see
-            RunOptions.
+        model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, layers, burn_hud,
+            with_confidence, fade_unsure, samples: see RunOptions.
+        confidence: a folder for one PNG of confidences a frame.
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         overwrite: existing outputs may be replaced.
         hide: names of the classes to hide in the recording, None for none; checked against the model, too.
@@ -164,6 +182,7 @@ class RunConfig:
     record: Path | None = None
     masks: Path | None = None
     stats: Path | None = None
+    confidence: Path | None = None
     headless: bool = False
     model: str | None = None
     backend: Backend | None = None
@@ -174,6 +193,9 @@ class RunConfig:
     layers: tuple[Layer, Layer] | None = None
     classes: tuple[str, ...] | None = None
     burn_hud: bool | None = None
+    with_confidence: bool | None = None
+    fade_unsure: bool | None = None
+    samples: int | None = None
     smooth: bool | None = None
     target_fps: float | None = None
     max_latency_ms: float | None = None
@@ -212,12 +234,15 @@ class RunConfig:
             raise UsageError(f"--stats got {self.stats}; name a file that ends in .csv")
         if self.headless and self.source is None:
             raise UsageError("--headless needs an input: add --video, --camera, --images or --synthetic")
-        if not self.headless and (self.masks or self.stats or self.index):
-            raise UsageError("--masks, --stats and --index process every frame without a window; add --headless")
+        if not self.headless and (self.masks or self.stats or self.index or self.confidence):
+            outputs = "--masks, --stats, --index and --confidence DIR"
+            raise UsageError(f"{outputs} process every frame without a window; add --headless")
         if self.index is not None:
             self._check_index()
         if self.hide is not None:
             self._check_hide()
+        if self.samples is not None and self.samples < 2:
+            raise UsageError(f"--samples got {self.samples}", "give 2 or more passes, such as 8, or leave it out")
         if self.reconnect is not None and not self.headless:
             option = "--reconnect" if self.reconnect else "--no-reconnect"
             raise UsageError(f"{option} is for runs without a window (the window always tries again)", "add --headless")
@@ -274,6 +299,8 @@ class RunConfig:
         given: dict[str, Any] = {
             each.name: value for each in fields(RunOptions) if (value := getattr(self, each.name)) is not None
         }
+        if self.confidence is not None:
+            given["with_confidence"] = True
         if "target_fps" in given or "max_latency_ms" in given:  # one target replaces the other
             given |= {"target_fps": self.target_fps, "max_latency_ms": self.max_latency_ms}
         return replace(remembered or RunOptions(smooth=self.smoothing), **given)
@@ -283,4 +310,5 @@ class RunConfig:
         """Whether label maps are smoothed; decides where `smooth` was left open."""
         if self.smooth is not None:
             return self.smooth
-        return self.masks is None and self.stats is None and (self.source is None or self.source.kind != "images")
+        outputs = (self.masks, self.stats, self.confidence)
+        return not any(outputs) and (self.source is None or self.source.kind != "images")

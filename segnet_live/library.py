@@ -23,7 +23,7 @@ from segnet_live.config import Backend, HideWith, Layer, Precision, RunConfig, S
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
-from segnet_live.frame import RGB, Frame, FrameResult, LabelMap, Size, SourceInfo
+from segnet_live.frame import RGB, ConfidenceMap, Frame, FrameResult, LabelMap, Size, SourceInfo
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
 from segnet_live.pipeline.headless.run import prepare
@@ -59,6 +59,8 @@ class Segmenter:
         precision: "auto", "fp32", "bf16", "fp16" or "int8".
         size: (height, width) of the network's input; None follows the first picture's shape.
         smooth: smooth the labels over time, for pictures that follow each other.
+        confidence: also say how sure the network is, see `Segmenter.confidence`; False costs nothing.
+        samples: label by the mean of so many passes with dropout on, for networks trained with it; 0 for one without.
 
     Raises:
         SegnetLiveError: there is no such model, or it is damaged.
@@ -72,9 +74,13 @@ class Segmenter:
         precision: Precision = "auto",
         size: Size | None = None,
         smooth: bool = False,
+        confidence: bool = False,
+        samples: int = 0,
     ) -> None:
         self._card = find_card(os.fspath(model))
         self._backend, self._precision, self._size, self._smooth = backend, precision, size, smooth
+        self._with_confidence, self._samples = confidence, samples
+        self._last: FrameResult | None = None
         self._engine: Engine | None = None
         self._info: SourceInfo | None = None
         self._inference = Inference(Metrics())
@@ -98,17 +104,37 @@ class Segmenter:
         if self._engine is None or self._info is None:
             self._engine, self._info = self._open(frame.size)
         captured = FrameResult.unlabelled(frame, self._info, self.classes)
-        return self._inference.segment(captured, self._engine, self.classes).labels
+        self._last = self._inference.segment(captured, self._engine, self.classes)
+        return self._last.labels
 
     def _open(self, picture: Size) -> tuple[Engine, SourceInfo]:
         def open_at(size: Size | None) -> Engine:
             return open_engine(
-                self._card, backend=self._backend, size=size, source_size=picture, precision=self._precision
+                self._card,
+                backend=self._backend,
+                size=size,
+                source_size=picture,
+                precision=self._precision,
+                confidence=self._with_confidence,
+                samples=self._samples,
             )
 
         engine, _ = assemble(open_at, self._card, picture, size=self._size, target=None, smooth=self._smooth)
         info = SourceInfo("pictures", picture, None, _TICK, None, None, live=False, seekable=False, audio=False)
         return engine, info
+
+    @property
+    def confidence(self) -> ConfidenceMap | None:
+        """How sure the network is of the last picture's labels, (H, W) uint8: 0 where two classes tie, 255 if certain.
+
+        None before the first picture, and from a Segmenter without `confidence` or `samples`.
+        """
+        return self._last.confidence if self._last is not None else None
+
+    @property
+    def variance(self) -> NDArray[np.float32] | None:
+        """The mean over the classes of the variance between samples, (h, w) float32 at network size; None without."""
+        return self._last.variance if self._last is not None else None
 
     @property
     def classes(self) -> ClassSet:
@@ -155,14 +181,21 @@ class StreamResult(FrameResult):
         """The share of the picture that each class takes, 0..1, by name; `class_shares` has them by id."""
         return dict(zip(self.classes.names, self.class_shares.tolist(), strict=True))
 
-    def overlay(self, view: View = "overlay", *, opacity: float = 0.5) -> RGB:
+    def overlay(self, view: View = "overlay", *, opacity: float = 0.5, fade_unsure: bool = False) -> RGB:
         """Return a new (H, W, 3) uint8 RGB picture of the frame with its classes' colours over it.
 
         Args:
-            view: another view: "labels", "original", "side-by-side" (twice as wide) or "wiper".
+            view: another view: "labels", "original", "side-by-side" (twice as wide), "wiper" or "confidence".
             opacity: 0 (picture alone) to 1 (class colours alone).
+            fade_unsure: colours fade where the network is unsure.
+
+        Raises:
+            UsageError: it takes a confidence map, and none was asked for.
         """
-        picture = compose(self.rgb, self.labels, self.classes, ViewSettings(view, opacity))
+        settings = ViewSettings(view, opacity, fade_unsure=fade_unsure)
+        if settings.needs_confidence and self.confidence is None:
+            raise UsageError("this frame has no confidence map", "call stream(..., confidence=True)")
+        picture = compose(self.rgb, self.labels, self.classes, settings, self.confidence)
         return picture.copy() if picture is self.rgb else picture
 
 
@@ -208,6 +241,8 @@ def stream(
     duration_s: float | None = None,
     target_fps: float | None = None,
     max_latency_ms: float | None = None,
+    confidence: bool = False,
+    samples: int = 0,
 ) -> Iterator[StreamResult]:
     """Yield the frames of a source with their labels: every one of a file, the newest of a camera or stream.
 
@@ -229,6 +264,8 @@ def stream(
         smooth: smooth the labels over time; None does so for videos and not for pictures.
         start_s, duration_s: which part of a file, in seconds; how long a live source.
         target_fps, max_latency_ms: hold this rate or latency by running the network smaller.
+        confidence: also say how sure the network is of each pixel: `result.confidence`.
+        samples: label by the mean of so many passes with dropout on: `result.confidence` and `result.variance`.
 
     Raises:
         SegnetLiveError: as the command does: a source that is missing, damaged or was lost, a missing backend, ...
@@ -243,6 +280,8 @@ def stream(
         smooth=smooth,
         target_fps=target_fps,
         max_latency_ms=max_latency_ms,
+        with_confidence=confidence,
+        samples=samples or None,
     )
     results: list[_HandOver] = []
 
@@ -284,6 +323,9 @@ def annotate(
     hide_with: HideWith = "blur",
     burn_hud: bool = False,
     masks: str | os.PathLike[str] | None = None,
+    confidence: str | os.PathLike[str] | None = None,
+    fade_unsure: bool = False,
+    samples: int = 0,
     stats: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> int:
@@ -296,13 +338,16 @@ def annotate(
     Args:
         source, model, ... max_latency_ms: see `stream`.
         output: the mp4 to write.
-        view: "overlay", "labels", "original", "side-by-side" or "wiper".
+        view: "overlay", "labels", "original", "side-by-side", "wiper" or "confidence".
         opacity: of the class colours, 0 to 1.
         layers: what stands left and right in the views "side-by-side" and "wiper".
         classes: names of the classes to show in colour; None for all.
         hide: names of classes to hide: most of what is there, never all; "blur" or "fill" stands there instead.
         burn_hud: write rates, latency and engine into the picture.
         masks: a folder for one PNG of class ids a frame.
+        confidence: a folder for one PNG of confidences a frame.
+        fade_unsure: the overlay's colours fade where the network is unsure.
+        samples: label by the mean of so many passes with dropout on; 0 for one pass without.
         stats: a CSV file for time, latency and class shares of each frame.
         overwrite: existing outputs may be replaced.
 
@@ -318,6 +363,9 @@ def annotate(
         headless=True,
         record=Path(output),
         masks=None if masks is None else Path(masks),
+        confidence=None if confidence is None else Path(confidence),
+        fade_unsure=fade_unsure or None,
+        samples=samples or None,
         stats=None if stats is None else Path(stats),
         model=os.fspath(model),
         backend=backend,

@@ -36,6 +36,7 @@ class Snapshot:
         stages_ms: mean milliseconds by stage over the window, in pipeline order.
         dropped: frames left out since the start, by the stage that dropped them.
         history: (age in seconds, latency in ms) of the last ten seconds, oldest first.
+        confidence: mean confidence and share of unsure pixels over the window, 0..1; None where none was asked for.
     """
 
     source_fps: float
@@ -44,6 +45,7 @@ class Snapshot:
     stages_ms: dict[str, float]
     dropped: dict[str, int]
     history: tuple[tuple[float, float], ...]
+    confidence: tuple[float, float] | None = None
 
 
 class Metrics:
@@ -59,6 +61,7 @@ class Metrics:
         self._arrivals: deque[float] = deque(maxlen=MOST)
         self._displays: deque[tuple[float, float]] = deque(maxlen=MOST)
         self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=MOST))
+        self._confidences: deque[tuple[float, float, float]] = deque(maxlen=MOST)
         self._dropped: Counter[str] = Counter()
         self._arrivals_since_s = self._displays_since_s = 0.0
 
@@ -74,6 +77,11 @@ class Metrics:
         """Count the `ms` that a frame spent in stage `name`."""
         with self._lock:
             self._stages[name].append((self._clock(), ms))
+
+    def rated(self, mean_confidence: float, unsure_share: float) -> None:
+        """Count how sure the network was of a frame: its mean confidence and its share of unsure pixels, 0..1."""
+        with self._lock:
+            self._confidences.append((self._clock(), mean_confidence, unsure_share))
 
     def displayed(self, latency_ms: float) -> None:
         """Count a frame that reached its end (painted, or its label map was ready) `latency_ms` after its capture."""
@@ -102,6 +110,9 @@ class Metrics:
                     times.popleft()
                 if times:
                     stages[name] = float(np.mean([ms for _, ms in times]))
+            while self._confidences and now - self._confidences[0][0] > WINDOW_S:
+                self._confidences.popleft()
+            rated = np.array(self._confidences)[:, 1:].mean(0) if self._confidences else None
             shown = [at for at, _ in self._displays if now - at < WINDOW_S]
             recent = [ms for at, ms in self._displays if now - at < WINDOW_S]
             spread = [float(v) for v in np.percentile(recent, (50, 95, 99))] if recent else [float("nan")] * 3
@@ -112,6 +123,7 @@ class Metrics:
                 stages_ms=stages,
                 dropped=dict(self._dropped),
                 history=tuple((now - at, ms) for at, ms in self._displays),
+                confidence=None if rated is None else (float(rated[0]), float(rated[1])),
             )
 
 

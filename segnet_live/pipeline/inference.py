@@ -123,6 +123,9 @@ class Inference:
             return
         for name, ms in result.stages_ms.items():
             self._metrics.stage(name, ms)
+        mean, unsure = result.mean_confidence, result.unsure_share
+        if mean is not None and unsure is not None:
+            self._metrics.rated(mean, unsure)
 
     def report(self, result: FrameResult, output_ms: float, latency_ms: float) -> None:
         """Report a finished frame to the governor; any thread.

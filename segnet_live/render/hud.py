@@ -62,6 +62,9 @@ def hud_lines(
         lines.append(f"{engine.backend} {engine.precision} on {engine.device}")
         same = f"   {engine.parity:.2%} as fp32" if engine.parity is not None else ""
         lines.append(f"{engine.model} at {format_size(engine.input_size)}{same}")
+    if snapshot.confidence is not None:
+        mean, unsure = snapshot.confidence
+        lines.append(f"confidence {mean:.2f} of 1   unsure {unsure:.1%} of pixels")
     if governor:
         lines.append(f"governor {governor}")
     if usage is not None:
@@ -89,8 +92,8 @@ def draw_plate(lines: Sequence[str], history: Sequence[tuple[float, float]], tex
         history: (age in seconds, latency in ms), oldest first: the last ten seconds.
     """
     scale = text_px / TEXT_PX
-    letters = _letters(text_px)
-    row, column = letters.shape[1], letters.shape[2]
+    cells = letters(text_px)
+    row, column = cells.shape[1], cells.shape[2]
     pad, plot = round(10 * scale), round(44 * scale)
     width = column * max(COLUMNS, *(len(line) for line in lines)) + 2 * pad
     height = row * len(lines) + plot + 3 * pad
@@ -98,7 +101,7 @@ def draw_plate(lines: Sequence[str], history: Sequence[tuple[float, float]], tex
     _paint(plate, _rounded(height, width, round(8 * scale)), GROUND, 205 / 255)
     text = np.zeros((height, width), np.uint8)
     for i, line in enumerate(lines):
-        _write(text, line, (pad + i * row, pad), letters)
+        write(text, line, (pad + i * row, pad), cells)
     _paint(plate, text, TEXT)
     top = pad + row * len(lines) + pad
     _plot(plate[:, top : top + plot, pad : width - pad], history, text_px)
@@ -129,10 +132,10 @@ def _plot(area: NDArray[np.float32], history: Sequence[tuple[float, float]], tex
         mask[:] = 0
         cv2.polylines(mask, [line], False, 255, thickness, cv2.LINE_AA, bits)
         _paint(area, mask, ACCENT)
-    small = _letters(text_px * 0.78)
+    small = letters(text_px * 0.78)
     mask[:] = 0
-    _write(mask, f"{top_ms} ms", (1, 2), small)
-    _write(mask, "10 s", (bottom - small.shape[1], 2), small)
+    write(mask, f"{top_ms} ms", (1, 2), small)
+    write(mask, "10 s", (bottom - small.shape[1], 2), small)
     _paint(area, mask, WHITE, 170 / 255)
 
 
@@ -147,7 +150,7 @@ def _paint(
         plane += alpha * np.float32(value)
 
 
-def _write(mask: NDArray[np.uint8], line: str, at: tuple[int, int], letters: NDArray[np.uint8]) -> None:
+def write(mask: NDArray[np.uint8], line: str, at: tuple[int, int], letters: NDArray[np.uint8]) -> None:
     """Write ASCII into `mask`, its upper left corner `at` (row, column)."""
     ids = [ord(c) - ord(FIRST) if FIRST <= c <= LAST else ord("?") - ord(FIRST) for c in line]
     if not ids:
@@ -158,7 +161,7 @@ def _write(mask: NDArray[np.uint8], line: str, at: tuple[int, int], letters: NDA
 
 
 @lru_cache(maxsize=8)
-def _letters(text_px: float) -> NDArray[np.uint8]:
+def letters(text_px: float) -> NDArray[np.uint8]:
     """Return the printable ASCII characters, (95, h, w) uint8 coverage, `text_px` high."""
     atlas = cv2.imdecode(np.fromfile(assets_dir() / "hud-font.png", np.uint8), cv2.IMREAD_GRAYSCALE)
     assert atlas is not None

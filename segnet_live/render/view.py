@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.config import Layer, View
-from segnet_live.frame import RGB, LabelMap, Size
+from segnet_live.config import Layer, View, shows_confidence
+from segnet_live.frame import RGB, ConfidenceMap, LabelMap, Size
+from segnet_live.render.confidence import colourise, fade, with_legend
 from segnet_live.render.overlay import Overlay
 
 
@@ -25,6 +26,7 @@ class ViewSettings:
         colours: other colours than the class set's own, None to keep those; used if there is one for each class.
         wiper: 0 to 1, how far from the left the wiper stands.
         layers: what stands left and right of the wiper, and side by side.
+        fade_unsure: the overlay's colours fade where the network is unsure.
     """
 
     view: View = "overlay"
@@ -33,6 +35,12 @@ class ViewSettings:
     colours: tuple[tuple[int, int, int], ...] | None = None
     wiper: float = 0.5
     layers: tuple[Layer, Layer] = ("original", "overlay")
+    fade_unsure: bool = False
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether drawing it takes a confidence map."""
+        return shows_confidence(self.view, self.layers, self.fade_unsure)
 
     def recolour(self, classes: ClassSet) -> ClassSet:
         """Return `classes` in the chosen colours."""
@@ -46,17 +54,32 @@ def _overlay(classes: ClassSet, opacity: float, hidden: frozenset[int]) -> Overl
     return Overlay(classes, opacity=opacity, shown=set(range(len(classes))) - hidden)
 
 
-def compose(rgb: RGB, labels: LabelMap, classes: ClassSet, settings: ViewSettings) -> RGB:
+def compose(
+    rgb: RGB,
+    labels: LabelMap,
+    classes: ClassSet,
+    settings: ViewSettings,
+    confidence: ConfidenceMap | None = None,
+) -> RGB:
     """Return the chosen view of a (H, W, 3) uint8 RGB picture and its (H, W) label map; (H, 2 W, 3) side by side.
 
     The result may be `rgb` itself: it is never to be written to.
+
+    Args:
+        confidence: (H, W), if `settings.needs_confidence`; without one, while an engine that gives it is being opened,
+            the confidence is the original and nothing fades.
     """
     overlay = _overlay(settings.recolour(classes), settings.opacity, settings.hidden)
 
     def layer(name: Layer) -> RGB:
-        if name == "original":
+        if name == "original" or (name == "confidence" and confidence is None):
             return rgb
-        return overlay.colourise(labels) if name == "labels" else overlay.blend(rgb, labels)
+        if name == "confidence" and confidence is not None:
+            return with_legend(colourise(confidence))
+        if name == "labels":
+            return overlay.colourise(labels)
+        blended = overlay.blend(rgb, labels)
+        return fade(rgb, blended, confidence) if settings.fade_unsure and confidence is not None else blended
 
     if settings.view == "side-by-side":
         return np.hstack([layer(name) for name in settings.layers])

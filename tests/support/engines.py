@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, Segmented
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap, Size
 from tests.support.sources import SIZE
@@ -67,10 +67,13 @@ ROAD, SKY, CAR = 3, 0, 8
 
 
 class HalfEngine:
-    """Labels the left half road and the right half sky; `hold` makes it wait, `fail` makes it raise."""
+    """Labels the left half road and the right half sky; `hold` makes it wait, `fail` makes it raise.
 
-    def __init__(self, model: str, backend: str, size: Size) -> None:
-        self.info = EngineInfo(backend, "a test", "fp32", model, size, "asked for")
+    With confidence, it is certain of the road and knows nothing of the sky.
+    """
+
+    def __init__(self, model: str, backend: str, size: Size, *, confidence: bool = False) -> None:
+        self.info = EngineInfo(backend, "a test", "fp32", model, size, "asked for", confidence=confidence)
         self.closed = 0
         self.hold = threading.Event()
         self.hold.set()
@@ -85,6 +88,11 @@ class HalfEngine:
         labels = np.full(self.info.input_size, SKY, np.uint8)
         labels[:, : labels.shape[1] // 2] = ROAD
         return labels
+
+    def segment_with_confidence(self, rgb: NDArray[np.uint8]) -> Segmented:
+        labels = self.segment(rgb)
+        sure = np.where(labels == ROAD, 255, 0).astype(np.uint8)
+        return Segmented(labels, sure if self.info.confidence else None)
 
     def close(self) -> None:
         self.closed += 1
@@ -105,8 +113,10 @@ class Engines:
         size: Size | None = None,
         source_size: Size | None = None,
         precision: str = "auto",
+        confidence: bool = False,
+        samples: int = 0,
     ) -> Engine:
         self.before(backend)
-        engine = HalfEngine(card.name, backend, size or (32, 48))
+        engine = HalfEngine(card.name, backend, size or (32, 48), confidence=confidence)
         self.opened.append(engine)
         return engine

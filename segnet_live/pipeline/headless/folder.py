@@ -67,7 +67,7 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
     """
     assert config.source is not None
     folder, out = Path(config.source.value), config.record
-    single = [f"--{name}" for name in ("masks", "stats") if getattr(config, name) is not None]
+    single = [f"--{name}" for name in ("masks", "stats", "confidence") if getattr(config, name) is not None]
     if single:
         raise UsageError(f"{folder} is a folder, and {single[0]} works on one file; leave it out or name a file")
     if not config.headless:

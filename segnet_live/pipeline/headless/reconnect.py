@@ -39,7 +39,7 @@ def reconnects(config: RunConfig, info: SourceInfo) -> bool:
 
 def numbered_on(config: RunConfig) -> RunConfig:
     """Return `config` with its outputs numbered by the first number from 2 on at which all of them are free."""
-    given = {"record": config.record, "masks": config.masks, "stats": config.stats}
+    given = {"record": config.record, "masks": config.masks, "stats": config.stats, "confidence": config.confidence}
     paths = {name: path for name, path in given.items() if path is not None}
     for number in itertools.count(2):
         names = {name: path.with_stem(f"{path.stem}-{number}") for name, path in paths.items()}

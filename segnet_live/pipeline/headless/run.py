@@ -29,7 +29,7 @@ from segnet_live.pipeline.headless.reconnect import numbered_on, open_where_it_w
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.pipeline.record.hiding import HidingSink
 from segnet_live.pipeline.record.preflight import check_outputs
-from segnet_live.pipeline.record.sinks import Masks, Sink, Stats, TruthScore
+from segnet_live.pipeline.record.sinks import CONFIDENCE_COLUMNS, ConfidenceMaps, Masks, Sink, Stats, TruthScore
 from segnet_live.pipeline.record.video import Recording
 from segnet_live.render.hiding import Hiding
 from segnet_live.render.hud import Hud
@@ -131,7 +131,9 @@ def prepare(
     card = find_card(options.model or DEFAULT_MODEL)
     shown = range(len(card.classes)) if config.classes is None else card.classes.ids(config.classes)
     hidden = frozenset(range(len(card.classes))) - set(shown)
-    settings = ViewSettings(options.view, options.opacity, hidden, layers=options.layers)
+    settings = ViewSettings(
+        options.view, options.opacity, hidden, layers=options.layers, fade_unsure=options.fade_unsure
+    )
     hiding = None
     if config.hide is not None:
         hiding = Hiding(frozenset(card.classes.ids(config.hide)), config.hide_with, config.hide_hold)
@@ -159,8 +161,11 @@ def prepare(
                 sinks.append(recording if hiding is None else HidingSink(recording, hiding))
             if config.masks is not None:
                 sinks.append(Masks(config.masks))
+            if config.confidence is not None:
+                sinks.append(ConfidenceMaps(config.confidence))
             if config.stats is not None:
-                sinks.append(Stats(config.stats, card.classes))
+                extra = CONFIDENCE_COLUMNS[: 0 if not options.needs_confidence else 3 if options.samples else 2]
+                sinks.append(Stats(config.stats, card.classes, extra))
             if config.index is not None:
                 sinks.append(_indexer(config, config.index, card, options, engine))
             if config.source is not None and config.source.kind == "synthetic" and card.classes.names == CAMVID_NAMES:
@@ -207,8 +212,15 @@ def _assembled(
 
     def open_at(size: Size | None) -> Engine:
         def open_with(backend: Backend) -> Engine:
-            precision = options.precision if backend == options.backend else "auto"
-            return open_engine(card, backend=backend, size=size, source_size=source.size, precision=precision)
+            return open_engine(
+                card,
+                backend=backend,
+                size=size,
+                source_size=source.size,
+                precision=options.precision if backend == options.backend else "auto",
+                confidence=options.needs_confidence,
+                samples=options.samples,
+            )
 
         return TakeoverEngine(open_with(options.backend), open_with, report)
 
@@ -227,8 +239,8 @@ def run(config: RunConfig) -> int:
         SegnetLiveError: anything that cannot be carried out; if frames were written before, they are kept and named.
     """
     job = prepare(config, print_line)
-    if not any((config.record, config.masks, config.stats, config.index)):
-        print_line("nothing will be written: add --record, --masks, --stats or --index")
+    if not any((config.record, config.masks, config.stats, config.index, config.confidence)):
+        print_line("nothing will be written: add --record, --masks, --stats, --index or --confidence DIR")
     freeze_libraries()
     began_s = time.monotonic()
     before: list[Job] = []
@@ -289,7 +301,7 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
         return None
     next_job = job.continued(source)
     named = next_job.named
-    names = [str(path) for path in (named.record, named.masks, named.stats) if path is not None]
+    names = [str(path) for path in (named.record, named.masks, named.stats, named.confidence) if path is not None]
     into = f"; going on in {', '.join(names)}" if names else ""
     print_line(f"{source.info.title} is back after {time.monotonic() - lost_s:.1f} s{into}")
     return next_job
@@ -332,4 +344,5 @@ def _describe_source(info: SourceInfo) -> str:
 def _describe_engine(info: EngineInfo) -> str:
     height, width = info.input_size
     what = f"{info.model} on {info.backend}, {info.device}, {info.precision}, input {height}x{width} (height x width)"
+    what += f", mean of {info.samples} samples" if info.samples else ", with confidence" if info.confidence else ""
     return f"{what}; {info.reason}" if info.reason else what

@@ -37,6 +37,8 @@ class OpenEngine(Protocol):
         size: Size | None = None,
         source_size: Size | None = None,
         precision: Precision = "auto",
+        confidence: bool = False,
+        samples: int = 0,
     ) -> Engine: ...
 
 
@@ -48,6 +50,8 @@ class EngineChoice:
         size: (height, width) of the network's input; None follows the source's aspect ratio.
         smooth: label maps are smoothed over time.
         target: a rate or latency that a governor holds by running the network smaller; None for the one size.
+        confidence: say how sure the network is of each pixel.
+        samples: label by the mean of so many passes with dropout on; 0 for one pass without.
     """
 
     card: Card
@@ -56,6 +60,8 @@ class EngineChoice:
     size: Size | None = None
     smooth: bool = False
     target: Target | None = None
+    confidence: bool = False
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class EngineSwitch:
                 size=size,
                 source_size=source_size,
                 precision=choice.precision,
+                confidence=choice.confidence,
+                samples=choice.samples,
             )
 
         return assemble(open_at, choice.card, source_size, size=choice.size, target=choice.target, smooth=choice.smooth)

@@ -273,7 +273,8 @@ class LiveSession:
         settings = self._view_settings
         self._inference.finish(result)
         began_s = time.perf_counter()
-        rgb = compose(result.rgb, result.labels, result.classes, settings)
+        confidence = result.confidence if settings.needs_confidence else None
+        rgb = compose(result.rgb, result.labels, result.classes, settings, confidence)
         screen = for_screen(rgb, self._screen_size)
         composed_s = time.perf_counter()
         if not result.repeat:

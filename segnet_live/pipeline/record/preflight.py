@@ -24,8 +24,11 @@ def check_outputs(config: RunConfig) -> None:
     for option, path in (("--record", config.record), ("--stats", config.stats)):
         if path is not None:
             _check_file(option, path, config)
-    if config.masks is not None:
-        _check_folder(config.masks, config)
+    for option, folder in (("--masks", config.masks), ("--confidence", config.confidence)):
+        if folder is not None:
+            _check_folder(option, folder, config)
+    if config.masks is not None and config.masks == config.confidence:
+        raise UsageError(f"--masks and --confidence both name {config.masks}", "give each a folder of its own")
 
 
 def _check_file(option: str, path: Path, config: RunConfig) -> None:
@@ -48,17 +51,17 @@ def _check_file(option: str, path: Path, config: RunConfig) -> None:
     _probe(option, path.parent)
 
 
-def _check_folder(folder: Path, config: RunConfig) -> None:
+def _check_folder(option: str, folder: Path, config: RunConfig) -> None:
     if config.source and config.source.kind == "images" and _is_input(folder, config.source):
-        raise UsageError(f"--masks {folder} is the folder the images are read from; choose another one")
+        raise UsageError(f"{option} {folder} is the folder the images are read from; choose another one")
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"--masks {folder} is a file; name a folder")
+        raise OutputError(f"{option} {folder} is a file; name a folder")
     if folder.is_dir() and not config.overwrite and any(folder.iterdir()):
-        raise UsageError(f"--masks {folder} is not empty; choose another folder or add --overwrite")
+        raise UsageError(f"{option} {folder} is not empty; choose another folder or add --overwrite")
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir():
-        raise OutputError(f"--masks {folder}: {existing} is a file, not a folder; choose another place")
-    _probe("--masks", existing)
+        raise OutputError(f"{option} {folder}: {existing} is a file, not a folder; choose another place")
+    _probe(option, existing)
 
 
 def _is_input(path: Path, source: SourceSpec) -> bool:

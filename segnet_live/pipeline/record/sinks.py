@@ -1,20 +1,25 @@
-"""Write the outputs of a run besides its recording: label maps, statistics. Without a frame they make no file."""
+"""Write a run's outputs besides its recording: label and confidence maps, statistics. No frame, no file."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError, first_line
 from segnet_live.frame import FrameResult
 from segnet_live.quality import Confusion
 from segnet_live.system.files import hold, partial_path, write_atomically
+
+CONFIDENCE_COLUMNS = ("confidence", "unsure", "variance")
+"""Of `Stats`: the mean confidence, the share of pixels below one half, and the mean variance between samples."""
 
 
 class Sink(Protocol):
@@ -47,6 +52,10 @@ class Masks:
         use_names: False numbers the pictures of image sources as well.
     """
 
+    what = "label maps"
+    # Level 1 with run lengths: as fast as storing, and a hundredth of the size on label maps.
+    options: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+
     def __init__(self, folder: Path, *, use_names: bool = True) -> None:
         self.folder = folder
         self.count = 0
@@ -58,29 +67,44 @@ class Masks:
         path = self.folder / f"{name or f'{self.count:06d}'}.png"
         if not self.count:
             self._let_go = hold(self.folder)
-        # Level 1 with run lengths: as fast as storing, and a hundredth of the size on label maps.
-        options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-        png = cv2.imencode(".png", result.labels, options)[1].tobytes()
+        png = cv2.imencode(".png", self._map(result), self.options)[1].tobytes()
         # Encoded in memory: cv2.imwrite cannot write names outside the code page on Windows.
-        write_atomically(path, png, advice=f"the {self.count} label maps before it are kept")
+        write_atomically(path, png, advice=f"the {self.count} {self.what} before it are kept")
         self.count += 1
 
+    def _map(self, result: FrameResult) -> NDArray[np.uint8]:
+        return result.labels
+
     def close(self, *, whole: bool) -> None:
-        """Let go of the folder: each label map was complete once written."""
+        """Let go of the folder: each picture was complete once written."""
         self._let_go()
 
     def __str__(self) -> str:
-        return f"{self.count} label maps in {self.folder}"
+        return f"{self.count} {self.what} in {self.folder}"
+
+
+class ConfidenceMaps(Masks):
+    """A folder of 8-bit single-channel PNGs like those of `Masks`, of confidences: 0 for a tie, 255 for certain."""
+
+    what = "confidence maps"
+    options = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+    def _map(self, result: FrameResult) -> NDArray[np.uint8]:
+        assert result.confidence is not None, "the engine was opened with confidence"
+        return result.confidence
 
 
 class Stats:
-    """A CSV file: frame, pts_s, latency_ms, then each class's share of the pixels (0..1).
+    """A CSV file: frame, pts_s, latency_ms, then each class's share of the pixels (0..1), then what `extra` names.
+
+    Empty cells of extra columns were not measured: the variance of a frame that the network skipped.
 
     Written as FILE.partial.csv line by line, and renamed when closed.
     """
 
-    def __init__(self, path: Path, classes: ClassSet) -> None:
+    def __init__(self, path: Path, classes: ClassSet, extra: Sequence[str] = ()) -> None:
         self.path = path
+        self._extra = extra
         self.count = 0
         self._classes = classes
         self._file: TextIO | None = None
@@ -93,9 +117,11 @@ class Stats:
                 self._let_go = hold(self.path)
                 # Line by line, so that all but the last line is there after a crash.
                 self._file = partial_path(self.path).open("w", newline="", encoding="utf-8", buffering=1)
-                csv.writer(self._file).writerow(["frame", "pts_s", "latency_ms", *self._classes.names])
+                csv.writer(self._file).writerow(["frame", "pts_s", "latency_ms", *self._classes.names, *self._extra])
             times = f"{result.frame.pts_s:.6f}", f"{result.latency_ms:.3f}"
-            csv.writer(self._file).writerow([self.count, *times, *(f"{share:.6f}" for share in result.class_shares)])
+            shares = (f"{share:.6f}" for share in result.class_shares)
+            extra = (_cell(result, column) for column in self._extra)
+            csv.writer(self._file).writerow([self.count, *times, *shares, *extra])
         except OSError as error:
             self._failed = True
             raise OutputError(
@@ -121,6 +147,16 @@ class Stats:
 
     def __str__(self) -> str:
         return f"{self.count} rows in {partial_path(self.path) if self._failed else self.path}"
+
+
+def _cell(result: FrameResult, column: str) -> str:
+    """Return one of CONFIDENCE_COLUMNS of a frame; empty where it has none."""
+    value = {
+        "confidence": result.mean_confidence,
+        "unsure": result.unsure_share,
+        "variance": None if result.variance is None else float(result.variance.mean()),
+    }[column]
+    return "" if value is None else f"{value:.6f}"
 
 
 class TruthScore:

@@ -186,7 +186,8 @@ class Recording:
         self._files = VideoFiles(path, numbered=False, cut_audio=part, overwrite=overwrite)
 
     def write(self, result: FrameResult) -> None:
-        picture = compose(result.rgb, result.labels, result.classes, self._settings)
+        confidence = result.confidence if self._settings.needs_confidence else None
+        picture = compose(result.rgb, result.labels, result.classes, self._settings, confidence)
         if self._hud:
             picture = with_plate(picture, self._hud.plate(picture.shape[0]))
         self._files.write(picture, result, result.frame)
