@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pictures", type=Path, metavar="DIR", help="write image, labels and errors of every image here"
     )
     command.add_argument("--smooth", action="store_true", help="smooth the labels over time, as the app shows videos")
+    command.add_argument("--confidence", action="store_true", help="also accuracy by decile of confidence")
     command.add_argument("--dense-crf", action="store_true", help="refine the labels by a dense CRF (PyTorch, slow)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_evaluate)
@@ -137,6 +138,19 @@ def _parser() -> argparse.ArgumentParser:
         help="power of the class balancing that stays, of what the release recipe trained with (default %(default)s)",
     )
     command.set_defaults(run=_package, smooth=False)
+
+    command = commands.add_parser(
+        "calibrate", help="fit the temperature of a model's confidence, and write it on the card", parents=[data]
+    )
+    command.add_argument("--model", required=True, help="installed model or model folder, whose card is written")
+    command.add_argument("--split", nargs="+", default=["val"], help="splits to fit it on (default val)")
+    command.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="fit it for this checkpoint, from before the splits joined the training",
+    )
+    command.set_defaults(run=_calibrate, architecture="")
 
     command = commands.add_parser("release", help="fit and package every network on CamVid, in one go")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="CamVid's folder")
@@ -248,6 +262,19 @@ def _layerwise(args: argparse.Namespace) -> None:
     print(f"{args.out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
 
 
+def _calibrate(args: argparse.Namespace) -> None:
+    from train.calibrate import calibration_fields, print_calibration, put_on_card
+    from train.package import as_held_out
+
+    card, labelled = find_card(args.model), SETS[args.set]
+    with tempfile.TemporaryDirectory() as scratch:
+        earlier = None
+        if args.held_out is not None:
+            earlier = as_held_out(args.held_out, card, labelled, args.data, args.split, Path(scratch))
+        fields = calibration_fields(card, labelled, args.data, args.split, held_out=earlier)
+    print_calibration(put_on_card(card, fields), fields)
+
+
 def _release(args: argparse.Namespace) -> None:
     import torch
 
@@ -277,7 +304,12 @@ def _via(args: argparse.Namespace) -> Through:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from segnet_live.learning.evaluate import write_json
-    from train.measure import measured, measured_on_clip
+    from train.measure import measured, measured_confidence, measured_on_clip
+
+    if args.confidence and args.clip is not None:
+        raise UsageError("--confidence is measured against labels", "pass --data, or drop it")
+    if args.confidence and args.dense_crf:
+        raise UsageError("the dense CRF gives no confidence", "drop --dense-crf or --confidence")
 
     labelled = SETS[args.set]
     samples = (
@@ -293,6 +325,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             )
         else:
             figures = measured(card, samples, _via(args), args.pictures)
+            if args.confidence:
+                figures["confidence"] = measured_confidence(card, samples, _via(args))
     if args.json is not None:
         write_json(args.json, figures)
 

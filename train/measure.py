@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from segnet_live.frame import Size
 from segnet_live.learning.data import Sample
 from segnet_live.learning.evaluate import clip_flicker, evaluate, print_evaluation, through
 from segnet_live.video.open import open_source
+from train.deciles import as_json, by_confidence, print_deciles
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Through:
     Attributes:
         size: the network's (height, width); None for what the app takes for such images.
         smooth: labels smoothed over time.
+        confidence: the engine also says how sure it is.
         dense_crf: PyTorch on the CPU with a dense CRF after it, in place of the app's engine.
     """
 
@@ -36,6 +38,7 @@ class Through:
     size: Size | None = None
     smooth: bool = False
     dense_crf: bool = False
+    confidence: bool = False
 
     def opened(self, card: Card, source: Size) -> Engine:
         """Open the engine, for frames of `source` (height, width).
@@ -46,12 +49,19 @@ class Through:
         if self.dense_crf:
             if (self.backend, self.precision) not in (("auto", "auto"), ("torch", "auto"), ("torch", "fp32")):
                 raise UsageError("the dense CRF has no --backend or --precision of its own", "drop them")
+            if self.confidence:
+                raise UsageError("the dense CRF gives no confidence", "drop --dense-crf or --confidence")
             from train.dense_crf import DenseCRFEngine  # brings torch, which other engines may not need
 
             engine: Engine = DenseCRFEngine(card, self.size or network_size(source, card.pixels))
         else:
             engine = open_engine(
-                card, backend=steady(self.backend), precision=self.precision, size=self.size, source_size=source
+                card,
+                backend=steady(self.backend),
+                precision=self.precision,
+                size=self.size,
+                source_size=source,
+                confidence=self.confidence,
             )
         return SmoothedEngine(engine, card.classes) if self.smooth else engine
 
@@ -78,6 +88,16 @@ def measured(card: Card, samples: Sequence[Sample], via: Through, pictures: Path
         **({"dense_crf": True} if via.dense_crf else {}),
     }
     return result.as_json() | {"measured_with": measured_with}
+
+
+def measured_confidence(card: Card, samples: Sequence[Sample], via: Through) -> dict[str, Any]:
+    """Print and return how right `card` is on images of one size where it is how sure."""
+    source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
+    with closing(replace(via, confidence=True).opened(card, source)) as engine:
+        deciles = by_confidence(engine, samples, len(card.classes))
+        info = engine.info
+    print_deciles(deciles, f"{card.name}: {info.backend} {info.precision}, temperature {card.temperature:g}")
+    return as_json(deciles)
 
 
 def measured_on_clip(card: Card, clip: Path, via: Through) -> dict[str, Any]:

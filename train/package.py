@@ -1,4 +1,4 @@
-"""Package a checkpoint as a model: weights, int8 ranges, and a card with its figures."""
+"""Package a checkpoint as a model: weights, int8 ranges, a temperature, and a card with its figures."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from segnet_live.learning.int8_ranges import input_maxima
 from segnet_live.learning.model_folder import install, read_fields, scratch_folder, write_model
 from segnet_live.learning.seen import seen_by
 from segnet_live.nets.networks import NETWORKS
+from train.calibrate import calibration_fields, print_calibration, put_on_card
 from train.card_fields import card_fields, shown_command
 from train.checkpoint import Checkpoint, read_checkpoint
 from train.initialise import Images, labelled_images
@@ -79,20 +80,47 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
         card = as_model(checkpoint, labelled, Path(scratch), model, name)
         if figures is not None:
             card = _finished(card, checkpoint, labelled, figures)
+            before: Card | None = None
             metrics = _metrics(card, labelled, figures)
             if figures.held_out is not None:
                 earlier = read_checkpoint(figures.held_out)
                 before = as_model(earlier, labelled, Path(scratch) / "held-out", model, name)
-                if before.architecture != card.architecture:
-                    raise UsageError(
-                        f"{figures.held_out} is a {before.architecture}, {path} a {card.architecture}",
-                        "--held-out takes an earlier checkpoint of the same training",
-                    )
+                _require_same(before, card, figures.held_out, path)
                 before = _finished(before, earlier, labelled, figures)
                 metrics |= _held_out(_metrics(before, labelled, figures), before, figures.held_out)
             write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
+            fields = calibration_fields(card, labelled, figures.data, figures.splits, held_out=before)
+            print_calibration(put_on_card(card, fields), fields)
         install(card.folder, out / card.name)
     return out / card.name
+
+
+def _require_same(before: Card, card: Card, held_out: Path, path: Path) -> None:
+    if before.architecture != card.architecture:
+        raise UsageError(
+            f"{held_out} is a {before.architecture}, {path} a {card.architecture}",
+            "--held-out takes an earlier checkpoint of the same training",
+        )
+
+
+def as_held_out(path: Path, card: Card, labelled: LabelledSet, data: Path, splits: Sequence[str], folder: Path) -> Card:
+    """Write an earlier checkpoint of the training of `card` as a model in `folder`, as balanced as `card` is.
+
+    Raises:
+        UsageError: it is of another network, or has seen images of the splits.
+    """
+    checkpoint = read_checkpoint(path)
+    before = as_model(checkpoint, labelled, folder, checkpoint.config.get("model", card.architecture), card.name)
+    _require_same(before, card, path, card.folder)
+    seen = seen_by(before.training)
+    for split in splits:
+        if seen.among(labelled.name, split, (s.name for s in labelled.load(data, split))):
+            raise UsageError(f"{path} was trained on {labelled.name} {split} too", "pass one from before as --held-out")
+    power = checkpoint.config.get("weight_power", 0.0) if checkpoint.config.get("recipe") == "release" else 0.0
+    if power:
+        kept = card.training.get("balancing_kept", power)
+        before = remove_prior(before, balancing_frequencies(checkpoint, labelled, data), power, kept)
+    return before
 
 
 def _finished(card: Card, checkpoint: Checkpoint, labelled: LabelledSet, figures: Figures) -> Card:
