@@ -82,11 +82,20 @@ class Controls(QObject):
         self._bonnet_ticket = 0
         self._bonnet_found.connect(self._take_bonnet)
         self.speed = 1.0
+        self.confidence, self.samples = options.with_confidence, options.samples
         self._paused = False
         self._news.connect(self._take)
         self.session = LiveSession(open_source, open_engine, self._news.emit, card.classes)
         colours = COLOUR_BLIND_SAFE if settings.colour_blind else None
-        self._show(ViewSettings(view=options.view, opacity=options.opacity, layers=options.layers, colours=colours))
+        self._show(
+            ViewSettings(
+                view=options.view,
+                opacity=options.opacity,
+                layers=options.layers,
+                colours=colours,
+                fade_unsure=options.fade_unsure,
+            )
+        )
 
     def _take(self, news: Any) -> None:
         if isinstance(news, SourceState):
@@ -198,6 +207,8 @@ class Controls(QObject):
 
     def use_model(self, card: Card) -> None:
         """Switch to another model; the engine in use keeps running until the new one is open."""
+        if card is not self.card:
+            self.samples = 0  # asked for on the command line, for the model named there
         self.card = card
         self.settings.model = card.name
         self._use()
@@ -222,6 +233,17 @@ class Controls(QObject):
         self.smooth = self.settings.smooth = on
         self._use()
 
+    def set_confidence(self, on: bool) -> None:
+        """Show how sure the network is, in the HUD and along the seek bar, whatever the view is."""
+        self.confidence = self.settings.confidence = on
+        self._use()
+        self.view_changed.emit()
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether the engine is to say how sure it is: the user wants to know, or the view takes it."""
+        return self.confidence or self.samples > 0 or self.view_settings.needs_confidence
+
     def set_target(self, target: Target | None) -> None:
         """Hold a rate or a latency by running the network smaller; None runs it at its one size."""
         self.target = self.settings.target = target
@@ -230,12 +252,16 @@ class Controls(QObject):
     def _use(self) -> None:
         # The pictures of a folder need not follow each other: there is nothing to smooth.
         smooth = self.smooth and (self.source is None or self.source.spec.kind != "images")
-        self.session.use(EngineChoice(self.card, self.backend, self.precision, self.size, smooth, self.target))
+        choice = EngineChoice(self.card, self.backend, self.precision, self.size, smooth, self.target)
+        self.session.use(replace(choice, confidence=self.needs_confidence, samples=self.samples))
 
     # The view
 
     def _show(self, settings: ViewSettings) -> None:
+        before = self.needs_confidence
         self.session.set_view_settings(settings)
+        if self.needs_confidence != before:  # another engine: without confidence it runs as fast as ever
+            self._use()
         self.view_changed.emit()
 
     @property
@@ -250,6 +276,11 @@ class Controls(QObject):
     def set_opacity(self, opacity: float) -> None:
         self.settings.opacity = round(min(1.0, max(0.0, opacity)), 2)
         self._show(replace(self.view_settings, opacity=self.settings.opacity))
+
+    def set_fade(self, on: bool) -> None:
+        """Let the overlay's colours fade where the network is unsure."""
+        self.settings.fade_unsure = on
+        self._show(replace(self.view_settings, fade_unsure=on))
 
     def change_opacity(self, by: float) -> None:
         self.set_opacity(self.view_settings.opacity + by)

@@ -32,6 +32,8 @@ class Settings:
         folded: titles of the panel's folded sections.
         model: "" for the default.
         size: (height, width) of the network's input; None follows the source.
+        confidence: show how sure the network is, in the HUD and along the seek bar.
+        fade_unsure: the overlay's colours fade where the network is unsure.
         target: what the governor holds; None for no governor.
         recent: "kind:value" of the sources opened lately, newest first, passwords masked.
         camera_size: (height, width) to ask a camera for; None for its own choice.
@@ -52,6 +54,8 @@ class Settings:
     backend: Backend = "auto"
     size: Size | None = None
     smooth: bool = True
+    confidence: bool = False
+    fade_unsure: bool = False
     target: Target | None = None
     recent: tuple[str, ...] = ()
     camera_size: Size | None = None
@@ -79,6 +83,8 @@ class Settings:
             opacity=self.opacity,
             layers=self.wiped,
             burn_hud=self.burn_hud,
+            with_confidence=self.confidence,
+            fade_unsure=self.fade_unsure,
         )
 
 

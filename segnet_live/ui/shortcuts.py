@@ -91,6 +91,8 @@ def commands(
         Command("View", "Less opaque", ("Down",), partial(controls.change_opacity, -0.05), repeats=True),
         Command("View", "Colour-blind-safe palette", ("B",), panel.view.colour_blind.toggle),
         Command("View", "Leave out the car's own bonnet", ("Shift+B",), panel.view.bonnet.toggle),
+        Command("View", "How sure: figures and strip", ("U",), panel.view.confidence.toggle),
+        Command("View", "Fade unsure pixels", ("Shift+U",), panel.view.fade.toggle),
         Command("View", "HUD", ("H",), window.toggle_hud),
         Command("View", "Side panel", ("P",), window.toggle_panel),
         Command("View", "Full screen", ("F", "F11"), window.toggle_full_screen),

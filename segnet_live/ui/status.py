@@ -57,10 +57,14 @@ class StatusUpdater(QObject):
 
     def _refresh_strip(self) -> None:
         strip, classes = self._controls.session.timeline, self._controls.classes
-        state = (strip, strip.revision if strip is not None else 0, classes)
+        state = (strip, strip.revision if strip is not None else 0, classes, self._controls.needs_confidence)
         if state != self._strip_painted:
             self._strip_painted = state
             self._seek_bar.show_strip(strip.means() if strip is not None else None, classes)
+            sure = self._controls.session.confidence_line
+            self._seek_bar.show_confidence(
+                sure.means()[:, 0] if sure is not None and self._controls.needs_confidence else None
+            )
 
     def refresh_hud(self) -> None:
         """Draw the HUD over the picture, and into the recording, as far as the user wants them there."""

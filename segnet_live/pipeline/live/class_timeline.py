@@ -1,4 +1,4 @@
-"""Collect how much of the picture each class takes along a file."""
+"""Collect how much of the picture each class takes along a file, or how sure the network is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ BINS = 480
 
 class ClassTimeline:
     """The mean class shares by place in a file, which fill in as frames are seen. Any threads.
+
+    Of one "class", it serves for the mean confidence as well.
 
     Args:
         classes: how many classes there are.

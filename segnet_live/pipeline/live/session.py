@@ -85,6 +85,7 @@ class LiveSession:
         self._view_settings = ViewSettings()
         self._screen_size: Size = (360, 640)
         self._timeline: ClassTimeline | None = None
+        self._confidence_line: ClassTimeline | None = None
         self._recording: LiveRecording | None = None
         self._open_source, self._notify_window = open_source, notify
         self._classes = classes
@@ -301,14 +302,24 @@ class LiveSession:
             if not result.source.duration_s:
                 return
             timeline = self._timeline = ClassTimeline(len(result.classes), result.source)
+            self._confidence_line = ClassTimeline(1, result.source)
         joined = before is not None and before.segment_id == result.segment_id
-        timeline.add(result.pts_s, result.class_shares, before.pts_s if joined and before is not None else None)
+        since_s = before.pts_s if joined and before is not None else None
+        timeline.add(result.pts_s, result.class_shares, since_s)
+        sure, line = result.mean_confidence, self._confidence_line
+        if sure is not None and line is not None:
+            line.add(result.pts_s, np.array([sure], np.float32), since_s)
 
     @property
     def timeline(self) -> ClassTimeline | None:
         """The class shares seen so far of the open file; None for other sources, and before its first labels."""
         timeline, capture = self._timeline, self._capture
         return timeline if timeline is not None and capture is not None and timeline.source is capture.info else None
+
+    @property
+    def confidence_line(self) -> ClassTimeline | None:
+        """The mean confidence seen so far of the open file, a timeline of one value; None as for `timeline`."""
+        return self._confidence_line if self.timeline is not None else None
 
     def take_picture(self) -> Picture | None:
         """Return the newest picture, once; None if there is no new one."""

@@ -12,10 +12,14 @@ from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from segnet_live.classes import ClassSet
 from segnet_live.config import clock
+from segnet_live.render.confidence import colourise
 from segnet_live.ui.theme import ACCENT, LINE, RAISED
 
 STRIP_ROWS = 40
 MARK_PX = 4
+CONFIDENCE_PX, GAP_PX = 7, 3
+LEAST_CONFIDENCE = 0.5
+"""Mean confidence of a frame that gets the brightest colour: few frames have less, and the colours would all be one."""
 
 
 def strip_picture(means: NDArray[np.float32], classes: ClassSet) -> NDArray[np.uint8]:
@@ -32,8 +36,18 @@ def strip_picture(means: NDArray[np.float32], classes: ClassSet) -> NDArray[np.u
     return picture
 
 
+def confidence_picture(means: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return (bins,) mean confidences 0..1 as (1, bins, 4) uint8 BGRA, bright where the network was unsure."""
+    stretched = (np.nan_to_num(means) - LEAST_CONFIDENCE) / (1 - LEAST_CONFIDENCE)
+    levels = np.rint(255 * stretched.clip(0, 1)).astype(np.uint8)[None]
+    seen = np.where(np.isnan(means), 0, 255).astype(np.uint8)[None, :, None]
+    return np.concatenate((colourise(levels)[..., ::-1], seen), 2)
+
+
 class SeekBar(QWidget):
-    """A strip to click and drag. Disabled for sources without an end.
+    """A strip to click and drag, and one below for the confidence where that is asked for.
+
+    Disabled for sources without an end.
 
     Signals:
         sought: source time in seconds the user wants to see.
@@ -47,6 +61,7 @@ class SeekBar(QWidget):
         self._start_s, self._duration_s, self._at_s = 0.0, 0.0, 0.0
         self._pixels: NDArray[np.uint8] | None = None
         self._strip: QImage | None = None
+        self._confidence: QImage | None = None
         self._hover_x: float | None = None
         self._marks: tuple[tuple[float, float], ...] = ()
         self.setMouseTracking(True)
@@ -54,7 +69,12 @@ class SeekBar(QWidget):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def sizeHint(self) -> QSize:
-        return QSize(300, 34)
+        return QSize(300, 34 + (CONFIDENCE_PX + GAP_PX if self._confidence is not None else 0))
+
+    @property
+    def confidence_strip(self) -> QImage | None:
+        """The strip of the confidence as it is painted; tests read it."""
+        return self._confidence
 
     @property
     def strip(self) -> QImage | None:
@@ -105,8 +125,23 @@ class SeekBar(QWidget):
             painter.drawRoundedRect(QRectF(track.left() + left, track.top() - 5, width, 8), 2, 2)
         painter.restore()
 
+    def show_confidence(self, means: NDArray[np.float32] | None) -> None:
+        """Colour the second strip with (bins,) mean confidences; None takes it away."""
+        had = self._confidence is not None
+        if means is None:
+            self._confidence = None
+        else:
+            pixels = confidence_picture(means)
+            width = pixels.shape[1]
+            # copied: the image outlives the array
+            self._confidence = QImage(pixels.tobytes(), width, 1, width * 4, QImage.Format.Format_ARGB32).copy()
+        if had != (self._confidence is not None):
+            self.updateGeometry()
+        self.update()
+
     def _track(self) -> QRectF:
-        return QRectF(8, 6, max(1, self.width() - 16), self.height() - 12)
+        below = CONFIDENCE_PX + GAP_PX if self._confidence is not None else 0
+        return QRectF(8, 6, max(1, self.width() - 16), self.height() - 12 - below)
 
     def _share(self) -> float:
         return min(1.0, max(0.0, (self._at_s - self._start_s) / self._duration_s)) if self._duration_s else 0.0
@@ -124,6 +159,10 @@ class SeekBar(QWidget):
             if self._strip is not None:
                 painter.drawImage(track, self._strip)
             painter.restore()
+            if self._confidence is not None:
+                line = QRectF(track.left(), track.bottom() + GAP_PX, track.width(), CONFIDENCE_PX)
+                painter.fillRect(line, QColor(RAISED))
+                painter.drawImage(line, self._confidence)
             if self._marks:
                 self._paint_marks(painter, track)
             x = track.left() + self._share() * track.width()

@@ -25,6 +25,7 @@ from segnet_live.ui.parts import select
 
 VIEW_NAMES: dict[View, str] = {
     "overlay": "Overlay", "labels": "Labels", "original": "Original", "side-by-side": "Side by side", "wiper": "Wiper",
+    "confidence": "Confidence",
 }  # fmt: skip
 
 
@@ -45,10 +46,7 @@ class ViewSection(QWidget):
             button.clicked.connect(partial(self._set_view, view))
             group.addButton(button)
             self.buttons[view] = button
-            if i < 3:
-                grid.addWidget(button, 0, 2 * i, 1, 2)
-            else:
-                grid.addWidget(button, 1, 3 * (i - 3), 1, 3)
+            grid.addWidget(button, i // 3, i % 3)
         self.left, self.right = QComboBox(), QComboBox()
         for box in (self.left, self.right):
             for layer in LAYERS:
@@ -76,6 +74,12 @@ class ViewSection(QWidget):
         self.bonnet = QCheckBox()
         self.bonnet.setToolTip("Leave out what the car itself takes of the picture: it is looked for in the open file")
         self.bonnet.toggled.connect(lambda on: controls.leave_out_bonnet("auto" if on else None))
+        self.confidence = QCheckBox("How sure: figures and strip")
+        self.confidence.setToolTip("Mean confidence and share of unsure pixels in the HUD, and along the seek bar (U)")
+        self.confidence.toggled.connect(controls.set_confidence)
+        self.fade = QCheckBox("Fade unsure pixels")
+        self.fade.setToolTip("The overlay's colours fade where the network is unsure (Shift+U)")
+        self.fade.toggled.connect(controls.set_fade)
         layout = QVBoxLayout(self)
         layout.setSpacing(10)
         layout.addLayout(grid)
@@ -83,6 +87,8 @@ class ViewSection(QWidget):
         layout.addLayout(opacity)
         layout.addWidget(self.colour_blind)
         layout.addWidget(self.bonnet)
+        layout.addWidget(self.confidence)
+        layout.addWidget(self.fade)
         controls.view_changed.connect(self.refresh)
         self.refresh()
 
@@ -103,6 +109,9 @@ class ViewSection(QWidget):
         self.bonnet.setText(f"Leave out the bonnet{found}")
         with QSignalBlocker(self.bonnet):
             self.bonnet.setChecked(asked is not None)
+        with QSignalBlocker(self.confidence), QSignalBlocker(self.fade):
+            self.confidence.setChecked(self._controls.confidence)
+            self.fade.setChecked(settings.fade_unsure)
         with QSignalBlocker(self.opacity), QSignalBlocker(self.colour_blind):
             self.opacity.setValue(round(settings.opacity * 100))
             self.colour_blind.setChecked(settings.colours is not None)
