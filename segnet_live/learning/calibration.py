@@ -96,7 +96,7 @@ def _fitted(logits: Tensor, truth: Tensor) -> float:
     inverse = 1.0
     for _ in range(STEPS):
         slopes, bends = [], []
-        for part in logits.split(1 << 18):
+        for part in torch.split(logits, 1 << 18):
             probabilities = (part * inverse).softmax(1)
             expected = (probabilities * part).sum(1, keepdim=True)
             slopes.append(expected.double().sum())
@@ -117,7 +117,7 @@ def expected_calibration_error(logits: Tensor, truth: Tensor, temperature: float
         logits: (n, K); truth: (n,) int64.
     """
     counts, sure, right = (np.zeros(BINS) for _ in range(3))
-    for part, labels in zip(logits.split(1 << 18), truth.split(1 << 18), strict=True):
+    for part, labels in zip(torch.split(logits, 1 << 18), torch.split(truth, 1 << 18), strict=True):
         largest, ids = (part / temperature).softmax(1).max(1)
         bins = (largest * BINS).long().clamp(max=BINS - 1).numpy()
         counts += np.bincount(bins, minlength=BINS)

@@ -96,6 +96,8 @@ def open_shade_engine(
     size: Size | None = None,
     source_size: Size | None = None,
     precision: str = "auto",
+    confidence: bool = False,
+    samples: int = 0,
 ) -> Engine:
     return ShadeEngine()
 
