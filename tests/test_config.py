@@ -33,6 +33,9 @@ CLIP = SourceSpec("video", "drive.mp4")
         ({"masks": Path("m")}, "--headless"),
         ({"stats": Path("s.csv")}, "--headless"),
         ({"headless": True, "burn_hud": True}, "--record"),
+        ({"confidence": Path("c")}, "--headless"),
+        ({"samples": 1}, "2 or more"),
+        ({"layers": ("overlay", "sure")}, "confidence"),
     ],
 )
 def test_refuses_what_cannot_be_carried_out(fields: dict[str, Any], names: str) -> None:
@@ -114,3 +117,19 @@ def test_label_maps_that_are_kept_are_not_smoothed_by_default() -> None:
     assert RunConfig(source=CLIP, headless=True, record=Path("a.mp4")).options().smooth
     assert not RunConfig(source=CLIP, headless=True, masks=Path("m")).options().smooth
     assert RunConfig(source=CLIP, headless=True, masks=Path("m"), smooth=True).options().smooth
+
+
+@pytest.mark.parametrize(
+    ("fields", "needed"),
+    [
+        ({}, False),
+        ({"view": "wiper"}, False),
+        ({"view": "confidence"}, True),
+        ({"fade_unsure": True}, True),
+        ({"with_confidence": True}, True),
+        ({"confidence": Path("maps"), "headless": True}, True),
+        ({"samples": 8}, True),
+    ],
+)
+def test_the_engine_says_how_sure_it_is_only_where_somebody_asks(fields: dict[str, Any], needed: bool) -> None:
+    assert RunConfig(source=CLIP, **fields).options().needs_confidence == needed

@@ -187,3 +187,25 @@ def test_segmenter_and_stream_agree_and_a_closed_segmenter_says_so(tmp_path: Pat
     segmenter.close()
     with pytest.raises(UsageError, match="closed"):
         segmenter(np.zeros((4, 4, 3), np.uint8))
+
+
+def test_confidence_comes_with_a_picture_s_labels_if_it_was_asked_for(tmp_path: Path, tiny_card: Card) -> None:
+    clip = tmp_path / "clip.mp4"
+    shaded_clip(clip, 90, frames=2)
+    options = {"model": tiny_card.folder, "size": (32, 64), "backend": "openvino"}
+    results = list(segnet_live.stream(clip, **options, confidence=True))  # type: ignore[arg-type]
+    for result in results:
+        assert result.confidence is not None
+        assert (result.confidence.shape, result.confidence.dtype) == (result.labels.shape, np.uint8)
+        assert result.overlay("confidence").shape == result.rgb.shape
+        assert (result.overlay(fade_unsure=True) != result.overlay()).any()
+        assert result.variance is None
+    with segnet_live.Segmenter(**options, confidence=True) as segmenter:  # type: ignore[arg-type]
+        assert segmenter.confidence is None, "no picture yet"
+        segmenter(results[0].rgb)
+        assert segmenter.confidence is not None
+        assert segmenter.confidence.shape == results[0].rgb.shape[:2]
+    plain = next(segnet_live.stream(clip, **options))  # type: ignore[arg-type]
+    assert plain.confidence is None
+    with pytest.raises(UsageError, match="confidence=True"):
+        plain.overlay("confidence")

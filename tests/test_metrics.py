@@ -79,3 +79,17 @@ def test_memory_stays_flat_though_nobody_looks() -> None:
         assert run(20_000) - settled < 100_000
     finally:
         tracemalloc.stop()
+
+
+def test_confidence_is_the_mean_of_the_last_two_seconds_and_nothing_where_none_was_asked_for() -> None:
+    clock = Clock()
+    metrics = Metrics(clock)
+    assert metrics.snapshot().confidence is None
+    metrics.rated(0.0, 1.0)
+    clock.now += 3
+    metrics.rated(0.8, 0.2)
+    metrics.rated(0.6, 0.4)
+    mean, unsure = metrics.snapshot().confidence or (0, 0)
+    assert (mean, unsure) == (pytest.approx(0.7), pytest.approx(0.3))
+    clock.now += 3
+    assert metrics.snapshot().confidence is None

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, default=20.0, help="a slow one stops after this long (default: %(default)s)")
     add("--against", action="append", default=[], metavar="MODULE:FACTORY", help="time another torch network too")
     add("--video", action="append", default=[], metavar="FILE", help="time the headless pipeline on this file too")
+    add("--confidence", action="store_true", help="each engine with its confidence map too, in turns")
     add(
         "--paper-table",
         action="store_true",
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         seconds=arguments.seconds,
         against=tuple(arguments.against),
         memory=not arguments.no_memory,
+        confidence=arguments.confidence,
     )
     report = measure(plan, reference_frames())
     tables = [reports.engine_table(report)]

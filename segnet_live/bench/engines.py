@@ -36,6 +36,7 @@ class Plan:
         n: counted calls; seconds: where a slow contender stops.
         against: MODULE:FACTORY of other networks.
         memory: measure each engine's memory in a process of its own.
+        confidence: time each engine with its confidence map, too, in turns with the one without.
     """
 
     cards: tuple[Card, ...]
@@ -45,6 +46,7 @@ class Plan:
     seconds: float = 20.0
     against: tuple[str, ...] = ()
     memory: bool = True
+    confidence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        return f"{self.info.model} {self.info.backend} {self.info.precision}"
+        return f"{self.info.model} {self.info.backend} {self.info.precision}" + ", confidence" * self.info.confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Report:
 
     def fastest(self, model: str) -> EngineInfo | None:
         """Return what ran this model in the least time; None if nothing did."""
-        own = [row for row in self.rows if not row.peer and row.info.model == model]
+        own = [r for r in self.rows if not r.peer and r.info.model == model and not r.info.confidence]
         return min(own, key=lambda row: row.inference.p50).info if own else None
 
     def ratio(self, row: Row) -> float | None:
@@ -98,6 +100,7 @@ class Report:
             r.inference.p50
             for r in self.rows
             if not r.peer
+            and not r.info.confidence
             and (r.info.backend, _peers_precision(r.info), r.info.input_size)
             == (row.info.backend, row.info.precision, row.info.input_size)
         ]
@@ -156,15 +159,18 @@ def _ours(card: Card, plan: Plan, opened: ExitStack, missing: list[tuple[str, st
     count, operations = parameters(network), gflop(network, size)
     seen = set()
     for backend, precision in plan.engines:
-        try:
-            engine = open_engine(card, backend=backend, size=size, precision=precision)
-        except EngineError as error:
-            missing.append((f"{card.name} on {backend} {precision}", str(error)))
-            continue
-        opened.callback(engine.close)
-        if (engine.info.backend, engine.info.precision) not in seen:
-            seen.add((engine.info.backend, engine.info.precision))
-            yield _Contender(engine, card, count, operations, card.weights_path.stat().st_size / 2**20)
+        for confidence in (False, True) if plan.confidence else (False,):
+            try:
+                engine = open_engine(card, backend=backend, size=size, precision=precision, confidence=confidence)
+            except EngineError as error:
+                what = f"{card.name} on {backend} {precision}" + ", confidence" * confidence
+                missing.append((what, str(error)))
+                continue
+            opened.callback(engine.close)
+            kind = engine.info.backend, engine.info.precision, confidence
+            if kind not in seen:
+                seen.add(kind)
+                yield _Contender(engine, card, count, operations, card.weights_path.stat().st_size / 2**20)
 
 
 def _peers_precision(ours: EngineInfo) -> Precision:
@@ -205,7 +211,7 @@ def _row(
 ) -> Row:
     info, card = contender.engine.info, contender.card
     memory = None
-    if plan.memory and card is not None:
+    if plan.memory and card is not None and not info.confidence:
         try:
             memory = in_own_process(engine_memory, card, info.backend, info.input_size, info.precision)
         except EngineError as error:  # the GPU is full of all contenders; their times are good

@@ -55,6 +55,15 @@ def test_every_engine_is_timed_compared_and_written(
     assert set(ours[0]["stages_ms"]) == {"fit_input", "labels_at", "overlay"}
 
 
+def test_confidence_is_timed_in_turns_with_the_engine_without_it(
+    tiny_card: Card, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bench", "--model", str(tiny_card.folder), "--backend", "torch", "--precision", "fp32", *FAST]
+    assert cli.main([*arguments, "--confidence"]) == 0
+    rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("tiny torch")]
+    assert rows == ["tiny torch fp32", "tiny torch fp32, confidence"]
+
+
 def test_markdown_has_the_command_above_the_table(tiny_card: Card, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", "--model", str(tiny_card.folder), "--backend", "torch", "--precision", "fp32", "--markdown"]
     assert cli.main([*arguments, *FAST]) == 0

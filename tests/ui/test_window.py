@@ -31,6 +31,7 @@ from segnet_live.engine.governor import Target
 from segnet_live.errors import EngineError
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.pipeline.live.session import Picture
+from segnet_live.render.confidence import colourise
 from segnet_live.render.hud import TEXT_PX
 from segnet_live.render.hud import draw_plate as render_plate
 from segnet_live.ui.app import App
@@ -224,6 +225,36 @@ def test_a_file_is_never_behind_its_clock_though_inference_is_slow(
     engine.hold.set()
     wait_until(qtbot, lambda: shown(window).result.pts_s == pytest.approx(39 / 20))
     assert window.controls.session.metrics.snapshot().dropped["inference"] > 5
+
+
+def test_confidence_has_a_view_a_line_in_the_hud_and_a_strip_and_is_computed_only_while_wanted(
+    qtbot: QtBot, start: Start, clip: Path, engines: Engines
+) -> None:
+    window = start(clip).window
+    wait_for_end(qtbot, window)
+    assert not engines.opened[-1].info.confidence
+    assert window.transport.seek_bar.confidence_strip is None
+
+    qtbot.keyClick(window, Qt.Key.Key_6)
+    wait_until(qtbot, lambda: shown(window).result.network_confidence is not None)
+    wait_until(qtbot, lambda: shown(window).settings.view == "confidence")
+    sure, unsure = (tuple(colourise(np.full((1, 1), level, np.uint8))[0, 0].tolist()) for level in (255, 0))
+    wait_until(qtbot, lambda: halves_are(window, sure, unsure))
+
+    qtbot.keyClick(window, Qt.Key.Key_1)
+    wait_until(qtbot, lambda: shown(window).result.network_confidence is None)
+    qtbot.keyClick(window, Qt.Key.Key_U)
+    assert window.panel.view.confidence.isChecked()
+    window.controls.restart()
+    window.controls.play_pause()
+    wait_until(qtbot, lambda: window.controls.session.metrics.snapshot().confidence is not None)
+    wait_until(qtbot, lambda: window.transport.seek_bar.confidence_strip is not None)
+    qtbot.keyClick(window, Qt.Key.Key_U)
+    wait_until(qtbot, lambda: window.transport.seek_bar.confidence_strip is None)
+
+    qtbot.keyClick(window, Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
+    assert window.controls.view_settings.fade_unsure
+    wait_until(qtbot, lambda: shown(window).result.network_confidence is not None)
 
 
 def test_seek_strip_and_hud_tell_what_was_seen(qtbot: QtBot, start: Start, clip: Path) -> None:

@@ -88,6 +88,33 @@ def test_every_output_of_one_run_agrees(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["labels", "out.mp4", "s.csv"]
 
 
+def test_confidence_is_kept_as_pictures_and_as_columns_and_belongs_to_the_same_frames(
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps, stats = tmp_path / "maps", tmp_path / "s.csv"
+    run = ["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, "--duration", "0.5"]
+    assert main([*run, "--confidence", str(maps), "--stats", str(stats)]) == 0
+    said = capsys.readouterr().out
+    assert "with confidence" in said
+    assert f"6 confidence maps in {maps}" in said
+    pictures = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(maps.iterdir())]
+    assert {(picture.shape, picture.dtype) for picture in pictures} == {((64, 96), np.dtype(np.uint8))}
+    with stats.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-2:] == ["confidence", "unsure"]
+    for picture, row in zip(pictures, rows, strict=True):
+        assert float(row["confidence"]) == pytest.approx(picture.mean() / 255, abs=0.01)
+        assert float(row["unsure"]) == pytest.approx((picture < 128).mean(), abs=0.05)
+    assert main([*run, "--stats", str(stats), "--overwrite"]) == 0
+    assert "confidence" not in stats.read_text(), "not asked for"
+    assert main([*run, "--samples", "4", "--stats", str(stats), "--overwrite"]) == 2
+    assert "openvino draws no samples" in one_line(capsys)
+    assert main([*run, "--confidence", str(maps)]) == 2
+    assert f"--confidence {maps} is not empty" in one_line(capsys)
+    assert main([*run, "--confidence", str(tmp_path / "same"), "--masks", str(tmp_path / "same")]) == 2
+    assert "a folder of its own" in one_line(capsys)
+
+
 def recorded(clip: Path, card: Card, to: Path, *options: str) -> list[NDArray[np.uint8]]:
     """The pictures of a recording of `clip` made with `options`."""
     assert main(["--video", str(clip), "--model", str(card.folder), *SMALL, "--record", str(to), *options]) == 0
