@@ -22,13 +22,14 @@ def calibration_fields(
 
     Args:
         held_out: earlier weights of the same training that have not seen the splits: the temperature is theirs, and
-            `weights_of` says so. Without them, `caution` tells how many of the images the weights were trained on.
+            `weights_of` names the command that trained them. Without them, `caution` tells how many of the images the
+            weights were trained on.
     """
     samples = [sample for split in splits for sample in labelled.load(data, split)]
     fitted = calibrate(held_out or card, samples)
     fields = fitted.as_json() | {"fitted_on": f"{labelled.name} {' and '.join(splits)}"}
     if held_out is not None:
-        return fields | {"weights_of": held_out.training["command"]}
+        return fields | {"weights_of": held_out.training.get("command", held_out.name)}
     seen = seen_by(card.training)
     count = sum(seen.among(labelled.name, split, (s.name for s in labelled.load(data, split))) for split in splits)
     if count:

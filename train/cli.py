@@ -147,8 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--held-out",
         type=Path,
-        metavar="CHECKPOINT",
-        help="fit it for this checkpoint, from before the splits joined the training",
+        metavar="CHECKPOINT|DIR",
+        help="fit it for these weights of the same training, from before the splits joined it",
     )
     command.set_defaults(run=_calibrate, architecture="")
 

@@ -104,22 +104,27 @@ def _require_same(before: Card, card: Card, held_out: Path, path: Path) -> None:
 
 
 def as_held_out(path: Path, card: Card, labelled: LabelledSet, data: Path, splits: Sequence[str], folder: Path) -> Card:
-    """Write an earlier checkpoint of the training of `card` as a model in `folder`, as balanced as `card` is.
+    """Return earlier weights of the training of `card`: a model folder, or a checkpoint written as one in `folder`.
+
+    A checkpoint is as balanced then as `card` is, a model folder as it was packaged.
 
     Raises:
-        UsageError: it is of another network, or has seen images of the splits.
+        UsageError: they are of another network, or have seen images of the splits.
     """
-    checkpoint = read_checkpoint(path)
-    before = as_model(checkpoint, labelled, folder, checkpoint.config.get("model", card.architecture), card.name)
+    if path.is_dir():
+        before = read_card(path)
+    else:
+        checkpoint = read_checkpoint(path)
+        before = as_model(checkpoint, labelled, folder, checkpoint.config.get("model", card.architecture), card.name)
+        power = checkpoint.config.get("weight_power", 0.0) if checkpoint.config.get("recipe") == "release" else 0.0
+        if power:
+            kept = card.training.get("balancing_kept", power)
+            before = remove_prior(before, balancing_frequencies(checkpoint, labelled, data), power, kept)
     _require_same(before, card, path, card.folder)
     seen = seen_by(before.training)
     for split in splits:
         if seen.among(labelled.name, split, (s.name for s in labelled.load(data, split))):
             raise UsageError(f"{path} was trained on {labelled.name} {split} too", "pass one from before as --held-out")
-    power = checkpoint.config.get("weight_power", 0.0) if checkpoint.config.get("recipe") == "release" else 0.0
-    if power:
-        kept = card.training.get("balancing_kept", power)
-        before = remove_prior(before, balancing_frequencies(checkpoint, labelled, data), power, kept)
     return before
 
 
