@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet_live.card import Card, read_card
+from segnet_live.frame import Size
 from segnet_live.learning.calibration import calibrate
 from segnet_live.learning.data import LabelledSet
 from segnet_live.learning.evaluate import write_json
@@ -16,7 +17,13 @@ from train.card_fields import shown_command
 
 
 def calibration_fields(
-    card: Card, labelled: LabelledSet, data: Path, splits: Sequence[str], *, held_out: Card | None = None
+    card: Card,
+    labelled: LabelledSet,
+    data: Path,
+    splits: Sequence[str],
+    *,
+    held_out: Card | None = None,
+    size: Size | None = None,
 ) -> dict[str, Any]:
     """Return what a card says of its calibration: the temperature, its errors, and on what it was fitted.
 
@@ -24,9 +31,10 @@ def calibration_fields(
         held_out: earlier weights of the same training that have not seen the splits: the temperature is theirs, and
             `weights_of` names the command that trained them. Without them, `caution` tells how many of the images the
             weights were trained on.
+        size: the network's (height, width); None for what the app takes for such images.
     """
     samples = [sample for split in splits for sample in labelled.load(data, split)]
-    fitted = calibrate(held_out or card, samples)
+    fitted = calibrate(held_out or card, samples, size)
     fields = fitted.as_json() | {"fitted_on": f"{labelled.name} {' and '.join(splits)}"}
     if held_out is not None:
         return fields | {"weights_of": held_out.training.get("command", held_out.name)}

@@ -89,7 +89,9 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
                 before = _finished(before, earlier, labelled, figures)
                 metrics |= _held_out(_metrics(before, labelled, figures), before, figures.held_out)
             write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
-            fields = calibration_fields(card, labelled, figures.data, figures.splits, held_out=before)
+            fields = calibration_fields(
+                card, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size
+            )
             print_calibration(put_on_card(card, fields), fields)
         install(card.folder, out / card.name)
     return out / card.name

@@ -19,6 +19,7 @@ from torch import Tensor
 from segnet_live.card import Card
 from segnet_live.engine.resize import fit_input, network_size
 from segnet_live.errors import DataError
+from segnet_live.frame import Size
 from segnet_live.learning.data import Sample
 from segnet_live.nets.load import load_network
 
@@ -51,13 +52,16 @@ class Calibration:
         }
 
 
-def calibrate(card: Card, samples: Sequence[Sample]) -> Calibration:
+def calibrate(card: Card, samples: Sequence[Sample], size: Size | None = None) -> Calibration:
     """Return the temperature that suits `samples` best, by the log-likelihood of their labels (fp32, network size).
+
+    Args:
+        size: the network's (height, width); None for what the app takes for such images.
 
     Raises:
         DataError: no sample has a labelled pixel.
     """
-    logits, truth = _drawn(card, samples)
+    logits, truth = _drawn(card, samples, size)
     temperature = _fitted(logits, truth)
     return Calibration(
         temperature,
@@ -69,14 +73,14 @@ def calibrate(card: Card, samples: Sequence[Sample]) -> Calibration:
 
 
 @torch.inference_mode()
-def _drawn(card: Card, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+def _drawn(card: Card, samples: Sequence[Sample], fixed: Size | None) -> tuple[Tensor, Tensor]:
     """Return the logits (n, K) float32 and labels (n,) int64 of pixels drawn from all samples, the same every time."""
     network = load_network(card)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.mean, card.std))
     draw = np.random.default_rng(0)
     logits, truth = [], []
     for sample in samples:
-        size = network_size((sample.rgb.shape[0], sample.rgb.shape[1]), card.pixels)
+        size = fixed or network_size((sample.rgb.shape[0], sample.rgb.shape[1]), card.pixels)
         labels = cv2.resize(sample.labels, size[::-1], interpolation=cv2.INTER_NEAREST).reshape(-1)
         places = np.flatnonzero(labels < len(card.classes))
         places = draw.permutation(places)[:PIXELS]
@@ -92,16 +96,16 @@ def _drawn(card: Card, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def _fitted(logits: Tensor, truth: Tensor) -> float:
     """Return the temperature with the largest likelihood: Newton's method on its inverse, where it is convex."""
-    right = logits.gather(1, truth[:, None])[:, 0].double().mean()
+    right = float(logits.gather(1, truth[:, None]).double().mean())
     inverse = 1.0
     for _ in range(STEPS):
-        slopes, bends = [], []
+        slope = bend = 0.0
         for part in torch.split(logits, 1 << 18):
             probabilities = (part * inverse).softmax(1)
             expected = (probabilities * part).sum(1, keepdim=True)
-            slopes.append(expected.double().sum())
-            bends.append((probabilities * (part - expected).square()).double().sum())
-        step = float((sum(slopes) / len(truth) - right) / (sum(bends) / len(truth)).clamp(min=1e-12))
+            slope += float(expected.double().sum())
+            bend += float((probabilities * (part - expected).square()).double().sum())
+        step = (slope - right * len(truth)) / max(bend, 1e-12)
         # half the way at most, so that a far start cannot step over zero
         inverse = min(max(inverse - step, inverse / 2, 1 / LIMITS[1]), inverse * 2, 1 / LIMITS[0])
         if abs(step) < 1e-6 * inverse:

@@ -38,7 +38,7 @@ def test_the_temperature_that_made_probabilities_false_is_found_and_mends_them(b
 
 def test_labels_that_are_always_right_end_at_the_limit_and_not_in_infinity() -> None:
     logits = torch.eye(11).repeat(50, 1)
-    assert _fitted(logits, logits.argmax(1)) == pytest.approx(0.05)
+    assert 0.05 <= _fitted(logits, logits.argmax(1)) < 0.06
 
 
 def test_calibrate_writes_the_card_and_says_what_the_weights_had_seen(
