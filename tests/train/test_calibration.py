@@ -11,6 +11,7 @@ import torch
 
 from segnet_live.card import read_card
 from segnet_live.learning.calibration import _fitted, expected_calibration_error
+from segnet_live.learning.seen import Seen, SplitSeen
 from tests.support.cards import write_card
 from train.cli import main
 from train.deciles import ByConfidence
@@ -44,7 +45,7 @@ def test_labels_that_are_always_right_end_at_the_limit_and_not_in_infinity() -> 
 def test_calibrate_writes_the_card_and_says_what_the_weights_had_seen(
     camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen = {"labelled": {"camvid": {"val": {"images": 3, "of": 3}}}}
+    seen = Seen({"camvid": {"val": SplitSeen(3, unnamed=3)}}).as_json(names=False)
     card = write_card(tmp_path / "model", training={"seen": seen}, int8={"maxima": []})
     calibrate = ["calibrate", "--model", str(card.folder), "--data", str(camvid)]
     assert main(calibrate) == 0
