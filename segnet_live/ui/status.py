@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PyQt6.QtCore import QObject, QTimer
@@ -78,6 +79,9 @@ class StatusUpdater(QObject):
             return
         session, phase = controls.session, controls.phase
         snapshot = session.metrics.snapshot()
+        if snapshot.confidence is None and view.shown is not None:  # a picture that stands still is not counted
+            mean, unsure = view.shown.result.mean_confidence, view.shown.result.unsure_share
+            snapshot = replace(snapshot, confidence=None if mean is None or unsure is None else (mean, unsure))
         state = phase.value if phase not in (None, Phase.PLAYING) else ""
         lines = hud_lines(snapshot, session.engine_info, self._usage.latest, state, session.governor_status)
         if controls.settings.hud:

@@ -241,6 +241,11 @@ def test_confidence_has_a_view_a_line_in_the_hud_and_a_strip_and_is_computed_onl
     sure, unsure = (tuple(colourise(np.full((1, 1), level, np.uint8))[0, 0].tolist()) for level in (255, 0))
     wait_until(qtbot, lambda: halves_are(window, sure, unsure))
 
+    qtbot.keyClick(window, Qt.Key.Key_5)
+    window.controls.set_wiped("original", "confidence")
+    wait_until(qtbot, lambda: shown(window).settings.layers == ("original", "confidence"))
+    wait_until(qtbot, lambda: close_to(colour_at(window, 0.9), unsure))
+
     qtbot.keyClick(window, Qt.Key.Key_1)
     wait_until(qtbot, lambda: shown(window).result.network_confidence is None)
     qtbot.keyClick(window, Qt.Key.Key_U)

@@ -8,13 +8,19 @@ from PyQt6.QtCore import QPointF, QRectF, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PyQt6.QtWidgets import QWidget
 
+from segnet_live.config import Layer
 from segnet_live.pipeline.live.session import LiveSession, Picture
 from segnet_live.render.view import fit_within
 from segnet_live.ui.theme import ACCENT, GROUND
 
 PIXEL_TIMER_MS = 5
 WIPER_GRIP_PX = 14
-LAYER_NAMES = {"overlay": "Overlay", "labels": "Labels", "original": "Original"}
+LAYER_NAMES: dict[Layer, str] = {
+    "overlay": "Overlay",
+    "labels": "Labels",
+    "original": "Original",
+    "confidence": "Confidence",
+}
 
 
 class VideoView(QWidget):

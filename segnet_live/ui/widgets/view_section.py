@@ -46,7 +46,7 @@ class ViewSection(QWidget):
             button.clicked.connect(partial(self._set_view, view))
             group.addButton(button)
             self.buttons[view] = button
-            grid.addWidget(button, i // 3, i % 3)
+            grid.addWidget(button, i // 2, i % 2)
         self.left, self.right = QComboBox(), QComboBox()
         for box in (self.left, self.right):
             for layer in LAYERS:
