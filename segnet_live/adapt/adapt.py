@@ -230,7 +230,8 @@ def _written(
         "start": {"model": card.name, "sha256": card.sha256},
     }
     fields = read_fields(card) | {"name": job.out.name, "training": training, "metrics": {}}
-    fields.pop("int8", None)
+    for of_the_old_weights in ("int8", "calibration"):
+        fields.pop(of_the_old_weights, None)
     new = write_model(folder, weights, fields)
     if card.int8_maxima:
         images = [*learn, *old.learn]
