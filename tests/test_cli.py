@@ -34,10 +34,11 @@ INDEX = "--model --backend --precision --size --bonnet --index --fresh"
 OPTIONS = {
     "": "--video --camera --images --synthetic --start --duration --record --masks --stats --headless --overwrite "
     "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --layers "
-    "--classes --burn-hud --reconnect --no-reconnect --index --bonnet --hide --hide-with --hide-hold --debug --version",
+    "--classes --burn-hud --reconnect --no-reconnect --index --bonnet --hide --hide-with --hide-hold --debug --version "
+    "--confidence --fade-unsure --samples",
     "models": "--dir --json --debug",
     "doctor": "--no-engines --json --report --debug",
-    "compile": "--model --backend --precision --size --debug",
+    "compile": "--model --backend --precision --size --for --beside-weights --debug",
     "cache": "list clear --json --debug",
     "repair": "--output --debug",
     "find": f"--stills --cut --around --overwrite --json {INDEX} --debug",
@@ -48,7 +49,7 @@ OPTIONS = {
     "export": "--to --annotations --model --out --size --precision --labels --overwrite --json --debug",
     "adapt": "--model --out --old --minutes --rate --overwrite --json --debug",
     "bench": "--model --backend --precision --size --video --seconds --n --against --no-memory --paper-table --json "
-    "--markdown --debug",
+    "--markdown --confidence --debug",
 }
 
 
