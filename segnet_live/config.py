@@ -29,6 +29,8 @@ HIDE_WITH: tuple[HideWith, ...] = get_args(HideWith)
 INDEX_PLACES: tuple[IndexPlace, ...] = get_args(IndexPlace)
 SMALLEST_SIDE = 32
 LARGEST_SIDE = 4096
+HIDE_UNSURE = 0.5
+"""The confidence below which a pixel near one of a hidden class is hidden, too, whatever its class."""
 LONGEST_HOLD = 60
 """Frames that wait in memory while classes are hidden."""
 
@@ -168,6 +170,7 @@ class RunConfig:
         hide: names of the classes to hide in the recording, None for none; checked against the model, too.
         hide_with: what stands there instead.
         hide_hold: frames before and after in which they stay hidden.
+        hide_unsure: confidence 0..1 below which pixels near them are hidden, too; 0 hides found ones alone.
         bonnet: "auto" or the name of a picture: what the car itself takes of the frames is left out; None for nothing.
         index: where to leave an index of the drive, None for nowhere.
         reconnect: open a camera or network source again when it is lost in a headless run; None does so for cameras and
@@ -203,6 +206,7 @@ class RunConfig:
     hide: tuple[str, ...] | None = None
     hide_with: HideWith = "blur"
     hide_hold: int = 5
+    hide_unsure: float = HIDE_UNSURE
     bonnet: str | None = None
     index: IndexPlace | None = None
     reconnect: bool | None = None
@@ -265,6 +269,8 @@ class RunConfig:
             raise UsageError("--hide hides classes in the recording", "add --record OUT.mp4 or leave it out")
         if not 0 <= self.hide_hold <= LONGEST_HOLD:
             raise UsageError(f"--hide-hold got {self.hide_hold}", f"give frames, 0 to {LONGEST_HOLD}")
+        if not 0 <= self.hide_unsure < 1:
+            raise UsageError(f"--hide-unsure got {self.hide_unsure:g}", "give a confidence from 0 to below 1")
 
     def _check_index(self) -> None:
         """Check that a whole file is to be indexed, with the network at one size.
@@ -299,7 +305,7 @@ class RunConfig:
         given: dict[str, Any] = {
             each.name: value for each in fields(RunOptions) if (value := getattr(self, each.name)) is not None
         }
-        if self.confidence is not None:
+        if self.confidence is not None or (self.hide is not None and self.hide_unsure > 0):
             given["with_confidence"] = True
         if "target_fps" in given or "max_latency_ms" in given:  # one target replaces the other
             given |= {"target_fps": self.target_fps, "max_latency_ms": self.max_latency_ms}

@@ -34,7 +34,8 @@ INDEX = "--model --backend --precision --size --bonnet --index --fresh"
 OPTIONS = {
     "": "--video --camera --images --synthetic --start --duration --record --masks --stats --headless --overwrite "
     "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --layers "
-    "--classes --burn-hud --reconnect --no-reconnect --index --bonnet --hide --hide-with --hide-hold --debug --version "
+    "--classes --burn-hud --reconnect --no-reconnect --index --bonnet --hide --hide-with --hide-hold --hide-unsure "
+    "--debug --version "
     "--confidence --fade-unsure --samples",
     "models": "--dir --json --debug",
     "doctor": "--no-engines --json --report --debug",

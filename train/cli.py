@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segnet_live.card import Card, find_card
-from segnet_live.config import parse_size
+from segnet_live.config import HIDE_UNSURE, parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.learning.data import LabelledSet, write_compact
 from segnet_live.nets.networks import NETWORKS
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--split", nargs="+", default=["val"])
     command.add_argument("--drives", nargs="+", metavar="PREFIX", help="only images whose names begin so")
     command.add_argument("--hide", default="Pedestrian,Bicyclist", metavar="A,B", help="default %(default)s")
+    command.add_argument("--unsure", type=float, default=HIDE_UNSURE, help="as --hide-unsure (default %(default)s)")
     command.add_argument("--hold", type=int, default=5, help="frames before and after (default %(default)s)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_hiding, smooth=True, architecture="")
@@ -361,7 +362,7 @@ def _hiding(args: argparse.Namespace) -> None:
 
     samples = [s for split in args.split for s in SETS[args.set].load(args.data, split, args.drives)]
     with _subject(args) as card:
-        hiding = Hiding(frozenset(card.classes.ids(args.hide.split(","))), hold=args.hold)
+        hiding = Hiding(frozenset(card.classes.ids(args.hide.split(","))), hold=args.hold, unsure=args.unsure)
         figures = print_hiding(card, samples, hiding, _via(args))
     if args.json is not None:
         write_json(args.json, figures)

@@ -82,7 +82,8 @@ class Indexer:
             if labels.shape == self._last[1].shape:
                 change = np.count_nonzero(labels != self._last[1]) / labels.size
         self._last = picture, labels
-        self._rows.append((result.pts_s, np.nan, motion, change))
+        confidence = result.mean_confidence
+        self._rows.append((result.pts_s, np.nan if confidence is None else confidence, motion, change))
         # At network size: shares are the same to a tenth of a percent, and nothing need be brought to source size.
         self._shares.append(class_shares(labels, len(result.classes)) / np.float32(1 - result.left_out))
         if now_s - self._saved_s >= SAVE_EVERY_S:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.config import HideWith
+from segnet_live.config import HIDE_UNSURE, HideWith
 from segnet_live.frame import RGB, LabelMap, Size
 
 GROW = 0.02
 """How far beyond its class a pixel is hidden, as a share of the picture's height."""
-UNSURE = 0.3
-"""The confidence below which a pixel counts as found, whatever its class."""
+NEAR = 0.055
+"""How far from a found pixel an unsure one counts as found, as a share of the picture's height."""
+DOUBT = 0.4
+"""Where the confidence is less than this part of the threshold, a place counts as found wherever it lies."""
+LINE = 0.0085
+"""Unsure pixels in a strip of half this width, as a share of the picture's height, are a border between two classes."""
 COARSENESS = 22
 """Blur leaves this many squares in the picture's height: a face is a few of them at most."""
 FILL = 40
@@ -37,24 +42,38 @@ class Hiding:
         ids: classes to hide.
         hold: frames before and after one that shows a pixel's class in which the pixel is hidden, too.
         grow: see GROW.
-        unsure: see UNSURE; 0 hides found classes alone.
+        unsure: the confidence 0..1 below which a pixel near a found one counts as found; 0 hides found ones alone.
     """
 
     ids: frozenset[int]
     style: HideWith = "blur"
     hold: int = 5
     grow: float = GROW
-    unsure: float = UNSURE
+    unsure: float = HIDE_UNSURE
 
     def mask(self, labels: LabelMap, confidence: NDArray[np.uint8] | None = None) -> Mask:
         """Return what is to be hidden by a (h, w) label map and its confidence, both at network size."""
         found = cv2.LUT(labels, _table(self.ids))
         if confidence is not None and self.unsure > 0:
-            unsure = cv2.compare(confidence, round(self.unsure * 255), cv2.CMP_LT)  # type: ignore[call-overload]
-            found = cv2.bitwise_or(found, unsure)
-        reach = max(1, round(self.grow * labels.shape[0]))
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        return cv2.dilate(found, disc).astype(np.uint8, copy=False)
+            found = cv2.bitwise_or(found, self._unsure(found, confidence))
+        return cv2.dilate(found, _disc(max(1, round(self.grow * labels.shape[0])))).astype(np.uint8, copy=False)
+
+    def _unsure(self, found: NDArray[Any], confidence: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the unsure pixels that count as found: those near what was found, and places of great doubt."""
+        height = confidence.shape[0]
+        unsure, doubtful = (
+            cv2.compare(confidence, round(limit * 255), cv2.CMP_LT)  # type: ignore[call-overload]
+            for limit in (self.unsure, self.unsure * DOUBT)
+        )
+        side = 2 * round(NEAR * height) + 1
+        near = cv2.bitwise_and(unsure, cv2.dilate(found, np.ones((side, side), np.uint8)))
+        # Every border between two classes is unsure, and a line; what may be a person is wider than that.
+        places = cv2.morphologyEx(doubtful, cv2.MORPH_OPEN, _disc(max(1, round(LINE * height))))
+        return cv2.bitwise_or(near, places)
+
+
+def _disc(reach: int) -> Mask:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)).astype(np.uint8, copy=False)
 
 
 def _table(ids: Collection[int]) -> NDArray[np.uint8]:

@@ -90,7 +90,8 @@ def write(indexer: Indexer, clip: Path, *, frames: int, start_s: float = 0.0) ->
         if round(frame.pts_s * 12) % 2:
             labels[:, 24:] = 8
         blank = FrameResult.unlabelled(frame, source.info, drive_index({"Car": [0]}).classes)
-        indexer.write(blank.with_labels(labels, blank.classes, 1.0))
+        sure = np.full((32, 48), 204, np.uint8)
+        indexer.write(blank.with_labels(labels, blank.classes, 1.0, confidence=sure))
     source.close()
 
 
@@ -106,7 +107,7 @@ def test_an_index_holds_shares_motion_and_change_of_each_frame(clip: Path, tiny_
     np.testing.assert_allclose(index.shares[:4, 8], [0, 0.5, 0, 0.5], atol=0.02)
     np.testing.assert_allclose(index.change[1:], 0.5)
     assert (index.motion[1:] > 0.05).all()
-    assert np.isnan(index.confidence).all()
+    np.testing.assert_allclose(index.confidence, 0.8, atol=0.01)
     assert load_index(clip, key) is not None
 
 

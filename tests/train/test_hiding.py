@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ class RedChannel:
         pass
 
 
+@dataclass
 class Via:
+    confidence: bool = False
+
     def opened(self, card: Card, source: tuple[int, int]) -> RedChannel:
         return RedChannel()
 

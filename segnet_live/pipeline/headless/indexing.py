@@ -10,6 +10,7 @@ from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.config import Backend, IndexPlace, Precision, RunConfig, SourceSpec
 from segnet_live.drives.index import DriveIndex, key_of, load_index
 from segnet_live.drives.indexer import Indexer
+from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.frame import Size
 from segnet_live.pipeline.headless.run import POLL_S, prepare
@@ -116,5 +117,7 @@ def _config(video: Path, options: IndexOptions, start_s: float) -> RunConfig:
         precision=options.precision,
         size=options.size,
         smooth=False,
+        # On a GPU only PyTorch tells confidence, and it is slower there than what is taken otherwise.
+        with_confidence=options.backend in ("auto", "openvino", "torch") and not runs_on_gpu(options.backend),
         bonnet=options.bonnet,
     )

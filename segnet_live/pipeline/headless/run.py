@@ -136,7 +136,9 @@ def prepare(
     )
     hiding = None
     if config.hide is not None:
-        hiding = Hiding(frozenset(card.classes.ids(config.hide)), config.hide_with, config.hide_hold)
+        hiding = Hiding(
+            frozenset(card.classes.ids(config.hide)), config.hide_with, config.hide_hold, unsure=config.hide_unsure
+        )
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)

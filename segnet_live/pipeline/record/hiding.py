@@ -25,7 +25,7 @@ class HidingSink:
 
     def write(self, result: FrameResult) -> None:
         """Take a frame, and pass on the one that has waited for it."""
-        mask = self._hiding.mask(result.network_labels)
+        mask = self._hiding.mask(result.network_labels, result.network_confidence)
         self._waiting.append((result, mask))
         if len(self._waiting) > self._hiding.hold:
             self._pass_on()

@@ -80,6 +80,22 @@ def test_a_find_is_held_before_and_after(hold: int) -> None:
     assert covered == list(range(10 - hold, 10 + hold + 1))
 
 
+def test_what_the_network_is_unsure_of_is_hidden_but_not_the_borders_between_classes() -> None:
+    confidence = np.full(NETWORK, 250, np.uint8)
+    confidence[20:32, 30:40] = 10
+    confidence[:, 120] = 10
+    confidence[40:44, 90:93] = confidence[0:4, 90:93] = 90
+    hiding = Hiding(frozenset({PERSON}), grow=0.0)
+    mask = hiding.mask(labels(person=False), confidence)
+    assert mask[22:30, 32:38].all()
+    assert not mask[:, 100:].any(), "a border"
+    assert not Hiding(frozenset({PERSON}), unsure=0.0).mask(labels(person=False), confidence).any()
+    beside = hiding.mask(labels(person=True), confidence)
+    assert beside[40:60, 80:88].all()
+    assert beside[41:43, 91].all(), "near a person less doubt is enough"
+    assert not beside[0:3, 91].any()
+
+
 def test_a_person_who_walks_is_hidden_along_the_way() -> None:
     sink = FakeSink()
     hiding = HidingSink(sink, Hiding(frozenset({PERSON}), "fill", 2))
@@ -110,6 +126,7 @@ def test_the_sink_is_closed_once_also_after_it_failed() -> None:
         ({"record": None}, "--record"),
         ({"hide": ("",)}, "empty"),
         ({"hide_hold": 1000}, "--hide-hold"),
+        ({"hide_unsure": 1.5}, "--hide-unsure"),
     ],
 )
 def test_hiding_that_would_hide_nothing_is_refused(fields: dict[str, object], said: str) -> None:
