@@ -122,7 +122,7 @@ def read_card(folder: Path) -> Card:
         classes = ClassSet(
             names=tuple(plain(str(c["name"])) for c in raw["classes"]),
             colours=tuple(_rgb(c["colour"]) for c in raw["classes"]),
-            void_id=int(raw["void_id"]),
+            void_id=_within(int(raw["void_id"]), 0, 255),
         )
         height, width = (_within(int(v), SMALLEST_SIDE, LARGEST_SIDE) for v in raw["input_size"])
         return Card(
@@ -139,7 +139,9 @@ def read_card(folder: Path) -> Card:
             training=dict(raw.get("training", {})),
             metrics=dict(raw.get("metrics", {})),
             calibration=_calibration(raw.get("calibration", {})),
-            int8_maxima=tuple(None if v is None else float(v) for v in raw.get("int8", {}).get("maxima", ())),
+            int8_maxima=tuple(
+                None if v is None else _within(float(v), 0, 1e9) for v in raw.get("int8", {}).get("maxima", ())
+            ),
         )
     except KeyError as error:
         raise CardError(f"{path} has no field {error}", _WRITE_AGAIN) from error

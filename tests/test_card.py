@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from segnet_live import card as card_module
-from segnet_live.card import find_card, installed_cards, load_weights, read_card
+from segnet_live.card import Card, find_card, installed_cards, load_weights, read_card
+from segnet_live.cli import main
 from segnet_live.errors import CardError, UsageError
+from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS
 from tests.support.cards import write_card
 
@@ -82,3 +86,64 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
     card.weights_path.unlink()
     with pytest.raises(CardError, match="cannot be read"):
         load_weights(card)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("void_id", 10**30),
+        ("void_id", -1),
+        ("input_size", [10**9, 10**9]),
+        ("input_size", [0, 64]),
+        ("classes", [{"name": "Road", "colour": [256, 0, 0]}]),
+        ("classes", {"name": "Road"}),
+        ("normalisation", {"mean": [0, 0, 0], "std": [0, 1, 1]}),
+        ("normalisation", {"mean": [float("nan"), 0, 0], "std": [1, 1, 1]}),
+        ("arguments", {"width": 10**9}),
+        ("arguments", {"width": [[10**9]]}),
+        ("int8", {"maxima": [float("inf")]}),
+        ("int8", []),
+    ],
+)
+def test_a_card_that_would_fill_the_memory_or_means_nothing_is_refused(
+    tiny_card: Card, tmp_path: Path, field: str, value: object
+) -> None:
+    raw = json.loads((tiny_card.folder / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(raw | {field: value}))
+    with pytest.raises(CardError, match="is damaged"):
+        read_card(tmp_path)
+
+
+def test_a_network_that_no_machine_could_hold_is_never_made(tiny_card: Card, tmp_path: Path) -> None:
+    shutil.copytree(tiny_card.folder, tmp_path / "m")
+    raw = json.loads((tmp_path / "m" / "card.json").read_text())
+    raw |= {"architecture": "segnet-fast", "arguments": {"widths": [8000, 8000, 8000]}}
+    (tmp_path / "m" / "card.json").write_text(json.dumps(raw))
+    with pytest.raises(CardError):
+        load_network(read_card(tmp_path / "m"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("name", ["card.json", "weights.safetensors"])
+@pytest.mark.parametrize("target", ["../secret", "/etc/passwd", "LOOP"])
+def test_no_link_leads_out_of_a_model_folder(tiny_card: Card, tmp_path: Path, name: str, target: str) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_card.folder, folder)
+    shutil.copy(tiny_card.folder / name, tmp_path / "secret")
+    (folder / name).unlink()
+    (folder / name).symlink_to(name if target == "LOOP" else target)
+    with pytest.raises(CardError):
+        load_weights(read_card(folder))
+
+
+def test_what_a_card_says_cannot_command_a_terminal(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_card.folder, tmp_path / "m")
+    raw = json.loads((tmp_path / "m" / "card.json").read_text())
+    raw |= {"name": "\x1b]0;owned\x07", "licence": "[red]\x1b[31m", "metrics": {"\x1b[2J": {"mIoU": 0.5}}}
+    raw["classes"][0]["name"] = "\x1b[31mSky"
+    (tmp_path / "m" / "card.json").write_text(json.dumps(raw))
+    assert main(["models", "--dir", str(tmp_path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    assert read_card(tmp_path / "m").classes.names[0] == "\\x1b[31mSky"

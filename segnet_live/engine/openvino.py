@@ -36,7 +36,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 def core() -> ov.Core:
     """Return the one Core of this process, which lives as long as the process does.
 
-    OpenVINO 2026.1's CPU plugin gives the thread that loads it a signal stack for the registers of AVX-512 and AMX, and
+    OpenVINO 2026.4's CPU plugin gives the thread that loads it a signal stack for the registers of AVX-512 and AMX;
     each Core has a plugin. Cores that go in the order in which they came leave the thread a stack that is unmapped
     (each restores the one before it, which is gone): the next signal, Ctrl-C too, ended the process.
     """

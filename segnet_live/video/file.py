@@ -311,6 +311,8 @@ class FileSource:
                     if not packet.is_corrupt or self._container.format.name == "mpegts":
                         yield packet
                 return
+            except IndexError:
+                errors += 1  # PyAV 18 has no place for a track that begins in the middle; its packets are left out
             except FFmpegError as error:
                 if self._url:
                     raise SourceLost(f"{self._title}: the stream broke off ({reason(error)})") from None

@@ -108,7 +108,7 @@ class Soundtrack:
         source = self._stream
         known = source.start_time is not None and source.duration is not None
         end = source.start_time + source.duration if known else None  # type: ignore[operator]
-        with suppress(FFmpegError):
+        with suppress(FFmpegError, IndexError):  # see FileSource: a track that begins in the middle
             for packet in self._container.demux(self._stream):
                 if packet.pts is not None and packet.dts is not None and (last is None or packet.dts > last):
                     last = packet.dts

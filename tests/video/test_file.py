@@ -16,7 +16,7 @@ from av.video.reformatter import Colorspace
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
 from segnet_live.video.file import FileSource
-from tests.support.clips import corners, number_in, quadrants, tone
+from tests.support.clips import Clip, corners, make, number_in, quadrants, tone
 
 MakeClip = Callable[..., str]
 TICK = Fraction(1, 1000)
@@ -309,3 +309,16 @@ def test_what_is_no_video_is_refused_in_one_line(
         FileSource(str(tmp_path / name))
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_track_that_begins_in_the_middle_is_left_out(tmp_path: Path) -> None:
+    pictures = Path(make(tmp_path, Clip(name="a.flv", codec="flv", frames=2600))).read_bytes()
+    both = Path(make(tmp_path, Clip(name="b.flv", codec="flv", frames=25, audio="mp3", audio_rate=44100))).read_bytes()
+    joined = tmp_path / "joined.flv"
+    joined.write_bytes(pictures[:4] + b"\1" + pictures[5:] + both[13:])
+    source = FileSource(str(joined))
+    count = 0
+    while source.read() is not None:
+        count += 1
+    source.close()
+    assert count == 2625

@@ -5,6 +5,7 @@ There is one way to stop, one error, and outputs are always closed.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine, Overlapping, overlaps
+from segnet_live.errors import EngineError
 from segnet_live.frame import FrameResult
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
@@ -28,6 +30,12 @@ WAITING_FRAMES = 2
 
 CAPTURE_GRACE_S = 2.0
 """How long a capture thread that hangs in a dead camera or stream is waited for before it is left behind."""
+
+
+log = logging.getLogger(__name__)
+
+SILENT_ENGINE_S = 120.0
+"""How long an engine that has answered before may take for a frame until the run ends without it."""
 
 
 class Pipeline:
@@ -80,6 +88,8 @@ class Pipeline:
         self._labelled: BoundedQueue[FrameResult] = BoundedQueue(WAITING_FRAMES)
         self._lock = threading.Lock()
         self._source_ended = False
+        self._asked_s: float | None = None
+        self._is_stuck = False
         self.written = 0
         self.reached_s: float | None = None
         self.error: BaseException | None = None
@@ -106,20 +116,40 @@ class Pipeline:
     def wait(self, timeout_s: float) -> bool:
         """Return whether every frame is through and the sinks are closed, after `timeout_s` at most."""
         deadline = time.monotonic() + timeout_s
-        for thread in self._threads[1:]:
+        for thread in self._awaited():
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads[1:])
+        asked_s = self._asked_s
+        if asked_s is not None and time.monotonic() - asked_s > SILENT_ENGINE_S:
+            self._leave_engine()
+        return not any(thread.is_alive() for thread in self._awaited())
+
+    def _awaited(self) -> list[threading.Thread]:
+        """The threads that end: inference, unless it hangs, and writing."""
+        return self._threads[2:] if self._is_stuck else self._threads[1:]
+
+    def _leave_engine(self) -> None:
+        """Go on without the engine, which hangs in a frame with its thread: what is labelled is written."""
+        self._asked_s, self._is_stuck = None, True
+        self._fail(EngineError(f"the engine has not answered for {SILENT_ENGINE_S:g} s", "take another --backend"))
+        self._end_capture()
+        self._captured.abort()
+        self._labelled.close()
 
     def close(self) -> None:
         """Stop, wait for the sinks, and close engine and source (not a source that its thread hangs in)."""
         self.finish()
-        self._engine.close()
+        if self._is_stuck:
+            return
+        try:
+            self._engine.close()
+        except Exception:  # third-party backends raise anything, and everything is written
+            log.exception("closing the engine failed")
 
     def finish(self) -> None:
         """Do what `close` does, but leave the engine open for another pipeline."""
         self.stop()
-        for thread in self._threads[1:]:
-            thread.join()
+        while not self.wait(1.0):
+            pass
         self._threads[0].join(CAPTURE_GRACE_S)
         if not self._threads[0].is_alive():
             self._source.close()
@@ -177,17 +207,28 @@ class Pipeline:
         """Hand the result on with its labels; while an offline source's frame is on a GPU, take the next one there."""
         if self._latest is None and overlaps(self._engine):
             assert isinstance(self._engine, Overlapping)
+            self._ask()
             self._inference.submit(result, self._engine)
             self._finish_under_way(1)
         else:
             self._finish_under_way(0)
-            self._labelled.put(self._inference.segment(result, self._engine, self._classes))
+            self._ask()
+            self._hand_on(self._inference.segment(result, self._engine, self._classes))
 
     def _finish_under_way(self, but: int) -> None:
         """Wait for all frames on the GPU but the newest `but`, and hand them on."""
         while self._inference.under_way > but:
             assert isinstance(self._engine, Overlapping)
-            self._labelled.put(self._inference.wait(self._engine, self._classes))
+            self._ask()
+            self._hand_on(self._inference.wait(self._engine, self._classes))
+
+    def _ask(self) -> None:
+        """Note that the engine is at work; its first frame may take as long as it likes."""
+        self._asked_s = time.monotonic() if self.written else None
+
+    def _hand_on(self, labelled: FrameResult) -> None:
+        self._asked_s = None
+        self._labelled.put(labelled)
 
     def _write(self) -> None:
         self._guard(self._drain)
