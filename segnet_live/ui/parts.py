@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from PyQt6.QtCore import QSignalBlocker, Qt
-from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton, QWidget
+from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton
 
 from segnet_live.ui.theme import ICON_SIZE, icon
 
@@ -31,9 +31,9 @@ def plain_label(text: str = "") -> QLabel:
     return label
 
 
-def set_tip(widget: QWidget, text: str) -> None:
-    """Give `widget` a tool tip that shows `text`, which may hold names from outside, as it is."""
-    widget.setToolTip(f"<qt>{html.escape(text)}</qt>" if "<" in text else text)
+def as_tip(text: str) -> str:
+    """Return what a tool tip must be given to show `text`, which may hold names from outside, as it is."""
+    return f"<qt>{html.escape(text)}</qt>" if "<" in text else text
 
 
 def quiet_label(text: str = "") -> QLabel:

@@ -12,7 +12,7 @@ from PyQt6.QtGui import QPixmap
 from PyQt6.QtWidgets import QDialog, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from segnet_live.card import Card
-from segnet_live.ui.parts import quiet_label
+from segnet_live.ui.parts import plain_label, quiet_label
 from segnet_live.ui.theme import ACCENT
 
 PICTURE_PX = 900
@@ -122,7 +122,7 @@ class OutcomeDialog(QDialog):
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(20, 16, 20, 16)
-        heading = QLabel(f"{outcome['name']} learnt from {outcome['learnt']} corrected frames")
+        heading = plain_label(f"{outcome['name']} learnt from {outcome['learnt']} corrected frames")
         heading.setObjectName("title")
         layout.addWidget(heading)
         grid = QGridLayout()
@@ -136,7 +136,7 @@ class OutcomeDialog(QDialog):
             grid.addWidget(label, 0, column)
         for row, (name, pair) in enumerate(rows, start=1):
             images = pair["after"]["images"]
-            grid.addWidget(QLabel(f"{name}, {images}"), row, 0)
+            grid.addWidget(plain_label(f"{name}, {images}"), row, 0)
             grid.addWidget(QLabel(f"{pair['before']['mIoU']:.3f}"), row, 1)
             grid.addWidget(QLabel(f"{pair['after']['mIoU']:.3f}"), row, 2)
         layout.addLayout(grid)

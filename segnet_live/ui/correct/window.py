@@ -30,7 +30,7 @@ from segnet_live.ui.correct.adapting import Adapting
 from segnet_live.ui.correct.canvas import RADII, Canvas, Tool
 from segnet_live.ui.correct.tools import CLASS_KEYS, GROUPS, INTRO, SAVING, TOOLS, VOID_KEY, commands
 from segnet_live.ui.help import HelpDialog
-from segnet_live.ui.parts import icon_button, quiet_label
+from segnet_live.ui.parts import as_tip, icon_button, quiet_label
 from segnet_live.ui.shortcuts import install
 from segnet_live.ui.theme import ACCENT, QUIET, icon
 from segnet_live.ui.widgets.banner import Banner
@@ -324,7 +324,7 @@ class CorrectWindow(QMainWindow):
             assert item is not None
             item.setText(f"{MARKS[draft.record.made_by]}  {draft.name}")
             item.setForeground(QColor(ACCENT if row == self._at else QUIET if draft.is_corrected else "#e9edf2"))
-            item.setToolTip(f"{draft.name}: {STATES[draft.record.made_by] or 'labelled by hand'}")
+            item.setToolTip(as_tip(f"{draft.name}: {STATES[draft.record.made_by] or 'labelled by hand'}"))
         self.list.setCurrentRow(self._at)
         record = self.draft.record
         by = f"guessed by {record.model}" if record.model else "labelled by hand"

@@ -7,7 +7,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton
 
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui.controls import Controls
-from segnet_live.ui.parts import icon_button, plain_label, set_tip
+from segnet_live.ui.parts import as_tip, icon_button, plain_label
 from segnet_live.ui.theme import icon
 from segnet_live.video.location import display_name
 
@@ -57,7 +57,7 @@ class Header(QWidget):
         if source is None:
             return
         self.title.setText(display_name(source.spec))
-        set_tip(self.title, source.info.title if source.info is not None else "")
+        self.title.setToolTip(as_tip(source.info.title) if source.info is not None else "")
         parts = []
         if source.info is not None:
             height, width = source.info.size

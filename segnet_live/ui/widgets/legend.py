@@ -9,7 +9,7 @@ from PyQt6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, Q
 from PyQt6.QtWidgets import QApplication, QSizePolicy, QVBoxLayout, QWidget
 
 from segnet_live.classes import ClassSet
-from segnet_live.ui.parts import set_tip
+from segnet_live.ui.parts import as_tip
 from segnet_live.ui.theme import ACCENT, LINE, QUIET, RAISED, TEXT
 
 
@@ -22,7 +22,7 @@ class LegendRow(QWidget):
         self.share, self.colour, self.muted = 0.0, QColor(), False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        set_tip(self, f"{name}: click to mute, double-click to show it alone")
+        self.setToolTip(as_tip(f"{name}: click to mute, double-click to show it alone"))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         # A double click must not mute first: the single click acts when no second one came.
