@@ -209,6 +209,7 @@ class Pipeline:
             assert isinstance(self._engine, Overlapping)
             self._ask()
             self._inference.submit(result, self._engine)
+            self._asked_s = None
             self._finish_under_way(1)
         else:
             self._finish_under_way(0)
