@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 from segnet_live import __version__
 from segnet_live.config import (
     BACKENDS,
+    DECODERS,
+    ENCODERS,
     HIDE_UNSURE,
     HIDE_WITH,
     INDEX_PLACES,
@@ -205,6 +207,8 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         layers=given.layers,
         classes=given.classes,
         burn_hud=given.burn_hud,
+        encoder=given.encoder,
+        quality=given.quality,
         smooth=given.smooth,
         target_fps=given.target_fps,
         max_latency_ms=given.max_latency,
@@ -223,7 +227,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
 def _source(given: argparse.Namespace) -> SourceSpec | None:
     times: dict[str, Any] = {"start_s": given.start or 0.0, "duration_s": given.duration}
     if given.video is not None:
-        return SourceSpec("video", given.video, **times)
+        return SourceSpec("video", given.video, **times, decoder=given.decoder)
     if given.camera is not None:
         return SourceSpec("camera", given.camera, **times)
     if given.images is not None:
@@ -255,8 +259,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--start", type=float, metavar="S", help="skip this many seconds")
     add("--duration", type=float, metavar="S", help="stop after this many seconds")
 
+    add(
+        "--decoder",
+        choices=DECODERS,
+        default="auto",
+        help="what decodes a video (default: hardware where it opens, else the cpu)",
+    )
+
     add = parser.add_argument_group("outputs").add_argument
     add("--record", type=Path, metavar="OUT.mp4", help="annotated video: H.264 at source size and time, with the sound")
+    add("--encoder", choices=ENCODERS, help="what encodes it (default: hardware where it opens, else x264)")
+    add("--quality", type=int, metavar="1..51", help="of the recording, lower is better and larger (default: 20)")
     add("--masks", type=Path, metavar="DIR", help="one PNG of class ids per frame (implies --headless)")
     add("--stats", type=Path, metavar="FILE.csv", help="time, latency and class shares per frame (implies --headless)")
     add(

@@ -20,6 +20,8 @@ HideWith: TypeAlias = Literal["blur", "fill"]
 """What stands where classes are hidden."""
 IndexPlace: TypeAlias = Literal["cache", "beside"]
 """Where the index of a drive is kept: the private cache, or a file beside the video."""
+Encoder: TypeAlias = Literal["auto", "x264", "nvenc", "qsv", "vaapi", "videotoolbox"]
+Decoder: TypeAlias = Literal["auto", "cpu", "cuda", "vaapi", "videotoolbox", "d3d11va"]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -27,6 +29,8 @@ VIEWS: tuple[View, ...] = get_args(View)
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 HIDE_WITH: tuple[HideWith, ...] = get_args(HideWith)
 INDEX_PLACES: tuple[IndexPlace, ...] = get_args(IndexPlace)
+ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
+DECODERS: tuple[Decoder, ...] = get_args(Decoder)
 SMALLEST_SIDE = 32
 LARGEST_SIDE = 4096
 HIDE_UNSURE = 0.5
@@ -74,6 +78,19 @@ def shows_confidence(view: View, layers: tuple[Layer, Layer], fade_unsure: bool)
 
 
 @dataclass(frozen=True, slots=True)
+class Encoding:
+    """What recordings are encoded with.
+
+    Attributes:
+        encoder: "auto" is a hardware encoder where one opens, else x264.
+        quality: x264's constant rate factor: lower is better and larger.
+    """
+
+    encoder: Encoder = "auto"
+    quality: int = 20
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """A source as the user named it; `segnet_live.video.open.open_source` opens it.
 
@@ -83,6 +100,7 @@ class SourceSpec:
         duration_s: stop after this many seconds, None for all of it; source time for files, clock time for cameras
             and streams.
         camera_size: (height, width) to ask a camera for, None for its own choice.
+        decoder: what decodes a video: "auto" is the machine's hardware where it opens, else the CPU.
 
     Raises:
         UsageError: a negative or non-finite number, or an empty name.
@@ -93,6 +111,7 @@ class SourceSpec:
     start_s: float = 0.0
     duration_s: float | None = None
     camera_size: tuple[int, int] | None = None
+    decoder: Decoder = "auto"
 
     def __post_init__(self) -> None:
         if self.value.lower().startswith("file://"):  # a path like any other, which must not be overwritten either
@@ -131,6 +150,7 @@ class RunOptions:
         with_confidence: make a confidence map of every frame, even if nothing that is drawn takes one.
         fade_unsure: the overlay's colours fade where the network is unsure.
         samples: label by the mean of so many passes with dropout on; 0 for one pass without.
+        encoder, quality: see Encoding.
     """
 
     model: str | None = None
@@ -147,11 +167,18 @@ class RunOptions:
     with_confidence: bool = False
     fade_unsure: bool = False
     samples: int = 0
+    encoder: Encoder = "auto"
+    quality: int = 20
 
     @property
     def needs_confidence(self) -> bool:
         """Whether the engine is to make confidence maps."""
         return self.with_confidence or self.samples > 0 or shows_confidence(self.view, self.layers, self.fade_unsure)
+
+    @property
+    def encoding(self) -> Encoding:
+        """What recordings are encoded with."""
+        return Encoding(self.encoder, self.quality)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +190,7 @@ class RunConfig:
     Attributes:
         source: None lets the window choose (headless needs one).
         model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, layers, burn_hud,
-            with_confidence, fade_unsure, samples: see RunOptions.
+            encoder, quality, with_confidence, fade_unsure, samples: see RunOptions.
         confidence: a folder for one PNG of confidences a frame.
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         overwrite: existing outputs may be replaced.
@@ -199,6 +226,8 @@ class RunConfig:
     with_confidence: bool | None = None
     fade_unsure: bool | None = None
     samples: int | None = None
+    encoder: Encoder | None = None
+    quality: int | None = None
     smooth: bool | None = None
     target_fps: float | None = None
     max_latency_ms: float | None = None
@@ -217,11 +246,14 @@ class RunConfig:
             ("--backend", self.backend, BACKENDS),
             ("--precision", self.precision, PRECISIONS),
             ("--view", self.view, VIEWS),
+            ("--encoder", self.encoder, ENCODERS),
         ):
             if value is not None and value not in choices:
                 raise UsageError(f"unknown {option} {value!r}; choose from {', '.join(choices)}")
         if self.size is not None and min(self.size) < SMALLEST_SIDE:
             raise UsageError(f"--size got {format_size(self.size)}; both sides must be {SMALLEST_SIDE} or more")
+        if self.quality is not None and not 1 <= self.quality <= 51:
+            raise UsageError(f"--quality got {self.quality}", "give a whole number from 1 (best) to 51 (smallest)")
         if self.opacity is not None and not 0 <= self.opacity <= 1:
             raise UsageError(f"--opacity got {self.opacity:g}; give a number from 0 (picture) to 1 (class colours)")
         if self.layers is not None and not (len(self.layers) == 2 and set(self.layers) <= set(LAYERS)):

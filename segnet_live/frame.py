@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.labels import class_shares, confidence_at, labels_at, mean_confidence, unsure_share
+from segnet_live.planes import Planes
 
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
@@ -65,7 +66,7 @@ class Frame:
     """One picture and its place in source time.
 
     Attributes:
-        rgb: (H, W, 3) uint8 RGB, upright, square pixels. Never written to after construction.
+        picture: (H, W, 3) uint8 RGB, or the planes that a video has: upright, square pixels, and never written to.
         index: 0-based position among the frames this source delivered.
         pts: presentation time in units of `time_base`; sources invent none: a frame without pts gets one
             from the source's rate before it leaves the source.
@@ -77,7 +78,7 @@ class Frame:
         duration: how long the source shows it, in units of `time_base`; 0 where unknown.
     """
 
-    rgb: RGB
+    picture: RGB | Planes
     index: int
     pts: int
     time_base: Fraction
@@ -95,7 +96,12 @@ class Frame:
     @property
     def size(self) -> Size:
         """(height, width) in pixels."""
-        return self.rgb.shape[0], self.rgb.shape[1]
+        return self.picture.size if isinstance(self.picture, Planes) else (self.picture.shape[0], self.picture.shape[1])
+
+    @property
+    def rgb(self) -> RGB:
+        """(H, W, 3) uint8 RGB, not to be written to; planes are converted when it is first asked for."""
+        return self.picture.rgb if isinstance(self.picture, Planes) else self.picture
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -117,7 +123,7 @@ class FrameResult:
         repeat: the frame was handed on before (other engine or view, or held): neither recorded nor measured.
         inference_ms: milliseconds the engine took, smoothing included.
         source_labels: the label map at the frame's size once somebody has asked `labels` for it, None before.
-        labelled_s: `time.perf_counter()` when `source_labels` was ready, NaN before.
+        labelled_s: `time.perf_counter()` when `network_labels` was ready, NaN before.
         resize_ms: milliseconds from `network_labels` to `source_labels`.
         left_out: share of the picture that the car's own bonnet takes: it is void, and no part of class shares.
     """
@@ -168,7 +174,7 @@ class FrameResult:
             is_segmented=True,
             inference_ms=inference_ms,
             source_labels=None,
-            labelled_s=math.nan,
+            labelled_s=time.perf_counter(),
             _shares=None,
             _source_confidence=None,
         )
@@ -193,15 +199,14 @@ class FrameResult:
         if self.source_labels is None:
             began_s = time.perf_counter()
             self.source_labels = labels_at(self.network_labels, self.frame.size)
-            self.labelled_s = time.perf_counter()
-            self.resize_ms = (self.labelled_s - began_s) * 1e3
+            self.resize_ms = (time.perf_counter() - began_s) * 1e3
         return self.source_labels
 
     @property
     def class_shares(self) -> NDArray[np.float32]:
-        """(K,) float32 share of each class in `labels`, 0..1; less than 1 in sum where pixels are void."""
+        """(K,) float32 share of each class in `network_labels`, 0..1; less than 1 in sum where pixels are void."""
         if self._shares is None:
-            self._shares = class_shares(self.labels, len(self.classes))
+            self._shares = class_shares(self.network_labels, len(self.classes))
             if self.left_out:
                 self._shares = self._shares / np.float32(1 - self.left_out)
         return self._shares
@@ -229,7 +234,7 @@ class FrameResult:
 
     @property
     def latency_ms(self) -> float:
-        """Milliseconds from capture until `labels` was ready; NaN before."""
+        """Milliseconds from capture until the network's labels were ready; NaN before."""
         return (self.labelled_s - self.frame.capture_s) * 1e3
 
     @property

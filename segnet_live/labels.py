@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +13,9 @@ from segnet_live.errors import EngineError
 
 UNSURE = 128
 """Confidence (0..255) below which a pixel counts as unsure."""
+_IDENTITY = np.arange(256, dtype=np.uint8)
+_MOST_PHASES = 1 << 16
+"""Places between four pixel centres that are told apart; beyond, as for sizes without a common measure, 128 a side."""
 
 
 def checked(labels: object) -> NDArray[np.uint8]:
@@ -30,12 +36,170 @@ def labels_at(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
     Each class's membership is interpolated linearly and the largest wins, so that a boundary becomes a line between
     pixel centres and no class appears that was not there. Shrinking takes the class that covers most of each pixel.
     """
+    return labels if labels.shape == size else LabelsAt(labels, size).look_up(_IDENTITY)
+
+
+class LabelsAt:
+    """A label map at a size, as values of tables: see `labels_at`, which has the same edges.
+
+    Enlarging costs a copy of the nearest values, and computes edges only in the cells, each between four pixel centres
+    of the label map, that an edge crosses.
+
+    Args:
+        labels: (h, w) uint8, not to be written to later.
+        size: (height, width).
+    """
+
+    def __init__(self, labels: NDArray[np.uint8], size: tuple[int, int]) -> None:
+        self._labels, self._plan = labels, None
+        if labels.shape[0] > size[0] or labels.shape[1] > size[1]:
+            self._labels = _covering_most(labels, size)
+        elif labels.shape != size:
+            self._plan = _plan((labels.shape[0], labels.shape[1]), size)
+            self._places, self._ids = _edges(labels, self._plan)
+
+    def look_up(self, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (H, W) uint8: for each pixel what `table`, (256,) uint8, holds for its class."""
+        small: NDArray[np.uint8] = cv2.LUT(self._labels, table).astype(np.uint8, copy=False)
+        if self._plan is None:
+            return small
+        wide = small.take(self._plan.nearest_column, axis=1)
+        values = wide.take(self._plan.nearest_row, axis=0)
+        if self._ids.size:
+            values.reshape(-1)[self._places] = cv2.LUT(self._ids, table).ravel()
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What enlarging from one size to another needs, whatever the labels.
+
+    Cells are numbered from the outermost ones, between the border's pixel centres and their replicas outside.
+
+    Attributes:
+        width: of the larger size.
+        nearest_row, nearest_column: (H,) and (W,) rows and columns of the label map.
+        rows, columns: (h + 1, m) and (w + 1, n), the pixels in each row and column of cells; the last of a row or
+            column stands for those it has not.
+        row_phases, column_phases: the same, where a pixel lies in its cell: an index into `corners`.
+        has_rows, has_columns: whether there are any.
+        orders: (256,) which part of `corners` belongs to how the four labels of a cell compare.
+        corners: the corner of the cell (0..3, row by row) whose class is largest: by order, row and column phase.
+    """
+
+    width: int
+    nearest_row: NDArray[np.intp]
+    nearest_column: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    row_phases: NDArray[np.intp]
+    column_phases: NDArray[np.intp]
+    has_rows: NDArray[np.bool_]
+    has_columns: NDArray[np.bool_]
+    orders: NDArray[np.intp]
+    corners: NDArray[np.uint8]
+
+
+@lru_cache(maxsize=8)
+def _plan(small: tuple[int, int], size: tuple[int, int]) -> _Plan:
+    row, column = _axis(small[0], size[0]), _axis(small[1], size[1])
+    if len(row.places) * len(column.places) > _MOST_PHASES:
+        row, column = row.coarser(), column.coarser()
+    orders, corners = _winners(row.places, column.places)
+    return _Plan(
+        width=size[1],
+        nearest_row=row.nearest,
+        nearest_column=column.nearest,
+        rows=row.pixels,
+        columns=column.pixels,
+        row_phases=row.phases[row.pixels] * len(column.places),
+        column_phases=column.phases[column.pixels],
+        has_rows=row.has_pixels,
+        has_columns=column.has_pixels,
+        orders=orders,
+        corners=corners,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One side of a plan: `places` are the distinct distances (0..1) of pixels from the cell's first corners."""
+
+    nearest: NDArray[np.intp]
+    pixels: NDArray[np.intp]
+    has_pixels: NDArray[np.bool_]
+    phases: NDArray[np.intp]
+    places: NDArray[np.float64]
+
+    def coarser(self) -> _Axis:
+        steps = 128
+        phases = np.rint(self.places * steps).astype(np.intp)[self.phases]
+        return _Axis(self.nearest, self.pixels, self.has_pixels, phases, np.arange(steps + 1) / steps)
+
+
+def _axis(small: int, large: int) -> _Axis:
+    """Return where the `large` pixels of one side lie among the centres of `small` ones."""
+    # In units of half a large pixel, so that everything is whole: centres lie at odd places.
+    places = (2 * np.arange(large) + 1) * small - large
+    cell, within = places // (2 * large) + 1, places % (2 * large)
+    first = np.searchsorted(cell, np.arange(small + 1))
+    last = np.searchsorted(cell, np.arange(small + 1), side="right") - 1
+    has_pixels = last >= first
+    most = int((last - first).max()) + 1
+    pixels = np.clip(np.minimum(first[:, None] + np.arange(most), last[:, None]), 0, large - 1)
+    distinct, phases = np.unique(within, return_inverse=True)
+    nearest = np.clip(((2 * np.arange(large) + 1) * small) // (2 * large), 0, small - 1)
+    return _Axis(nearest, pixels, has_pixels, phases.astype(np.intp), distinct / (2 * large))
+
+
+def _winners(
+    row_places: NDArray[np.float64], column_places: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Return `orders` and `corners` of a plan, for all ways in which four labels compare."""
+    down, across = row_places[:, None], column_places[None]
+    weights = np.stack(((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across))
+    orders = np.zeros(256, np.intp)
+    corners: list[NDArray[np.uint8]] = []
+    for code in range(256):
+        ranks = [code >> 2 * corner & 3 for corner in range(4)]
+        if ranks != [sum(other < rank for other in ranks) for rank in ranks]:
+            continue  # no four labels compare like this
+        # Members of a class count together, in 8 bits; of equal ones the smallest id wins.
+        distinct = sorted(set(ranks))
+        members = [np.rint(255 * weights[[rank == each for each in ranks]].sum(0)) for rank in distinct]
+        winner = np.array([ranks.index(rank) for rank in distinct], np.uint8)[np.argmax(members, axis=0)]
+        orders[code] = len(corners) * winner.size
+        corners.append(winner.ravel())
+    return orders, np.concatenate(corners)
+
+
+def _edges(labels: NDArray[np.uint8], plan: _Plan) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Return the pixels (their indices) in cells that an edge crosses, and their (n,) uint8 ids."""
+    stride = labels.shape[1] + 2
+    padded: NDArray[np.uint8] = cv2.copyMakeBorder(labels, 1, 1, 1, 1, cv2.BORDER_REPLICATE).astype(
+        np.uint8, copy=False
+    )
+    first, right, below, across = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    crossed = (first != right) | (first != below) | (first != across)
+    crossed &= plan.has_rows[:, None] & plan.has_columns
+    row, column = np.divmod(np.flatnonzero(crossed), labels.shape[1] + 1)
+    at = row * stride + column
+    corners = padded.reshape(-1).take(at[:, None] + np.array((0, 1, stride, stride + 1)))
+    ranks = (corners[:, None, :] < corners[:, :, None]).sum(2)
+    order = plan.orders.take(ranks @ np.array((1, 4, 16, 64)))
+    # From here on for each pixel of those cells.
+    phase = (order[:, None] + plan.row_phases.take(row, axis=0))[:, :, None] + plan.column_phases.take(column, axis=0)[
+        :, None
+    ]
+    winner = plan.corners.take(phase) + (4 * np.arange(len(row)))[:, None, None]
+    places = (plan.rows.take(row, axis=0) * plan.width)[:, :, None] + plan.columns.take(column, axis=0)[:, None]
+    return places.ravel(), corners.reshape(-1).take(winner.ravel())
+
+
+def _covering_most(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a label map that is shrunk on one side at least, each class's membership resized as a whole picture."""
     height, width = size
-    if labels.shape == size:
-        return labels
     ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-    if len(ids) == 1:
-        return np.full(size, ids[0], np.uint8)
     shrink = labels.shape[0] * labels.shape[1] > height * width
     interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
     best = np.zeros(size, np.uint8)

@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
             videos.append(in_own_process(run_video, config))
     if videos:
-        tables.append(reports.video_table(videos))
+        tables += [reports.video_table(videos), reports.stage_table(videos)]
     if arguments.markdown:
         print(f"```sh\n{command}\n```\n\n{'  '.join(line + chr(10) for line in machine.lines())}")
     for index, table in enumerate(tables):

@@ -157,6 +157,28 @@ def video_table(rows: Sequence[VideoRow]) -> Table:
     return Table("End to end, headless", columns, cells, (note,))
 
 
+def stage_table(rows: Sequence[VideoRow]) -> Table:
+    """Return where the core time of each run goes, and its rate beside FFmpeg's own."""
+    stages = tuple(dict.fromkeys(stage for row in rows for stage in row.core_ms))
+    columns = ("video", *stages, "all, core-ms a frame", "frames/s", "FFmpeg alone", "share")
+    cells = tuple(
+        (
+            f"{row.video}, {row.size[1]}x{row.size[0]}",
+            *(f"{row.core_ms[stage]:.1f}" if stage in row.core_ms else "-" for stage in stages),
+            f"{sum(row.core_ms.values()):.1f}",
+            f"{row.fps:.1f}",
+            f"{row.ffmpeg_fps:.1f}",
+            f"{row.fps / row.ffmpeg_fps:.2f}",
+        )
+        for row in rows
+    )
+    note = (
+        "Milliseconds of one core, stage after stage over the first frames. FFmpeg alone: it decodes the same file and "
+        "encodes it with x264 ultrafast on all cores, frames/s; share: ours of that."
+    )
+    return Table("Where the time of a recording goes", columns, cells, (note,))
+
+
 def as_json(
     machine: Machine, command: str, report: Report, paper: Sequence[PaperRow], videos: Sequence[VideoRow]
 ) -> dict[str, Any]:

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from segnet_live.bench.memory import peak_rss_mib
+from segnet_live.bench.stages import stages_ms, transcode_fps
+from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.config import RunConfig
 from segnet_live.engine.base import EngineInfo
+from segnet_live.engine.open import open_engine
 from segnet_live.metrics import Percentiles
 from segnet_live.pipeline.headless.run import prepare, real_time
 from segnet_live.pipeline.inference import freeze_libraries
+from segnet_live.system.cores import share_cores
 
 POLL_S = 0.05
 
@@ -30,6 +34,8 @@ class VideoRow:
         latency_ms: decode start to label map ready, over the run's last two seconds.
         stages_ms: means over the run's last two seconds; stages overlap, so their sum is more than 1000 / fps.
         peak_mib: the most memory the whole process had.
+        core_ms: milliseconds of a core that each stage takes for a frame, measured one after the other.
+        ffmpeg_fps: frames per second of FFmpeg alone, decoding and x264 ultrafast, the better of two runs.
     """
 
     video: str
@@ -43,6 +49,8 @@ class VideoRow:
     latency_ms: Percentiles
     stages_ms: dict[str, float]
     peak_mib: float
+    core_ms: dict[str, float]
+    ffmpeg_fps: float
 
 
 def run_video(config: RunConfig) -> VideoRow:
@@ -57,6 +65,7 @@ def run_video(config: RunConfig) -> VideoRow:
         try:
             job.engine.segment(np.zeros((*job.source.info.size, 3), np.uint8))  # the first one is slow
             freeze_libraries()
+            share_cores()
             began_s = time.perf_counter()
             pipeline.start()
             snapshot = job.metrics.snapshot()
@@ -67,7 +76,14 @@ def run_video(config: RunConfig) -> VideoRow:
             pipeline.close()
         if pipeline.error:
             raise pipeline.error
-    info = job.source.info
+    info, peak_mib = job.source.info, peak_rss_mib()
+    assert config.source is not None
+    path, card = config.source.value, find_card(config.model or DEFAULT_MODEL)
+    engine = open_engine(card, backend=job.engine.info.backend, size=job.engine.info.input_size)
+    try:
+        core_ms = stages_ms(path, engine, card.classes)
+    finally:
+        engine.close()
     return VideoRow(
         video=Path(info.title).name,
         info=job.engine.info,
@@ -79,5 +95,7 @@ def run_video(config: RunConfig) -> VideoRow:
         real_time=real_time(pipeline.written, info.rate, seconds),
         latency_ms=snapshot.latency_ms,
         stages_ms=snapshot.stages_ms,
-        peak_mib=peak_rss_mib(),
+        peak_mib=peak_mib,
+        core_ms=core_ms,
+        ffmpeg_fps=max(transcode_fps(path) for _ in range(2)),
     )

@@ -82,6 +82,7 @@ def machine() -> Iterator[Finding]:
         ("OpenVINO", _openvino),
         ("OpenCV", _opencv),
         ("PyAV", _pyav),
+        ("encoders", _encoders),
         ("Qt", _qt),
         ("cameras", _cameras),
         ("models", _models),
@@ -200,6 +201,18 @@ def _pyav() -> Finding:
         advice = "pip install --force-reinstall av, which brings libx264"
         return Finding("PyAV", "failed", f"{av.__version__} without an H.264 encoder; --record cannot work", advice)
     return Finding("PyAV", "ok", f"{av.__version__}, FFmpeg's {encoder}")
+
+
+def _encoders() -> Finding:
+    """Try every encoder of `--encoder` with one frame of 720 lines."""
+    from segnet_live.video.encoders import tried
+
+    problems = tried((720, 1280))
+    works = [name for name, why in problems.items() if not why]
+    rest = "; ".join(f"{name}: {why}" for name, why in problems.items() if why)
+    if not works:
+        return Finding("encoders", "failed", rest, "pip install --force-reinstall av, which brings libx264")
+    return Finding("encoders", "ok", f"{', '.join(works)} work{'s' if len(works) == 1 else ''}; {rest}")
 
 
 def _qt() -> Finding:

@@ -18,6 +18,7 @@ from segnet_live.engine.artifacts import Fields
 from segnet_live.engine.base import EngineInfo
 from segnet_live.frame import RGB, FrameResult, LabelMap, SourceInfo
 from segnet_live.labels import class_shares
+from segnet_live.planes import Planes
 
 SAVE_EVERY_S = 60.0
 """A run that is killed loses at most this much work."""
@@ -75,7 +76,9 @@ class Indexer:
         now_s = time.monotonic()
         if self._origin is None:
             self._origin, self._began_s, self._saved_s = (result.source, result.classes), now_s, now_s
-        picture, labels = look(result.rgb), result.network_labels
+        seen = result.frame.picture
+        picture = look(seen.rgb_at((144, 256)) if isinstance(seen, Planes) else seen)
+        labels = result.network_labels
         motion = change = 0.0
         if self._last is not None:
             motion = float(np.abs(picture - self._last[0]).mean())

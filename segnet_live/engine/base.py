@@ -89,6 +89,9 @@ class Overlapping(Protocol):
     """
 
     @property
+    def info(self) -> EngineInfo: ...
+
+    @property
     def overlaps(self) -> bool:
         """Whether the next frame may be submitted; where not, `segment` it once nothing is under way."""
         ...

@@ -96,6 +96,11 @@ def ladder(source: Size, top: Size, *, strides: Sequence[int] = STRIDES) -> tupl
     return (*(Step(size) for size in sizes), *(Step(sizes[-1], stride) for stride in strides))
 
 
+def strided(size: Size) -> tuple[Step, ...]:
+    """Return steps at one size, which only leave more and more frames out."""
+    return tuple(Step(size, stride) for stride in (1, *STRIDES))
+
+
 class Governor:
     """The choice of the ladder's step to run at, made from the times of frames. One thread.
 

@@ -11,7 +11,7 @@ from segnet_live.card import Card
 from segnet_live.config import BACKENDS, Backend, Precision
 from segnet_live.engine.base import Engine
 from segnet_live.engine.governed import GovernedEngine
-from segnet_live.engine.governor import STRIDES, Target, ladder
+from segnet_live.engine.governor import STRIDES, Target, ladder, strided
 from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import EngineError
@@ -42,6 +42,7 @@ def open_engine(
     precision: Precision = "auto",
     confidence: bool = False,
     samples: int = 0,
+    threads: int = 0,
 ) -> Engine:
     """Open an engine for `card`.
 
@@ -52,6 +53,7 @@ def open_engine(
         precision: one of `config.PRECISIONS`; "auto" is the backend's fast default.
         confidence: say how sure the network is of each pixel; False runs the same graph as if there were no such thing.
         samples: label by the mean of so many passes with dropout on, and give their variance; 0 for one pass without.
+        threads: of OpenVINO; 0 is one for each core.
 
     Raises:
         EngineError: unknown or missing backend, unknown precision, or the network cannot be run; the backend gives no
@@ -94,7 +96,7 @@ def open_engine(
         from segnet_live.engine.openvino import OpenVINOEngine
         from segnet_live.engine.parity import known
 
-        engine = OpenVINOEngine(card, size, precision=precision, reason=reason, confidence=confidence)
+        engine = OpenVINOEngine(card, size, precision=precision, threads=threads, reason=reason, confidence=confidence)
         found = known(card, engine.info)
         if found is not None:
             engine.info = replace(engine.info, parity=found.overall)
@@ -139,6 +141,7 @@ def assemble(
     size: Size | None,
     target: Target | None,
     smooth: bool,
+    keep_up_fps: float | None = None,
 ) -> tuple[Engine, GovernedEngine | None]:
     """Return an engine, governed and smoothed if asked for, and its governor to report frames to.
 
@@ -146,11 +149,14 @@ def assemble(
         open_at: opens the bare engine at a (height, width), None for the default.
         source_size: (height, width) of the frames.
         size: the largest network size, None for the default.
+        keep_up_fps: without a target, hold this rate by skipping frames alone; None never skips.
     """
-    if target is None:
+    if target is None and keep_up_fps is None:
         engine = open_at(size)
         return (SmoothedEngine(engine, card.classes) if smooth else engine), None
     top = size or network_size(source_size, card.pixels)
-    steps = ladder(source_size, top, strides=STRIDES if target.fps else ())
-    governed = GovernedEngine(open_at, target, steps)
+    if target is None:
+        governed = GovernedEngine(open_at, Target(fps=keep_up_fps), strided(top))
+    else:
+        governed = GovernedEngine(open_at, target, ladder(source_size, top, strides=STRIDES if target.fps else ()))
     return SmoothedEngine(governed, card.classes, smooth=smooth, skips=governed.skips), governed

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.frame import Size
+from segnet_live.frame import RGB, Frame, Size
+from segnet_live.planes import Planes
 
 DEFAULT_PIXELS = 480 * 360
 STRIDE = 32
@@ -55,3 +56,13 @@ def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR).astype(
         np.uint8, copy=False
     )
+
+
+def picture_at(frame: Frame, size: Size) -> RGB:
+    """Return a frame's picture at `size`, (height, width, 3) uint8 RGB: planes are shrunk first, and converted then."""
+    picture = frame.picture
+    if not isinstance(picture, Planes):
+        return fit_input(picture, size)
+    if picture.size[0] <= size[0] or picture.size[1] <= size[1]:
+        return fit_input(picture.rgb, size)  # small, and nothing of its colours must be lost
+    return picture.rgb_at(size)

@@ -14,7 +14,7 @@ class Closed(Exception):
 
 
 class LatestSlot(Generic[T]):
-    """A hand-over with room for one value, which a newer one overwrites. Any threads; `put` never blocks.
+    """A hand-over with room for one value, or few, of which newer ones overwrite the oldest. Any threads.
 
     Attributes:
         dropped: values overwritten before anybody took them.
@@ -22,12 +22,15 @@ class LatestSlot(Generic[T]):
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._value: T | None = None
+        self._values: deque[T] = deque()
         self._closed = False
         self.dropped = 0
 
-    def put(self, value: T) -> None:
-        """Make `value` the newest.
+    def put(self, value: T, *, room: int = 1) -> list[T]:
+        """Make `value` the newest, and return what had to go for it. Never blocks.
+
+        Args:
+            room: how many may wait, this one included.
 
         Raises:
             Closed: after `close`.
@@ -35,26 +38,28 @@ class LatestSlot(Generic[T]):
         with self._condition:
             if self._closed:
                 raise Closed
-            if self._value is not None:
-                self.dropped += 1
-            self._value = value
+            overwritten = [self._values.popleft() for _ in range(len(self._values) - room + 1)]
+            self.dropped += len(overwritten)
+            self._values.append(value)
             self._condition.notify_all()
+            return overwritten
 
     def take(self, timeout_s: float | None = None) -> T | None:
-        """Wait for a value and remove it; None after `timeout_s`.
+        """Wait for the oldest value and remove it; None after `timeout_s`.
 
         Raises:
             Closed: it is closed and empty.
         """
         with self._condition:
-            self._condition.wait_for(lambda: self._value is not None or self._closed, timeout_s)
-            value, self._value = self._value, None
-            if value is None and self._closed:
+            self._condition.wait_for(lambda: bool(self._values) or self._closed, timeout_s)
+            if self._values:
+                return self._values.popleft()
+            if self._closed:
                 raise Closed
-            return value
+            return None
 
     def close(self) -> None:
-        """Refuse further values; one that waits can still be taken."""
+        """Refuse further values; those that wait can still be taken."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine, Overlapping, Segmented, segmented
+from segnet_live.engine.resize import picture_at
 from segnet_live.frame import FrameResult
 from segnet_live.labels import checked
 from segnet_live.metrics import Metrics
@@ -50,9 +51,9 @@ class GarbageCollector:
 
 
 class Inference:
-    """The inference step: segments frames in one thread, finishes and accounts for their results in another.
+    """The inference step: segments frames in one thread, and accounts for their results in another.
 
-    Two halves, so that an engine has its next frame while the last one's label map is brought to source size.
+    Two halves, so that an engine has its next frame while outputs are made of the last one.
 
     Args:
         observe: takes, for each finished frame, the milliseconds of its slowest stage and its latency (a governor's
@@ -80,7 +81,8 @@ class Inference:
             while self._finished:
                 self._observe(*self._finished.popleft())
         began_s = time.perf_counter()
-        return self._labelled(result, segmented(engine, result.frame.rgb), classes, began_s)
+        found = segmented(engine, picture_at(result.frame, engine.info.input_size))
+        return self._labelled(result, found, classes, began_s)
 
     def _labelled(self, result: R, found: Segmented, classes: ClassSet, began_s: float) -> R:
         """Return the result with what an engine gave for it."""
@@ -95,7 +97,7 @@ class Inference:
 
     def submit(self, result: R, engine: Overlapping) -> None:
         """Hand the result's frame to an engine that overlaps; `wait` returns it with its labels, in order."""
-        engine.submit(result.frame.rgb)
+        engine.submit(picture_at(result.frame, engine.info.input_size))
         self._submitted.append((result, time.perf_counter()))
 
     @property
@@ -114,11 +116,7 @@ class Inference:
         return self._labelled(result, Segmented(engine.wait()), classes, began_s)
 
     def finish(self, result: FrameResult) -> None:
-        """Bring the labels to source size and account for the stages. One thread, which may be another.
-
-        A repeat is not accounted for. Classes are counted when somebody asks for their shares.
-        """
-        _ = result.labels
+        """Account for the stages of a frame that its outputs have taken; a repeat is not accounted for."""
         if result.repeat:
             return
         for name, ms in result.stages_ms.items():
@@ -131,9 +129,9 @@ class Inference:
         """Report a finished frame to the governor; any thread.
 
         Args:
-            output_ms: milliseconds that its consumer spent on it after `finish` (view, encoder).
+            output_ms: milliseconds that its consumer spent on it (labels at source size, view, encoder).
             latency_ms: milliseconds from its capture until it left the pipeline.
         """
         if result.is_segmented and not result.repeat:
-            busy_ms = max(result.frame.decode_ms, result.inference_ms, result.resize_ms + output_ms)
+            busy_ms = max(result.frame.decode_ms, result.inference_ms, output_ms)
             self._finished.append((busy_ms, latency_ms))

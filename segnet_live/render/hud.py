@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,8 +21,11 @@ from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.frame import RGB
 from segnet_live.metrics import HISTORY_S, Metrics, Snapshot
+from segnet_live.planes import Planes, from_rgb
 from segnet_live.system.paths import assets_dir
 from segnet_live.system.usage import Usage, UsageMeter
+
+P = TypeVar("P", bound=RGB | Planes)
 
 REFRESH_S = 0.25
 TEXT_PX = 12.5
@@ -186,15 +190,36 @@ def _rounded(height: int, width: int, radius: int) -> NDArray[np.uint8]:
     return mask
 
 
-def with_plate(picture: RGB, plate: NDArray[np.uint8]) -> RGB:
-    """Return a copy of a (H, W, 3) RGB picture with a premultiplied BGRA plate in its upper left corner."""
-    picture = picture.copy()
-    h, w = min(plate.shape[0], picture.shape[0]), min(plate.shape[1], picture.shape[1])
-    plate = plate[:h, :w]
-    corner = picture[:h, :w].astype(np.uint16)
-    keep = 255 - plate[..., 3:].astype(np.uint16)
-    picture[:h, :w] = np.minimum(255, corner * keep // 255 + plate[..., 2::-1]).astype(np.uint8)
+def with_plate(picture: P, plate: NDArray[np.uint8]) -> P:
+    """Return a picture, RGB or planes, with a premultiplied BGRA plate in its upper left corner.
+
+    RGB, (H, W, 3) uint8, is copied. Planes are new ones for every frame, and the plate is written into them.
+    """
+    height, width = picture.size if isinstance(picture, Planes) else picture.shape[:2]
+    h, w = min(plate.shape[0], height), min(plate.shape[1], width)
+    if not isinstance(picture, Planes):
+        copy = picture.copy()
+        _lay(plate[:h, :w, 2::-1], 255 - plate[:h, :w, 3:], copy[:h, :w])
+        return copy
+    plate = cv2.copyMakeBorder(plate[:h, :w], 0, h % 2, 0, w % 2, cv2.BORDER_CONSTANT).astype(np.uint8, copy=False)
+    h, w = plate.shape[:2]
+    # Premultiplied: what the plate adds is its colour's share, the offsets of black and grey included.
+    alpha = plate[..., 3:].astype(np.float64) / 255
+    added = from_rgb(plate[..., 2::-1].astype(np.float64), picture.colours)
+    added -= (1 - alpha) * from_rgb(np.zeros(3), picture.colours)
+    layers = [np.rint(added[..., channel]).astype(np.uint8) for channel in range(3)] + [255 - plate[..., 3]]
+    _lay(layers[0], layers[3], picture.y[:h, :w])
+    half = w // 2, h // 2
+    u, v, keep = (np.asarray(cv2.resize(layer, half, interpolation=cv2.INTER_AREA), np.uint8) for layer in layers[1:])
+    _lay(u, keep, picture.u[: half[1], : half[0]])
+    _lay(v, keep, picture.v[: half[1], : half[0]])
     return picture
+
+
+def _lay(added: NDArray[np.uint8], keep: NDArray[np.uint8], ground: NDArray[np.uint8]) -> None:
+    """Write into `ground` its own share `keep` (255 wholly) and what is added."""
+    kept = ground.astype(np.uint16) * keep // 255
+    ground[:] = np.minimum(255, kept + added).astype(np.uint8)
 
 
 class Hud:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.config import Layer, View, shows_confidence
-from segnet_live.frame import RGB, ConfidenceMap, LabelMap, Size
+from segnet_live.engine.resize import picture_at
+from segnet_live.frame import RGB, ConfidenceMap, Frame, LabelMap, Size
+from segnet_live.labels import confidence_at, labels_at
 from segnet_live.render.confidence import colourise, fade, with_legend
 from segnet_live.render.overlay import Overlay
 
@@ -98,6 +100,38 @@ def fit_within(size: Size, box: Size) -> Size:
     """Return the largest (height, width) of `size`'s aspect ratio inside `box`; 1 at least."""
     scale = min(box[0] / size[0], box[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def compose_for_screen(
+    frame: Frame,
+    labels: LabelMap,
+    classes: ClassSet,
+    settings: ViewSettings,
+    box: Size,
+    confidence: ConfidenceMap | None = None,
+) -> NDArray[np.uint8]:
+    """Return the chosen view as (h, w, 4) uint8 BGRX that fills `box` (device pixels), composed at that size.
+
+    Frames that are smaller than the box are composed at their own size and enlarged.
+
+    Args:
+        labels, confidence: (h, w) uint8, of any size.
+    """
+    height, width = frame.size
+    doubled = 2 if settings.view == "side-by-side" else 1
+    fitted = fit_within((height, doubled * width), box)
+    size = (fitted[0], max(1, round(fitted[1] / doubled)))
+    if size[0] >= height or size[1] >= width:
+        size = frame.size
+    sure = None if confidence is None else confidence_at(confidence, size)
+    small = compose(picture_at(frame, size), labels_at(labels, size), classes, settings, sure)
+    return for_screen(small, box)
+
+
+def view_size(frame: Frame, settings: ViewSettings) -> Size:
+    """Return (height, width) of the view of a frame at the source's size."""
+    height, width = frame.size
+    return height, 2 * width if settings.view == "side-by-side" else width
 
 
 def for_screen(picture: RGB, box: Size) -> NDArray[np.uint8]:

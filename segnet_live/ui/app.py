@@ -164,6 +164,7 @@ def run(config: RunConfig) -> int:
     """
     check_libraries()
     from segnet_live.pipeline.inference import freeze_libraries
+    from segnet_live.system.cores import share_cores
 
     app = create_app(config)
 
@@ -179,6 +180,7 @@ def run(config: RunConfig) -> int:
     if crashed := crash.offer():
         app.window.banner.problem(crashed)
     freeze_libraries()
+    share_cores()
     code = app.qt.exec()
     app.dispose()
     return code

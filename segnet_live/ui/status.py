@@ -87,7 +87,7 @@ class StatusUpdater(QObject):
         if controls.settings.hud:
             view.show_plate(draw_plate(lines, snapshot.history, view.devicePixelRatioF()))
         if recording is not None and burn:
-            rows = view.shown.rgb.shape[0] if view.shown is not None else 720
+            rows = view.shown.size[0] if view.shown is not None else 720
             recording.set_plate(plate_pixels(lines, snapshot.history, rows))
 
     def close(self) -> None:

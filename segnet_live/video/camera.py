@@ -98,7 +98,7 @@ class CameraSource:
         self._index += 1
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         return Frame(
-            rgb=rgb,  # type: ignore[arg-type]
+            picture=rgb,  # type: ignore[arg-type]
             index=self._index - 1,
             pts=self._last,
             time_base=_TIME_BASE,

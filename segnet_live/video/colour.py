@@ -1,15 +1,21 @@
-"""Convert decoded pictures to upright square-pixel RGB, and RGB to what H.264 encodes; matrix and range stated."""
+"""Convert decoded pictures to planes or RGB, upright and with square pixels, and both to what encoders take."""
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+from segnet_live.planes import Colours, Matrix, Plane, Planes
 
 _MATRICES = {
     1: Colorspace.ITU709,
@@ -21,21 +27,42 @@ _MATRICES = {
     10: Colorspace.BT2020,
 }
 """AVColorSpace (ISO/IEC 23091-2, MatrixCoefficients) to what swscale calls it."""
-_TAGS = {Colorspace.ITU709: 1, Colorspace.SMPTE170M: 6}
+_KNOWN: dict[int, Matrix] = {1: "bt709", 5: "bt601", 6: "bt601"}
+"""AVColorSpace of the matrices that `Planes` knows; pictures in others are converted to RGB."""
+_TAGS: dict[Matrix, int] = {"bt709": 1, "bt601": 6}
+_SCALER_MATRICES: dict[Matrix, Colorspace] = {"bt709": Colorspace.ITU709, "bt601": Colorspace.SMPTE170M}
 HD_LINES = 720
 """From this height on players take an untagged picture for BT.709, below it for BT.601."""
 
 
-def matrix_for(height: int) -> Colorspace:
+def matrix_for(height: int) -> Matrix:
     """Return the YUV matrix of a picture that does not state one."""
-    return Colorspace.ITU709 if height >= HD_LINES else Colorspace.SMPTE170M
+    return "bt709" if height >= HD_LINES else "bt601"
 
 
 class PictureConverter:
-    """A converter of decoded pictures to RGB that keeps swscale contexts between pictures. One thread."""
+    """A converter of decoded pictures that keeps swscale contexts between them. Any threads, one at a time."""
 
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
+        self._lock = threading.Lock()
+
+    def picture(self, picture: VideoFrame, pixel_aspect: Fraction = Fraction(1)) -> NDArray[np.uint8] | Planes:
+        """Return the planes of a decoded picture, upright, or (H, W, 3) uint8 RGB where `Planes` cannot hold it.
+
+        Planes of 8 bits and half-size colour are the decoder's own, not copied. More bits are rounded, and fuller
+        colour is halved. RGB, odd sides, pixels that are not square and rare matrices and layouts go through RGB.
+
+        Args:
+            picture: as decoded, any pixel format.
+            pixel_aspect: width over height of its pixels.
+        """
+        split = None if _stretched(picture, pixel_aspect) != (picture.width, picture.height) else _split(picture)
+        if split is None:
+            return self.rgb(picture, pixel_aspect)
+        y, u, v = (turned_upright(plane, picture) for plane in split)
+        make_rgb = partial(self.rgb, picture, pixel_aspect)
+        return Planes(y, u, v, Colours(_matrix_of(picture), _is_full(picture)), make_rgb=make_rgb)
 
     def rgb(self, picture: VideoFrame, pixel_aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
         """Return (H, W, 3) uint8 RGB, upright, pixels made square by enlarging the short side.
@@ -44,28 +71,98 @@ class PictureConverter:
             picture: as decoded, any pixel format.
             pixel_aspect: width over height of its pixels.
         """
-        width, height = picture.width, picture.height
-        if Fraction(1, 8) < pixel_aspect < 1:
-            height = round(height / pixel_aspect)
-        elif 1 < pixel_aspect < 8:
-            width = round(width * pixel_aspect)
-        full = picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
-        upright = self._scaler.reformat(
-            picture,
-            width=width,
-            height=height,
-            format="rgb24",
-            src_colorspace=_MATRICES.get(picture.colorspace, matrix_for(picture.height)),
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.BICUBIC,
-            threads=1,
-        )
+        width, height = _stretched(picture, pixel_aspect)
+        assumed = _SCALER_MATRICES[matrix_for(picture.height)]
+        with self._lock:
+            upright = self._scaler.reformat(
+                picture,
+                width=width,
+                height=height,
+                format="rgb24",
+                src_colorspace=_MATRICES.get(picture.colorspace, assumed),
+                src_color_range=ColorRange.JPEG if _is_full(picture) else ColorRange.MPEG,
+                dst_color_range=ColorRange.JPEG,
+                interpolation=Interpolation.BICUBIC,
+                threads=1,
+            )
         return turned_upright(np.asarray(upright.to_ndarray(), np.uint8), picture)
 
 
+def _is_full(picture: VideoFrame) -> bool:
+    return picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
+
+
+def _stretched(picture: VideoFrame, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Return (width, height) with square pixels, by enlarging the short side."""
+    width, height = picture.width, picture.height
+    if Fraction(1, 8) < pixel_aspect < 1:
+        height = round(height / pixel_aspect)
+    elif 1 < pixel_aspect < 8:
+        width = round(width * pixel_aspect)
+    return width, height
+
+
+def _matrix_of(picture: VideoFrame) -> Matrix:
+    """Return the matrix of a picture whose planes can be taken."""
+    return _KNOWN.get(picture.colorspace, matrix_for(picture.height))
+
+
+_LAYOUTS: dict[str, tuple[int, bool]] = {
+    **{f"yuv{form}p": (0, False) for form in ("420", "422", "444", "440")},
+    **{f"yuvj{form}p": (0, False) for form in ("420", "422", "444", "440")},
+    **{f"yuv{form}p{bits}le": (bits - 8, False) for form in ("420", "422", "444") for bits in (9, 10, 12, 14, 16)},
+    **dict.fromkeys(("nv12", "nv16", "nv24"), (0, True)),
+    **dict.fromkeys(("p010le", "p012le", "p016le", "p210le", "p410le"), (8, True)),
+    "gray": (0, False),
+    **{f"gray{bits}le": (bits - 8, False) for bits in (9, 10, 12, 14, 16)},
+}
+"""Pixel formats that `Planes` can hold: by how many bits values are shifted up, and whether colours alternate."""
+
+
+def _split(picture: VideoFrame) -> tuple[Plane, Plane, Plane] | None:
+    """Return Y, U and V with 8 bits and half-size colour, as far as possible the decoder's own memory; None if not."""
+    layout = _LAYOUTS.get(picture.format.name)
+    stated = picture.colorspace
+    if layout is None or picture.width % 2 or picture.height % 2 or (stated in _MATRICES and stated not in _KNOWN):
+        return None
+    shift, alternate = layout
+    y, *colour = (
+        _in_8_bits(_samples(plane, shift > 0, alternate and i > 0), shift) for i, plane in enumerate(picture.planes)
+    )
+    if not colour:
+        grey = np.full((picture.height // 2, picture.width // 2), 128, np.uint8)
+        return y, grey, grey
+    u, v = (np.asarray(plane, np.uint8) for plane in (cv2.split(colour[0]) if alternate else colour))
+    return y, _halved(u, picture), _halved(v, picture)
+
+
+def _halved(plane: Plane, picture: VideoFrame) -> Plane:
+    """Return a plane of colour at half the picture's size, the means of its pixels."""
+    half = picture.width // 2, picture.height // 2
+    if plane.shape == half[::-1]:
+        return plane
+    return cv2.resize(plane, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _samples(plane: VideoPlane, wide: bool, alternate: bool) -> NDArray[Any]:
+    """Return a view of the plane's memory, (h, w) or, where two colours alternate, (h, w, 2); uint16 if `wide`."""
+    kind = np.dtype("<u2" if wide else np.uint8)
+    stride = plane.line_size // kind.itemsize
+    memory: NDArray[Any] = np.frombuffer(memoryview(plane), kind, stride * plane.height)
+    rows = memory.reshape(plane.height, stride)
+    if not alternate:
+        return rows[:, : plane.width]
+    return rows[:, : 2 * plane.width].reshape(plane.height, plane.width, 2)
+
+
+def _in_8_bits(samples: NDArray[Any], shift: int) -> Plane:
+    if not shift:
+        return samples
+    return cv2.convertScaleAbs(samples, alpha=1 / (1 << shift)).astype(np.uint8, copy=False)
+
+
 def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.uint8]:
-    """Return `rgb` turned and mirrored as the picture's display matrix says, in steps of 90 degrees."""
+    """Return RGB or a plane turned and mirrored as the picture's display matrix says, in steps of 90 degrees."""
     if "DISPLAYMATRIX" not in picture.side_data:
         return rgb
     # Row-vector convention: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 6.2.2).
@@ -79,37 +176,57 @@ def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.ui
     return rgb
 
 
-class YuvConverter:
-    """A converter of RGB frames of one size to yuv420p, limited range, in the matrix players expect at that height.
+class FrameConverter:
+    """A converter of pictures of one size to yuv420p, limited range, in one matrix. One thread."""
 
-    One thread.
-    """
+    def __init__(self, size: tuple[int, int], matrix: Matrix | None = None) -> None:
+        """Prepare for pictures of `size`, (height, width); odd sides come out one pixel longer.
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        """Prepare for frames of `size`, (height, width); odd sides come out one pixel longer."""
+        Args:
+            matrix: of the frames to come; None for what players expect at that height.
+        """
         self._pad = size[0] % 2, size[1] % 2
         self.width, self.height = size[1] + self._pad[1], size[0] + self._pad[0]
-        self._matrix = matrix_for(size[0])
+        self._colours = Colours(matrix or matrix_for(size[0]))
         self._scaler = VideoReformatter()
 
     def describe(self, encoder: VideoCodecContext) -> None:
         """Set size, format and colours of `encoder`, so that the file's tags match its pixels."""
         encoder.width, encoder.height, encoder.pix_fmt = self.width, self.height, "yuv420p"
         encoder.color_range = ColorRange.MPEG
-        encoder.colorspace = _TAGS[self._matrix]
+        encoder.colorspace = _TAGS[self._colours.matrix]
         encoder.color_primaries = ColorPrimaries.BT709
         encoder.color_trc = ColorTrc.BT709
 
-    def yuv(self, rgb: NDArray[np.uint8]) -> VideoFrame:
-        """Return `rgb`, (H, W, 3) uint8, as a frame of the encoder's format; odd sides replicate their last pixel."""
+    def frame(self, picture: NDArray[np.uint8] | Planes) -> VideoFrame:
+        """Return a picture, (H, W, 3) uint8 RGB or planes, as a frame of the encoder's format.
+
+        Odd sides replicate their last pixel. Planes in these colours are not converted, and not copied where they lie
+        in one buffer: nobody may write to them afterwards.
+        """
+        if isinstance(picture, Planes):
+            if picture.colours == self._colours:
+                return _frame_of(picture)
+            picture = picture.rgb
         if any(self._pad):
-            rgb = cv2.copyMakeBorder(rgb, 0, self._pad[0], 0, self._pad[1], cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+            picture = cv2.copyMakeBorder(picture, 0, self._pad[0], 0, self._pad[1], cv2.BORDER_REPLICATE)  # type: ignore[assignment]
         return self._scaler.reformat(
-            VideoFrame.from_ndarray(rgb, format="rgb24"),
+            VideoFrame.from_ndarray(picture, format="rgb24"),
             format="yuv420p",
             src_color_range=ColorRange.JPEG,
-            dst_colorspace=self._matrix,
+            dst_colorspace=_SCALER_MATRICES[self._colours.matrix],
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
+
+
+def _frame_of(planes: Planes) -> VideoFrame:
+    """Return planes as a yuv420p frame, which shares their buffer where there is one."""
+    if planes.buffer is not None:
+        return VideoFrame.from_numpy_buffer(planes.buffer, "yuv420p")
+    height, width = planes.size
+    frame = VideoFrame(width, height, "yuv420p")
+    for source, plane in zip((planes.y, planes.u, planes.v), frame.planes, strict=True):
+        np.copyto(_samples(plane, False, False), source)
+    return frame

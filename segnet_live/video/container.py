@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.stream import Disposition, Stream
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 
 from segnet_live.errors import SourceError
 from segnet_live.shown import fit_to_show
+from segnet_live.video.decoders import Device
 from segnet_live.video.location import URL_SCHEMES, is_url, scheme
 
 CONNECT_TIMEOUT_S = 10.0
@@ -28,13 +30,17 @@ _TEXT_FORMATS = {"tty", "lrc", "srt", "webvtt", "ass", "subviewer", "microdvd"}
 """libavformat plays any text file as a terminal session."""
 
 
-def open_container(location: str) -> InputContainer:
+def open_container(location: str, device: Device | None = None) -> InputContainer:
     """Return an open container with its streams probed. Blocks, for URLs at most about twice the connect timeout.
+
+    Args:
+        device: decodes the pictures, None for the CPU; opening fails where it does not open or knows no stream.
 
     Raises:
         SourceError: missing, a folder, empty, or no container that libavformat knows.
     """
     title = fit_to_show(location)
+    hwaccel = HWAccel(device, allow_software_fallback=False) if device else None
     if is_url(location):
         if scheme(location) not in URL_SCHEMES:
             known = ", ".join(f"{name}://" for name in URL_SCHEMES)
@@ -48,7 +54,7 @@ def open_container(location: str) -> InputContainer:
             options["rtsp_flags"] = "prefer_tcp"
         timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         try:
-            return av.open(location, "r", options=options, timeout=timeout, metadata_errors="replace")
+            return av.open(location, "r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hwaccel)
         except FFmpegError as error:
             # Not chained: the cause's text holds the URL with its password.
             raise SourceError(f"{title}: cannot be opened ({reason(error)})", "check address and network") from None
@@ -62,7 +68,7 @@ def open_container(location: str) -> InputContainer:
     try:
         # A bare name may look like one of libavformat's protocols ("a:b.mp4").
         options = {"protocol_whitelist": _FROM_A_FILE}
-        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace", hwaccel=hwaccel)
     except FFmpegError as error:
         raise SourceError(
             f"{title}: not a video that can be read ({reason(error)}); expected mp4, mkv, avi, mov or webm"

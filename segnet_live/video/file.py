@@ -14,8 +14,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from segnet_live.errors import SourceError, SourceLost
-from segnet_live.frame import Frame
+from segnet_live.config import Decoder
+from segnet_live.errors import SegnetLiveError, SourceError, SourceLost, first_line
+from segnet_live.frame import RGB, Frame, Size
+from segnet_live.planes import Planes
 from segnet_live.shown import fit_to_show
 from segnet_live.video.colour import PictureConverter
 from segnet_live.video.container import (
@@ -26,6 +28,7 @@ from segnet_live.video.container import (
     stream_length_s,
     video_stream,
 )
+from segnet_live.video.decoders import Device, devices, note_failure
 from segnet_live.video.location import is_url
 from segnet_live.video.source import SourceInfo
 
@@ -50,13 +53,16 @@ class FileSource:
     _pending: tuple[VideoFrame, int] | None
     _pictures: Iterator[VideoFrame]
 
-    def __init__(self, location: str, *, start_s: float = 0.0, duration_s: float | None = None) -> None:
+    def __init__(
+        self, location: str, *, start_s: float = 0.0, duration_s: float | None = None, decoder: Decoder = "auto"
+    ) -> None:
         """Open `location` and decode its first picture.
 
         Args:
             location: path or URL.
             start_s: seconds to leave out, counted from the first frame.
             duration_s: seconds to deliver, None for all.
+            decoder: what decodes; "auto" is hardware where it opens.
 
         Raises:
             SourceError: missing, a folder, empty, no video, or not one picture that decodes.
@@ -66,6 +72,7 @@ class FileSource:
         self._title = fit_to_show(location)
         self._corrupt = 0
         self._index = 0
+        self._decoder: Decoder = decoder
         self._open()
         if self._pending is None:
             self.close()
@@ -106,19 +113,21 @@ class FileSource:
         (picture, pts), self._pending = self._pending, None
         if self._live:
             began = time.perf_counter()  # until now it waited for the network
-        rgb = self._converter.rgb(picture, self._pixel_aspect)
-        if rgb.shape[:2] != self._info.size:
+        upright = self._converter.picture(picture, self._pixel_aspect)
+        size = _size_of(upright)
+        if size != self._info.size:
             if self._live:
-                change = f"{self._info.size} to {rgb.shape[:2]} (height, width)"
+                change = f"{self._info.size} to {size} (height, width)"
                 raise SourceLost(f"{self._title}: the picture size changed from {change}", "open it again")
-            rgb = cv2.resize(rgb, self._info.size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+            rgb = upright.rgb if isinstance(upright, Planes) else upright
+            upright = cv2.resize(rgb, self._info.size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
         self._index += 1
         interval_s = 1 / float(self._rate or NOMINAL_RATE)
         self._reached_s = float(pts * self._time_base) + max(
             interval_s, float((picture.duration or 0) * self._time_base)
         )
         return Frame(
-            rgb=rgb,
+            picture=upright,
             index=self._index - 1,
             pts=pts,
             time_base=self._time_base,
@@ -152,9 +161,35 @@ class FileSource:
             self._pending = self._next()
         return self._pending is not None
 
+    @property
+    def device(self) -> Device | None:
+        """What decodes the pictures, None for the CPU."""
+        return self._device
+
     def _open(self) -> None:
-        """Open container and decoder, and decode the first picture."""
-        self._container = open_container(self._location)
+        """Open container and decoder, and decode the first picture: on a device if one does, else on the CPU."""
+        failed: list[tuple[Device, str]] = []
+        for device in devices(self._decoder):
+            try:
+                self._open_on(device)
+            except (FFmpegError, SegnetLiveError, RuntimeError, NotImplementedError) as error:
+                failed.append((device, first_line(error)))
+                continue
+            if self._pending is not None:
+                return
+            self._container.close()
+            failed.append((device, "not one picture"))
+        self._corrupt = 0
+        self._open_on(None)  # raises what is wrong with the source itself
+        for device, why in failed:
+            note_failure(device, why)
+            if device == self._decoder:
+                self.close()
+                raise SourceError(f"{self._title}: --decoder {device} does not open ({why})", "use --decoder auto")
+
+    def _open_on(self, device: Device | None) -> None:
+        self._device = device
+        self._container = open_container(self._location, device)
         try:
             self._stream = video_stream(self._container, self._title)
             assert self._stream.time_base is not None
@@ -178,7 +213,6 @@ class FileSource:
             raise
 
     def _describe(self, picture: VideoFrame) -> SourceInfo:
-        height, width = self._converter.rgb(picture, self._pixel_aspect).shape[:2]
         length_s = None if self._live else stream_length_s(self._container, self._stream)
         frames = self._stream.frames or (round(length_s * self._rate) if length_s and self._rate else None)
         if length_s is not None:
@@ -187,7 +221,7 @@ class FileSource:
             length_s = shown_s
         return SourceInfo(
             title=self._title,
-            size=(height, width),
+            size=_size_of(self._converter.picture(picture, self._pixel_aspect)),
             rate=None if self._wallclock else self._rate,
             time_base=self._time_base,
             duration_s=length_s,
@@ -319,3 +353,7 @@ class FileSource:
                 errors += 1
                 self._corrupt += errors == 1
         yield None
+
+
+def _size_of(picture: RGB | Planes) -> Size:
+    return picture.size if isinstance(picture, Planes) else (picture.shape[0], picture.shape[1])

@@ -100,7 +100,7 @@ class ImageSource:
                 continue
             self._index += 1
             return Frame(
-                rgb=rgb,
+                picture=rgb,
                 index=self._index - 1,
                 pts=position,
                 time_base=1 / RATE,

@@ -15,7 +15,7 @@ def open_source(spec: SourceSpec) -> VideoSource:
     if spec.kind == "video":
         from segnet_live.video.file import FileSource
 
-        return FileSource(spec.value, start_s=spec.start_s, duration_s=spec.duration_s)
+        return FileSource(spec.value, start_s=spec.start_s, duration_s=spec.duration_s, decoder=spec.decoder)
     if spec.kind == "images":
         from segnet_live.video.images import ImageSource
 

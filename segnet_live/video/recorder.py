@@ -17,22 +17,22 @@ import av
 import numpy as np
 from av.error import FFmpegError
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from segnet_live.config import format_size
+from segnet_live.config import Encoding, format_size
 from segnet_live.errors import OutputError, first_line
+from segnet_live.planes import Matrix, Planes
 from segnet_live.system.files import hold, partial_path, what_to_do_about
-from segnet_live.video.colour import YuvConverter
+from segnet_live.video.colour import FrameConverter
+from segnet_live.video.encoders import KEY_FRAMES_S, choose
 from segnet_live.video.location import is_url
 from segnet_live.video.remux import remux
 from segnet_live.video.soundtrack import Soundtrack
 
-KEY_FRAMES_S = 1
-"""Source time from one key frame to the next, at most; also what a fragment of the growing file spans."""
-_LOOKAHEAD_S = Fraction(1, 3)
-"""What x264 may hold back to choose better; it is lost when the process is killed."""
+DEFAULT = Encoding()
+USUAL_RATE = Fraction(30)
 _FINEST_TICK = Fraction(1, 10_000_000)
 _GROWING = {
     # empty_moov: plays from the first fragment on, even when sound starts late. frag_discont: fragments may start at
@@ -74,6 +74,7 @@ class Recorder:
         path: the finished file.
         partial: the growing file.
         frames: frames written so far.
+        encoder: what encodes it.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class Recorder:
         cut_audio: bool = False,
         source: str | None = None,
         overwrite: bool = False,
-        crf: int = 20,
-        preset: str = "veryfast",
+        matrix: Matrix | None = None,
+        encoding: Encoding = DEFAULT,
     ) -> None:
         """Check the place and make the partial file.
 
@@ -101,11 +102,13 @@ class Recorder:
             cut_audio: sound begins and ends with the pictures; otherwise all of it is kept (whole-file recordings).
             source: the input file, which must not be overwritten; `audio_from` is checked anyway.
             overwrite: an existing file, finished or partial, may be replaced.
-            crf: x264's constant rate factor, lower is better and larger.
-            preset: x264's preset.
+            matrix: the YUV matrix of the file, None for what players expect at that height; pictures in others are
+                converted.
+            encoding: which encoder, and how good.
 
         Raises:
             OutputError: the place cannot be written, or holds something that must not be lost.
+            UsageError: the encoder that was asked for does not open.
             SourceError: `audio_from` cannot be opened.
         """
         self.path = Path(path)
@@ -114,9 +117,10 @@ class Recorder:
         self._size = size
         self._time_base = time_base
         self._ticks = max(time_base, _FINEST_TICK)
-        self._rate = rate if rate is not None and 0 < rate <= 240 else Fraction(30)
+        self._rate = rate if rate is not None and 0 < rate <= 240 else USUAL_RATE
         self._cut_audio = cut_audio
         self._refuse(overwrite, [s for s in (source, audio_from) if s is not None and not is_url(s)])
+        self.encoder = choose(encoding, size, self._rate)
         self._let_go = hold(self.path)
         try:
             self._sound = Soundtrack.open(audio_from) if audio_from is not None else None
@@ -129,9 +133,13 @@ class Recorder:
         except BaseException:
             self._let_go()
             raise
-        self._video = self._output.add_stream("libx264", rate=self._rate, time_base=self._ticks)
-        self._converter = YuvConverter(size)
-        self._configure(self._video.codec_context, crf, preset)
+        hwaccel = self.encoder.hwaccel
+        video = self._output.add_stream(self.encoder.codec, self._rate, hwaccel=hwaccel, time_base=self._ticks)
+        assert isinstance(video, VideoStream)
+        self._video = video
+        self._converter = FrameConverter(size, matrix)
+        self._converter.describe(self._video.codec_context)
+        self.encoder.configure(self._video.codec_context, self._rate)
         self._waiting: tuple[VideoFrame, int, int] | None = None
         self._durations: deque[int] = deque()
         self._first: int | None = None
@@ -147,25 +155,26 @@ class Recorder:
         """Continue the sound from `source_s` of the source, where the next frame lies whatever its pts."""
         self._cut_to_s = source_s
 
-    def write(self, rgb: NDArray[np.uint8], pts: int, duration: int = 0) -> None:
+    def write(self, picture: NDArray[np.uint8] | Planes, pts: int, duration: int = 0) -> None:
         """Append one frame.
 
         Args:
-            rgb: (H, W, 3) uint8, of the recorder's size.
+            picture: (H, W, 3) uint8 RGB or planes, of the recorder's size; not to be written to afterwards.
             pts: source time in ticks of `time_base`, above the last frame's.
             duration: ticks the source shows it, if it is the last; 0 where unknown.
 
         Raises:
             OutputError: another size, time running backwards, or the disk is full; the partial file stays.
         """
-        if rgb.shape[:2] != self._size:
+        size = picture.size if isinstance(picture, Planes) else picture.shape[:2]
+        if size != self._size:
             raise OutputError(
-                f"{self.path}: got a frame of {rgb.shape[0]}x{rgb.shape[1]} (height x width) but the recording is "
+                f"{self.path}: got a frame of {size[0]}x{size[1]} (height x width) but the recording is "
                 f"{format_size(self._size)}; record sources of one size"
             )
         if self._last is not None and pts <= self._last:
             raise OutputError(f"{self.path}: got a frame at tick {pts} after one at {self._last}; times must rise")
-        picture = self._converter.yuv(rgb)
+        frame = self._converter.frame(picture)
         with self._writing():
             self._encode_waiting(pts)
             cut_to_s, self._cut_to_s = self._cut_to_s, None
@@ -175,7 +184,7 @@ class Recorder:
                 self._begin(pts)
             elif cut_to_s is not None and self._sound is not None:
                 self._sound.skip_to(cut_to_s)
-        self._waiting = picture, pts, duration
+        self._waiting = frame, pts, duration
         self._last = pts
         self.frames += 1
 
@@ -217,20 +226,6 @@ class Recorder:
     ) -> Literal[False]:
         self.close(cut_audio=True if error is not None else None)
         return False
-
-    def _configure(self, encoder: VideoCodecContext, crf: int, preset: str) -> None:
-        self._converter.describe(encoder)
-        # Two threads and a look-ahead hold back frames, which at low rates are seconds.
-        quick = self._rate >= 10
-        encoder.thread_count = 2 if quick else 1
-        lookahead = min(10, int(self._rate * _LOOKAHEAD_S)) if quick else 0
-        encoder.options = {
-            "preset": preset,
-            "crf": str(crf),
-            "forced-idr": "1",
-            # No B-frames: decoding order is display order, so that no file needs an edit list to start at 0.
-            "x264-params": f"bframes=0:rc-lookahead={lookahead}:sync-lookahead=0:keyint=infinite",
-        }
 
     def _begin(self, pts: int) -> None:
         """Place the recording's zero at its first picture, or at whole sound that starts before it."""

@@ -30,6 +30,7 @@ EVERYTHING = [
     "OpenVINO",
     "OpenCV",
     "PyAV",
+    "encoders",
     "Qt",
     "cameras",
     "models",

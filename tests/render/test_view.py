@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE
 from segnet_live.config import LAYERS, VIEWS, Layer, View
+from segnet_live.frame import Frame
+from segnet_live.labels import labels_at
 from segnet_live.render.overlay import Overlay
-from segnet_live.render.view import ViewSettings, compose
+from segnet_live.render.view import ViewSettings, compose, compose_for_screen, for_screen
 
 RGB = np.random.default_rng(1).integers(0, 256, (37, 54, 3), dtype=np.uint8)
 LABELS = np.random.default_rng(2).integers(0, len(CAMVID) + 1, (37, 54)).astype(np.uint8)
@@ -47,3 +51,16 @@ def test_hidden_classes_and_other_colours_count_in_every_view() -> None:
     labels = view("labels", hidden=frozenset({3}), colours=COLOUR_BLIND_SAFE)
     assert not labels[LABELS == 3].any()
     assert tuple(labels[LABELS == 4][0]) == COLOUR_BLIND_SAFE[4]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_composed_for_the_screen_is_the_one_composed_at_source_size(view: View) -> None:
+    ramp = np.linspace(20, 230, 640, dtype=np.uint8)
+    rgb = np.dstack([np.tile(ramp, (360, 1)), np.full((360, 640), 90, np.uint8), np.tile(ramp[::-1], (360, 1))])
+    labels = np.full((90, 160), 3, np.uint8)
+    labels[:, 80:] = 0
+    settings, frame = ViewSettings(view), Frame(rgb, 0, 0, Fraction(1, 25))
+    got = compose_for_screen(frame, labels, CAMVID, settings, (180, 640))
+    wanted = for_screen(compose(rgb, labels_at(labels, (360, 640)), CAMVID, settings), (180, 640))
+    assert got.shape == wanted.shape
+    assert (abs(got.astype(int) - wanted).max(axis=2) > 3).mean() < 0.02  # an edge's own pixels are not mixed

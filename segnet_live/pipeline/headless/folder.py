@@ -27,6 +27,7 @@ from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.run import POLL_S, prepare, print_line, signals
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.system import crash
+from segnet_live.system.cores import share_cores
 from segnet_live.system.exit import leave
 from segnet_live.system.files import held, partial_path
 from segnet_live.video.location import VIDEO_SUFFIXES
@@ -341,6 +342,7 @@ def _one(config: RunConfig, pipe: Connection, opening: Callable[..., Engine]) ->
     try:
         job = prepare(config, lambda _: None, open_engine=opening)
         freeze_libraries()
+        share_cores()
         began_s = time.monotonic()
         stopping = False
         try:

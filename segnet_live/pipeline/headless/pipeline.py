@@ -243,13 +243,14 @@ class Pipeline:
     def _drain(self) -> None:
         while True:
             result = self._labelled.get()
-            self._inference.finish(result)
+            began_s = time.perf_counter()
             for sink in self._sinks:
                 sink.write(result)
+            write_ms = (time.perf_counter() - began_s) * 1e3
+            self._inference.finish(result)
             self.written += 1
             self._garbage.count_frame()
             self.reached_s = result.frame.pts_s
-            write_ms = (time.perf_counter() - result.labelled_s) * 1e3
             self._metrics.stage("write", write_ms)
             self._metrics.displayed(result.latency_ms)
             self._inference.report(result, write_ms, result.latency_ms)

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import FrameType
+from typing import Any
+
+import numpy as np
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
 from segnet_live.classes import CAMVID_NAMES
@@ -19,7 +22,7 @@ from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.engine.takeover import TakeoverEngine
-from segnet_live.errors import SourceError, SourceLost, UsageError
+from segnet_live.errors import EngineError, SourceError, SourceLost, UsageError
 from segnet_live.frame import FrameResult, Size
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.backoff import Backoff
@@ -36,10 +39,15 @@ from segnet_live.render.hud import Hud
 from segnet_live.render.view import ViewSettings
 from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
+from segnet_live.system.cores import cores, share_cores
+from segnet_live.video.encoders import choose
 from segnet_live.video.open import open_source
+from segnet_live.video.recorder import USUAL_RATE
 from segnet_live.video.source import SourceInfo, VideoSource
 
 POLL_S = 0.1
+AROUND_NS = 17.0
+"""What decoding, drawing and encoding take of one core for each pixel (a Xeon with AVX-512)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,7 @@ def prepare(
     *,
     more_sinks: Callable[[SourceInfo], Sink] | None = None,
     result_type: type[FrameResult] = FrameResult,
-    open_engine: Callable[..., Engine] = open_engine,
+    open_engine: Callable[..., Engine] | None = None,
 ) -> Job:
     """Return a job that is checked, open and ready to be started.
 
@@ -119,7 +127,7 @@ def prepare(
         report: takes a line each about input and engine.
         more_sinks: makes a further sink for the source, once that is open.
         result_type: what sinks get of each frame.
-        open_engine: opens a bare engine, as `engine.open.open_engine` does.
+        open_engine: opens a bare engine, None for `engine.open.open_engine`.
 
     Raises:
         SegnetLiveError: anything that cannot be carried out; nothing was written.
@@ -143,23 +151,34 @@ def prepare(
         source = open_source(config.source)
         opened.callback(source.close)
         reopens = reconnects(config, source.info)
-        report(f"input: {_describe_source(source.info)}")
+        report(f"input: {_describe_source(source.info, getattr(source, 'device', None))}")
         bonnet = None
         if config.bonnet is not None:
             from segnet_live.drives.bonnet import chosen_bonnet
 
             bonnet = chosen_bonnet(config.bonnet, config.video_file, report)
-        engine, governor = _assembled(options, card, source.info, report, open_engine)
+        engine, governor = _assembled(
+            options, card, source.info, report, open_engine or _opened, records=config.record is not None
+        )
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
         crash.note(f"engine: {_describe_engine(engine.info)}")
+        if config.record is not None:
+            report(f"encoder: {_describe_encoder(options, source.info)}")
         metrics = Metrics()
 
         def assemble_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
             sinks: list[Sink] = []
             if config.record is not None and config.source is not None:
                 hud = Hud(metrics, engine, governor) if options.burn_hud else None
-                recording = Recording(config.record, config.source, settings, hud=hud, overwrite=config.overwrite)
+                recording = Recording(
+                    config.record,
+                    config.source,
+                    settings,
+                    hud=hud,
+                    overwrite=config.overwrite,
+                    encoding=options.encoding,
+                )
                 sinks.append(recording if hiding is None else HidingSink(recording, hiding))
             if config.masks is not None:
                 sinks.append(Masks(config.masks))
@@ -203,32 +222,77 @@ def _indexer(config: RunConfig, place: IndexPlace, card: Card, options: RunOptio
     return Indexer(video, key, lambda: engine.info, place=place)
 
 
+def _opened(card: Card, **options: Any) -> Engine:
+    """Open a bare engine."""
+    return open_engine(card, **options)
+
+
 def _assembled(
     options: RunOptions,
     card: Card,
     source: SourceInfo,
     report: Callable[[str], None],
     open_engine: Callable[..., Engine],
+    *,
+    records: bool,
 ) -> tuple[Engine, GovernedEngine | None]:
-    """Return the engine as `options` want it, smoothed and governed, and the governor, if any."""
+    """Return the engine as `options` want it, smoothed and governed, and the governor, if any.
+
+    Beside an encoder that has more to do than the network, the network runs on half of the cores.
+    """
+
+    governed = options.target_fps is not None or options.max_latency_ms is not None
+    beside_encoder = records and not governed and not source.live
 
     def open_at(size: Size | None) -> Engine:
         def open_with(backend: Backend) -> Engine:
-            return open_engine(
-                card,
-                backend=backend,
-                size=size,
-                source_size=source.size,
-                precision=options.precision if backend == options.backend else "auto",
-                confidence=options.needs_confidence,
-                samples=options.samples,
-            )
+            def open_on(threads: int) -> Engine:
+                return open_engine(
+                    card,
+                    backend=backend,
+                    size=size,
+                    source_size=source.size,
+                    precision=options.precision if backend == options.backend else "auto",
+                    confidence=options.needs_confidence,
+                    samples=options.samples,
+                    threads=threads,
+                )
+
+            return _beside_encoder(open_on, source.size) if beside_encoder else open_on(0)
 
         return TakeoverEngine(open_with(options.backend), open_with, report)
 
-    governed = options.target_fps is not None or options.max_latency_ms is not None
     target = Target(options.target_fps, options.max_latency_ms) if governed else None
     return assemble(open_at, card, source.size, size=options.size, target=target, smooth=options.smooth)
+
+
+def _beside_encoder(open_on: Callable[[int], Engine], size: Size) -> Engine:
+    """Return an engine on half of the cores where they suffice, as threads of both would wait for each other.
+
+    Args:
+        open_on: opens it on so many threads, 0 for one a core.
+    """
+    engine, half = open_on(0), cores() // 2
+    if not half or engine.info.backend != "openvino":
+        return engine
+    try:
+        alone_ms = _quickest_ms(engine) * cores() / half
+    except EngineError:  # its first frame will tell
+        return engine
+    if alone_ms > size[0] * size[1] * AROUND_NS * 1e-6:
+        return engine
+    engine.close()
+    return open_on(half)
+
+
+def _quickest_ms(engine: Engine) -> float:
+    """Return the milliseconds of the quickest of three frames."""
+    blank, best_s = np.zeros((*engine.info.input_size, 3), np.uint8), math.inf
+    for _ in range(4):  # the first one is slow
+        began_s = time.perf_counter()
+        engine.segment(blank)
+        best_s = min(best_s, time.perf_counter() - began_s)
+    return best_s * 1e3
 
 
 def run(config: RunConfig) -> int:
@@ -244,6 +308,7 @@ def run(config: RunConfig) -> int:
     if not any((config.record, config.masks, config.stats, config.index, config.confidence)):
         print_line("nothing will be written: add --record, --masks, --stats, --index or --confidence DIR")
     freeze_libraries()
+    share_cores()
     began_s = time.monotonic()
     before: list[Job] = []
     backoff = Backoff()
@@ -331,7 +396,7 @@ def signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _describe_source(info: SourceInfo) -> str:
+def _describe_source(info: SourceInfo, device: str | None) -> str:
     height, width = info.size
     parts = [f"{info.title}: {width}x{height}"]
     if info.rate is not None:
@@ -340,7 +405,22 @@ def _describe_source(info: SourceInfo) -> str:
         parts.append(f"{info.duration_s:.2f} s")
     if info.live:
         parts.append("live: the newest frame counts")
+    if device is not None:
+        parts.append(f"decoded by {device}")
     return ", ".join(parts)
+
+
+def _describe_encoder(options: RunOptions, source: SourceInfo) -> str:
+    """Say which encoder records, and why not another.
+
+    Raises:
+        UsageError: the one that was asked for does not open.
+    """
+    height, width = source.size
+    size = (height, 2 * width) if options.view == "side-by-side" else (height, width)
+    encoder = choose(options.encoding, size, source.rate or USUAL_RATE)
+    missing = "".join(f"; {name} does not open ({why})" for name, why in encoder.missing)
+    return f"{encoder.title}, quality {options.quality}{missing}"
 
 
 def _describe_engine(info: EngineInfo) -> str:

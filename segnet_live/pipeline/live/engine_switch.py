@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from segnet_live.card import Card
 from segnet_live.config import Backend, Precision
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
-from segnet_live.engine.governor import STRIDES, Step, Target, ladder
+from segnet_live.engine.governor import STRIDES, Step, Target, ladder, strided
 from segnet_live.engine.open import assemble
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import SegnetLiveError
@@ -40,6 +41,10 @@ class OpenEngine(Protocol):
         confidence: bool = False,
         samples: int = 0,
     ) -> Engine: ...
+
+
+KEEPS_UP_FPS = 31
+"""Up to this rate of a source nothing is skipped unless somebody asks for a target: every frame gets its own labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +109,17 @@ class EngineSwitch:
         self._closing: list[threading.Thread] = []
         self._closed = False
 
-    def request(self, choice: EngineChoice, source_size: Size) -> None:
-        """Open `choice` for frames of `source_size` in the background, unless that is what runs or is coming."""
+    def request(self, choice: EngineChoice, source_size: Size, rate: Fraction | None = None) -> None:
+        """Open `choice` for frames of `source_size` in the background, unless that is what runs or is coming.
+
+        Args:
+            rate: the source's frames a second; without a target, frames are skipped only to keep up with it.
+        """
         top = choice.size or network_size(source_size, choice.card.pixels)
         # a governor's smaller sizes follow the source's aspect ratio even where the first one is given
         steps = ladder(source_size, top, strides=STRIDES) if choice.target else ()
+        if not choice.target and rate is not None and rate > KEEPS_UP_FPS:
+            steps = strided(top)
         request = (replace(choice, size=top), steps)
         with self._lock:
             if self._closed or self._requested == request:
@@ -118,10 +129,12 @@ class EngineSwitch:
             self._ticket += 1
             ticket = self._ticket
         self._publish()
-        arguments = (ticket, choice, source_size)
+        arguments = (ticket, choice, source_size, float(rate) if steps and not choice.target and rate else None)
         threading.Thread(target=self._open, args=arguments, name="open engine", daemon=True).start()
 
-    def _assemble(self, choice: EngineChoice, source_size: Size) -> tuple[Engine, GovernedEngine | None]:
+    def _assemble(
+        self, choice: EngineChoice, source_size: Size, keep_up_fps: float | None
+    ) -> tuple[Engine, GovernedEngine | None]:
         """Open the engine of `choice`, governed and smoothed if asked for; return it and its governor."""
 
         def open_at(size: Size | None) -> Engine:
@@ -135,14 +148,22 @@ class EngineSwitch:
                 samples=choice.samples,
             )
 
-        return assemble(open_at, choice.card, source_size, size=choice.size, target=choice.target, smooth=choice.smooth)
+        return assemble(
+            open_at,
+            choice.card,
+            source_size,
+            size=choice.size,
+            target=choice.target,
+            smooth=choice.smooth,
+            keep_up_fps=keep_up_fps,
+        )
 
-    def _open(self, ticket: int, choice: EngineChoice, source_size: Size) -> None:
+    def _open(self, ticket: int, choice: EngineChoice, source_size: Size, keep_up_fps: float | None) -> None:
         engine: Engine | None = None
         governed: GovernedEngine | None = None
         error = ""
         try:
-            engine, governed = self._assemble(choice, source_size)
+            engine, governed = self._assemble(choice, source_size, keep_up_fps)
         except SegnetLiveError as failure:
             error = str(failure)
         except Exception as failure:  # third-party backends raise anything, and the old engine must live on
@@ -189,9 +210,11 @@ class EngineSwitch:
 
     @property
     def governor_status(self) -> str:
-        """The governor's status line, "" without one."""
-        governed = self._governed
-        return governed.status if governed is not None else ""
+        """The governor's status line; "" without one, and while one that nobody asked for has nothing to do."""
+        governed, choice = self._governed, self._choice
+        if governed is None or (choice is not None and choice.target is None and governed.governor.step.stride == 1):
+            return ""
+        return governed.status
 
     def observe(self, busy_ms: float, latency_ms: float) -> None:
         """Report a finished frame to the governor, if there is one."""

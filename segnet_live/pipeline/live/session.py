@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -25,8 +26,8 @@ from segnet_live.pipeline.inference import GarbageCollector, Inference
 from segnet_live.pipeline.live.capture import Capture, OpenSource, Phase, SourceState
 from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
-from segnet_live.pipeline.record.video import LiveRecording, RecordingState
-from segnet_live.render.view import ViewSettings, compose, for_screen
+from segnet_live.pipeline.record.video import LiveRecording, RecordingState, compose_recorded
+from segnet_live.render.view import ViewSettings, compose, compose_for_screen, view_size
 from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
 
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 SILENT_ENGINE_S = 30.0
 """How long an engine that has answered before may take for a frame until another one takes over."""
+WAITING_FRAMES = 4
+"""Frames of a file that may wait for a stage: with a stride, one in so many takes longer than the others."""
 PAINT_COUNTS_S = 1.0
 """How long the delay of a painted frame stands for those after it: a window that is minimised paints none."""
 
@@ -51,16 +54,26 @@ class Picture:
     Attributes:
         result: the frame and its labels.
         settings: how it was composed.
-        rgb: (H, W or 2 W, 3) uint8 RGB, the composed view at source size.
-        screen: (h, w, 4) uint8 BGRX, the same scaled for the window.
-        composed_s: `time.perf_counter()` when it was ready.
+        screen: (h, w, 4) uint8 BGRX, the composed view at the window's size.
+        began_s, composed_s: `time.perf_counter()` when composing it began, and when it was ready.
     """
 
     result: FrameResult
     settings: ViewSettings
-    rgb: RGB
     screen: NDArray[np.uint8]
+    began_s: float
     composed_s: float
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the view at source size."""
+        return view_size(self.result.frame, self.settings)
+
+    @property
+    def rgb(self) -> RGB:
+        """The view at source size, (H, W or 2 W, 3) uint8 RGB; composed each time it is asked for."""
+        confidence = self.result.confidence if self.settings.needs_confidence else None
+        return compose(self.result.rgb, self.result.labels, self.result.classes, self.settings, confidence)
 
 
 class LiveSession:
@@ -98,9 +111,9 @@ class LiveSession:
         self._labelled: LatestSlot[FrameResult] = LatestSlot()
         self._pictures: LatestSlot[Picture] = LatestSlot()
         self._newest: Picture | None = None
-        self._waiting_repeat: dict[str, bool] = {}
         self._redraw = threading.Event()
         self._source_size: Size | None = None
+        self._source_rate: Fraction | None = None
         self._last_frame_s = 0.0
         self._painted: tuple[float, float] = (0.0, 0.0)
         self._busy_since_s: float | None = None
@@ -153,20 +166,20 @@ class LiveSession:
         self._last_frame_s = time.perf_counter()
         if not repeat:
             self.metrics.arrived()
-        if frame.size != self._source_size:
-            self._source_size = frame.size
+        if (frame.size, source.rate) != (self._source_size, self._source_rate):
+            self._source_size, self._source_rate = frame.size, source.rate
             self._want()
         captured = FrameResult.unlabelled(frame, source, self._classes, segment_id=segment_id, repeat=repeat)
         with contextlib.suppress(Closed):
-            self._hand_over(self._captured, captured, "inference", repeat=repeat)
+            # A camera's newest frame counts. Those of a file are all due, and a late one is made up for.
+            self._hand_over(self._captured, captured, "inference", room=1 if source.live else WAITING_FRAMES)
 
-    def _hand_over(self, slot: LatestSlot[T], value: T, stage: str, *, repeat: bool) -> None:
-        """Make `value` the newest for `stage`; a new frame that it overwrites counts as dropped there."""
-        before = slot.dropped
-        slot.put(value)
-        if slot.dropped > before and not self._waiting_repeat.get(stage):
-            self.metrics.dropped(stage)
-        self._waiting_repeat[stage] = repeat
+    def _hand_over(self, slot: LatestSlot[T], value: T, stage: str, *, room: int = 1) -> None:
+        """Make `value` the newest for `stage`; new frames that it overwrites count as dropped there."""
+        for overwritten in slot.put(value, room=room):
+            result = overwritten.result if isinstance(overwritten, Picture) else overwritten
+            if isinstance(result, FrameResult) and not result.repeat:
+                self.metrics.dropped(stage)
 
     # The engine
 
@@ -187,7 +200,7 @@ class LiveSession:
 
     def _want(self) -> None:
         if self._choice is not None and self._source_size is not None:
-            self._engines.request(self._choice, self._source_size)
+            self._engines.request(self._choice, self._source_size, self._source_rate)
 
     def _infer(self) -> None:
         """Run the inference thread: the newest frame through the engine, always."""
@@ -216,7 +229,7 @@ class LiveSession:
                 if threading.current_thread() is not self._threads[0]:
                     return  # it hung, and another thread has taken over
                 self._busy_since_s = None
-            self._hand_over(self._labelled, result, "overlay", repeat=result.repeat)
+            self._hand_over(self._labelled, result, "overlay", room=1 if result.source.live else WAITING_FRAMES)
             if result.is_segmented and self._capture is not None:
                 self._capture.start_playing()
 
@@ -268,19 +281,20 @@ class LiveSession:
                 self._account(picture, last)
             last = result
             self._newest = picture
-            self._hand_over(self._pictures, picture, "display", repeat=result.repeat)
+            self._hand_over(self._pictures, picture, "display")
 
     def _compose(self, result: FrameResult) -> Picture:
         settings = self._view_settings
-        self._inference.finish(result)
         began_s = time.perf_counter()
-        confidence = result.confidence if settings.needs_confidence else None
-        rgb = compose(result.rgb, result.labels, result.classes, settings, confidence)
-        screen = for_screen(rgb, self._screen_size)
+        confidence = result.network_confidence if settings.needs_confidence else None
+        screen = compose_for_screen(
+            result.frame, result.network_labels, result.classes, settings, self._screen_size, confidence
+        )
         composed_s = time.perf_counter()
+        self._inference.finish(result)
         if not result.repeat:
             self.metrics.stage("overlay", (composed_s - began_s) * 1e3)
-        return Picture(result, settings, rgb, screen, composed_s)
+        return Picture(result, settings, screen, began_s, composed_s)
 
     def _account(self, picture: Picture, before: FrameResult | None) -> None:
         """Give a composed frame, painted or not, to timeline, recording and governor."""
@@ -288,12 +302,12 @@ class LiveSession:
         if result.is_segmented and capture is not None and result.source is capture.info:
             self._add_to_timeline(result, before)
         if recording is not None:
-            recording.offer(picture.rgb, result)
+            recording.offer(compose_recorded(result, picture.settings), result)
         display_ms, painted_s = self._painted
         if picture.composed_s - painted_s > PAINT_COUNTS_S:
             display_ms = 0.0
         latency_ms = (picture.composed_s - result.frame.capture_s) * 1e3 + display_ms
-        overlay_ms = (picture.composed_s - result.labelled_s) * 1e3
+        overlay_ms = (picture.composed_s - picture.began_s) * 1e3
         self._inference.report(result, overlay_ms, latency_ms)
 
     def _add_to_timeline(self, result: FrameResult, before: FrameResult | None) -> None:

@@ -45,9 +45,9 @@ class HidingSink:
         result, mask = self._waiting.popleft()
         covered = together([mask, *self._before, *(later for _, later in self._waiting)])
         self._before.append(mask)
-        picture = hide(result.rgb, covered, self._hiding.style)
-        if picture is not result.rgb:
-            result = replace(result, frame=replace(result.frame, rgb=picture))
+        if covered.any():  # else a video's frame stays as it is, in planes
+            picture = hide(result.rgb, covered, self._hiding.style)
+            result = replace(result, frame=replace(result.frame, picture=picture))
         self._failed = True
         self._sink.write(result)
         self._failed = False

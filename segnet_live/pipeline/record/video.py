@@ -18,16 +18,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.config import SourceSpec
+from segnet_live.config import Encoding, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, Frame, FrameResult, Size
 from segnet_live.pipeline.handover import BoundedQueue, Closed
 from segnet_live.pipeline.record.sinks import Masks
+from segnet_live.planes import Matrix, Planes
 from segnet_live.render.hud import Hud, with_plate
+from segnet_live.render.planes import compose_planes
 from segnet_live.render.view import ViewSettings, compose
 from segnet_live.system import crash
 from segnet_live.system.files import free_path
-from segnet_live.video.recorder import Recorder
+from segnet_live.video.recorder import DEFAULT, Recorder
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class VideoFiles:
         cut_audio: sound begins and ends with the pictures; False keeps all of it.
         label_maps: also write each frame's label map into the folder PATH_labels.
         overwrite: the first file may replace an existing one.
+        encoding: which encoder, and how good.
 
     Attributes:
         finished: complete files, in order.
@@ -53,29 +56,38 @@ class VideoFiles:
     """
 
     def __init__(
-        self, path: Path, *, numbered: bool, cut_audio: bool, label_maps: bool = False, overwrite: bool = False
+        self,
+        path: Path,
+        *,
+        numbered: bool,
+        cut_audio: bool,
+        label_maps: bool = False,
+        overwrite: bool = False,
+        encoding: Encoding = DEFAULT,
     ) -> None:
         self.finished: tuple[Path, ...] = ()
         self.label_folders: tuple[Path, ...] = ()
         self._path, self._numbered, self._cut_audio = path, numbered, cut_audio
-        self._label_maps, self._overwrite = label_maps, overwrite
+        self._label_maps, self._overwrite, self._encoding = label_maps, overwrite, encoding
         self._recorder: Recorder | None = None
         self._masks: Masks | None = None
         self._origin: tuple[str, Size] | None = None
         self._frame_size: Size = (0, 0)
         self._segment_id: int | None = None
 
-    def write(self, picture: RGB, result: FrameResult, frame: Frame) -> None:
+    def write(self, picture: RGB | Planes, result: FrameResult, frame: Frame) -> None:
         """Append one picture.
 
         Args:
-            picture: (H, W, 3) uint8, the view of `result`.
+            picture: the view of `result`, (H, W, 3) uint8 RGB or planes; not to be written to afterwards.
             frame: its frame, at its time in the recording.
 
         Raises:
             OutputError: it cannot be written, or is of another size and files are not numbered.
         """
-        origin = result.source.title, (picture.shape[0], picture.shape[1])
+        matrix = picture.colours.matrix if isinstance(picture, Planes) else None
+        size = picture.size if isinstance(picture, Planes) else (picture.shape[0], picture.shape[1])
+        origin = result.source.title, size
         if self._recorder is None or origin != self._origin:
             if self._origin is not None and not self._numbered:
                 (height, width), (first_height, first_width) = frame.size, self._frame_size
@@ -85,7 +97,7 @@ class VideoFiles:
                     "leave out --record, or give pictures of one size",
                 )
             self._finish_file()
-            self._recorder = self._begin_file(origin[1], result, frame)
+            self._recorder = self._begin_file(size, matrix, result, frame)
             self._origin, self._frame_size, self._segment_id = origin, frame.size, None
         if result.segment_id != self._segment_id:
             self._segment_id = result.segment_id
@@ -122,7 +134,7 @@ class VideoFiles:
             return self._recorder.partial
         return self.finished[-1] if self.finished else self._path
 
-    def _begin_file(self, size: Size, result: FrameResult, frame: Frame) -> Recorder:
+    def _begin_file(self, size: Size, matrix: Matrix | None, result: FrameResult, frame: Frame) -> Recorder:
         first = self._origin is None
         path = self._path
         if self._numbered and not (first and self._overwrite):
@@ -140,6 +152,8 @@ class VideoFiles:
             cut_audio=self._cut_audio,
             source=result.source.location,
             overwrite=self._overwrite and first,
+            matrix=matrix,
+            encoding=self._encoding,
         )
         if self._label_maps:
             # Numbered like the mp4's frames, whatever the source calls them.
@@ -161,6 +175,16 @@ class VideoFiles:
                 self.finished = (*self.finished, recorder.path)
 
 
+def compose_recorded(result: FrameResult, settings: ViewSettings) -> RGB | Planes:
+    """Return the view of a frame for a recording: planes where its picture is planes, else (H, W, 3) uint8 RGB."""
+    picture = result.frame.picture
+    confidence = result.confidence if settings.needs_confidence else None
+    if isinstance(picture, Planes) and confidence is None:  # confidence is drawn with its legend, in RGB
+        labels = result.network_labels if result.source_labels is None else result.source_labels
+        return compose_planes(picture, labels, result.classes, settings)
+    return compose(result.rgb, result.labels, result.classes, settings, confidence)
+
+
 class Recording:
     """The sink behind `--record`: one view of every frame, at the source's size and time, with its sound.
 
@@ -168,6 +192,7 @@ class Recording:
         spec: tells whether a part of the source was asked for: then its sound is cut as well.
         settings: how pictures are composed.
         hud: what to burn into each picture, None for nothing.
+        encoding: which encoder, and how good.
     """
 
     def __init__(
@@ -178,18 +203,18 @@ class Recording:
         *,
         hud: Hud | None = None,
         overwrite: bool = False,
+        encoding: Encoding = DEFAULT,
     ) -> None:
         self.path = path
         self._settings = settings
         self._hud = hud
         part = bool(spec.start_s) or spec.duration_s is not None
-        self._files = VideoFiles(path, numbered=False, cut_audio=part, overwrite=overwrite)
+        self._files = VideoFiles(path, numbered=False, cut_audio=part, overwrite=overwrite, encoding=encoding)
 
     def write(self, result: FrameResult) -> None:
-        confidence = result.confidence if self._settings.needs_confidence else None
-        picture = compose(result.rgb, result.labels, result.classes, self._settings, confidence)
+        picture = compose_recorded(result, self._settings)
         if self._hud:
-            picture = with_plate(picture, self._hud.plate(picture.shape[0]))
+            picture = with_plate(picture, self._hud.plate(result.frame.size[0]))
         self._files.write(picture, result, result.frame)
 
     def close(self, *, whole: bool) -> None:
@@ -225,7 +250,7 @@ class RecordingState:
 class _Waiting(NamedTuple):
     """A picture in the queue, and its frame at its time in the recording."""
 
-    picture: RGB
+    picture: RGB | Planes
     result: FrameResult
     frame: Frame
     plate: NDArray[np.uint8] | None
@@ -241,12 +266,21 @@ class LiveRecording:
         path: the mp4 to write; another source, or the same at another size, goes on in PATH-2.mp4.
         notify: takes news, from the recorder's own thread.
         label_maps: also write each frame's label map into the folder PATH_labels.
+        encoding: which encoder, and how good.
     """
 
     def __init__(
-        self, path: Path, notify: Callable[[RecordingState], None], *, label_maps: bool = False, overwrite: bool = False
+        self,
+        path: Path,
+        notify: Callable[[RecordingState], None],
+        *,
+        label_maps: bool = False,
+        overwrite: bool = False,
+        encoding: Encoding = DEFAULT,
     ) -> None:
-        self._files = VideoFiles(path, numbered=True, cut_audio=True, label_maps=label_maps, overwrite=overwrite)
+        self._files = VideoFiles(
+            path, numbered=True, cut_audio=True, label_maps=label_maps, overwrite=overwrite, encoding=encoding
+        )
         self._notify = notify
         self._queue: BoundedQueue[_Waiting] = BoundedQueue(WAITING_FRAMES)
         self._time = ContinuousTime()
@@ -258,8 +292,8 @@ class LiveRecording:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
-    def offer(self, picture: RGB, result: FrameResult) -> None:
-        """Record `picture`, (H, W, 3) uint8 RGB, or count it as dropped if the encoder is behind."""
+    def offer(self, picture: RGB | Planes, result: FrameResult) -> None:
+        """Record `picture`, (H, W, 3) uint8 RGB or new planes, or count it as dropped if the encoder is behind."""
         if self._stopped or (self._first_s is None and not result.is_segmented):
             return
         frame = None

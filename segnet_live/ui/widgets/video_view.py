@@ -102,7 +102,7 @@ class VideoView(QWidget):
             return QRectF()
         scale = self.devicePixelRatioF()
         box_h, box_w = round(self.height() * scale), round(self.width() * scale)
-        h, w = fit_within(self._shown.rgb.shape[:2], (box_h, box_w))
+        h, w = fit_within(self._shown.size, (box_h, box_w))
         return QRectF((box_w - w) // 2 / scale, (box_h - h) // 2 / scale, w / scale, h / scale)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
@@ -171,7 +171,7 @@ class VideoView(QWidget):
         rect = self.picture_rect()
         if self._shown is None or not self._shown.result.is_segmented or not rect.contains(place):
             return None
-        labels = self._shown.result.labels
+        labels = self._shown.result.network_labels
         across = (place.x() - rect.left()) / rect.width()
         if self._shown.settings.view == "side-by-side":
             across = across * 2 % 1

@@ -279,7 +279,7 @@ def test_metrics_count_what_was_shown_and_what_was_dropped(watch: Callable[..., 
     measured = [s for s in watcher.shown if not s.result.repeat]
     snapshot = watcher.session.metrics.snapshot()
     assert len(measured) + sum(snapshot.dropped.values()) == 100
-    assert set(snapshot.stages_ms) == {"decode", "inference", "resize", "overlay", "paint"}
+    assert set(snapshot.stages_ms) == {"decode", "inference", "overlay", "paint"}
     assert snapshot.latency_ms.p50 > 0
 
 
