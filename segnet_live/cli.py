@@ -25,6 +25,7 @@ from segnet_live.config import (
     VIEWS,
     RunConfig,
     SourceSpec,
+    parse_engine,
     parse_size,
 )
 from segnet_live.errors import SegnetLiveError, UsageError
@@ -188,6 +189,14 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         verb = "processes" if len(needing) == 1 else "process"
         print(f"{' and '.join(needing)} {verb} every frame without a window, as with --headless", flush=True)
         headless = True
+    first, second = given.compare or (None, None)
+    if first is not None:
+        doubled = [f"--{name}" for name in ("model", "backend", "precision") if getattr(given, name) is not None]
+        if doubled:
+            advice = "name them in --compare: MODEL:BACKEND:PRECISION"
+            raise UsageError(f"{doubled[0]} and --compare contradict each other", advice)
+        given.model = first.model
+        given.backend, given.precision = first.backend, first.precision
     return RunConfig(
         source=_source(given),
         record=given.record,
@@ -197,6 +206,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         with_confidence=given.confidence is not None or None,
         fade_unsure=given.fade_unsure,
         samples=given.samples,
+        compare=second,
         headless=headless,
         model=given.model,
         backend=given.backend,
@@ -336,6 +346,15 @@ def _parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("picture").add_argument
     add("--view", choices=VIEWS, help="what is shown and recorded (default: overlay)")
+    add(
+        "--compare",
+        nargs=2,
+        type=parse_engine,
+        metavar=("A", "B"),
+        help="label every frame by two engines, each MODEL[:BACKEND][:PRECISION], such as segnet-fast segnet-basic or "
+        "segnet-fast :fp32; shown side by side (in the window with the wiper), or where they differ with --view "
+        "disagreement; layers: overlay, other, disagreement",
+    )
     add("--opacity", type=float, metavar="0..1", help="of the class colours (default: 0.5)")
     add(
         "--layers",

@@ -13,8 +13,8 @@ from segnet_live.errors import UsageError
 SourceKind: TypeAlias = Literal["video", "camera", "images", "synthetic"]
 Backend: TypeAlias = Literal["auto", "openvino", "torch", "inductor", "tensorrt", "tensorrt-rtx"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper", "confidence"]
-Layer: TypeAlias = Literal["overlay", "labels", "original", "confidence"]
+View: TypeAlias = Literal["overlay", "labels", "original", "side-by-side", "wiper", "confidence", "disagreement"]
+Layer: TypeAlias = Literal["overlay", "labels", "original", "confidence", "other", "disagreement"]
 """What stands left and right of the wiper, and side by side."""
 HideWith: TypeAlias = Literal["blur", "fill"]
 """What stands where classes are hidden."""
@@ -75,6 +75,55 @@ def shows_confidence(view: View, layers: tuple[Layer, Layer], fade_unsure: bool)
     """Return whether drawing this view takes a confidence map."""
     shown = layers if view in ("wiper", "side-by-side") else (view,)
     return "confidence" in shown or (fade_unsure and "overlay" in shown)
+
+
+def shows_other(view: View, layers: tuple[Layer, Layer]) -> bool:
+    """Return whether drawing this view takes the label map of a second engine."""
+    shown = layers if view in ("wiper", "side-by-side") else (view,)
+    return "other" in shown or "disagreement" in shown
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """One side of a comparison as the user names it, MODEL[:BACKEND][:PRECISION]; see `parse_engine`.
+
+    Attributes:
+        model: an installed model's name or a model folder; None takes the other side's.
+    """
+
+    model: str | None = None
+    backend: Backend = "auto"
+    precision: Precision = "auto"
+
+    def __str__(self) -> str:
+        return ":".join([self.model or "", *(part for part in (self.backend, self.precision) if part != "auto")])
+
+
+def parse_engine(text: str) -> EngineSpec:
+    """Return what MODEL[:BACKEND][:PRECISION] names, such as segnet-fast, segnet-fast:fp32 or :torch:fp32.
+
+    What follows a colon and is no backend or precision belongs to the model, as in C:\\models\\own.
+
+    Raises:
+        UsageError: it names nothing, or a backend or a precision twice.
+    """
+    model, backend, precision = text.strip(), None, None
+    while ":" in model:
+        head, _, last = model.rpartition(":")
+        as_backend = next((name for name in BACKENDS if name == last), None)
+        as_precision = next((name for name in PRECISIONS if name == last), None)
+        if as_backend is None and as_precision is None:
+            break
+        if (backend if as_backend is not None else precision) is not None:
+            raise UsageError(f"--compare got {text!r}, with two of a kind", "give MODEL[:BACKEND][:PRECISION]")
+        if as_backend is not None:
+            backend = as_backend
+        else:
+            precision = as_precision
+        model = head
+    if not model and backend is None and precision is None:
+        raise UsageError(f"--compare got {text!r}", "give MODEL[:BACKEND][:PRECISION], such as segnet-fast:fp32")
+    return EngineSpec(model or None, backend or "auto", precision or "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +200,7 @@ class RunOptions:
         fade_unsure: the overlay's colours fade where the network is unsure.
         samples: label by the mean of so many passes with dropout on; 0 for one pass without.
         encoder, quality: see Encoding.
+        compare: a second engine that labels every frame beside the first one; None for none.
     """
 
     model: str | None = None
@@ -169,6 +219,7 @@ class RunOptions:
     samples: int = 0
     encoder: Encoder = "auto"
     quality: int = 20
+    compare: EngineSpec | None = None
 
     @property
     def needs_confidence(self) -> bool:
@@ -190,7 +241,7 @@ class RunConfig:
     Attributes:
         source: None lets the window choose (headless needs one).
         model, backend, precision, size, smooth, target_fps, max_latency_ms, view, opacity, layers, burn_hud,
-            encoder, quality, with_confidence, fade_unsure, samples: see RunOptions.
+            encoder, quality, with_confidence, fade_unsure, samples, compare: see RunOptions.
         confidence: a folder for one PNG of confidences a frame.
         classes: names of the classes to show in colour, None for all; checked against the model when it is known.
         overwrite: existing outputs may be replaced.
@@ -228,6 +279,7 @@ class RunConfig:
     samples: int | None = None
     encoder: Encoder | None = None
     quality: int | None = None
+    compare: EngineSpec | None = None
     smooth: bool | None = None
     target_fps: float | None = None
     max_latency_ms: float | None = None
@@ -277,6 +329,8 @@ class RunConfig:
             self._check_index()
         if self.hide is not None:
             self._check_hide()
+        if self.compare is None and (self.view == "disagreement" or {"other", "disagreement"} & set(self.layers or ())):
+            raise UsageError("there is no second engine to show", "add --compare A B, such as segnet-fast segnet-basic")
         if self.samples is not None and self.samples < 2:
             raise UsageError(f"--samples got {self.samples}", "give 2 or more passes, such as 8, or leave it out")
         if self.reconnect is not None and not self.headless:
@@ -339,6 +393,12 @@ class RunConfig:
         }
         if self.confidence is not None or (self.hide is not None and self.hide_unsure > 0):
             given["with_confidence"] = True
+        if self.compare is not None:
+            shown: dict[str, Any] = {
+                "view": "side-by-side" if self.headless else "wiper",
+                "layers": ("overlay", "other"),
+            }
+            given = shown | given
         if "target_fps" in given or "max_latency_ms" in given:  # one target replaces the other
             given |= {"target_fps": self.target_fps, "max_latency_ms": self.max_latency_ms}
         return replace(remembered or RunOptions(smooth=self.smoothing), **given)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.labels import class_shares, confidence_at, labels_at, mean_confidence, unsure_share
+from segnet_live.labels import class_shares, confidence_at, disagreement_share, labels_at, mean_confidence, unsure_share
 from segnet_live.planes import Planes
 
 Size: TypeAlias = tuple[int, int]
@@ -118,6 +118,7 @@ class FrameResult:
         network_confidence: (h, w) uint8, how sure the network is of each of them; None unless it was asked for.
         variance: (h, w) float32 0..0.25, the mean over the classes of the variance between samples; None unless samples
             were asked for, and on frames that the network skipped.
+        network_other: (h, w) label map of the second engine of a comparison, at its own size; None outside one.
         is_segmented: False while no engine runs: the label maps are void.
         segment_id: number of the continuous segment: another after a seek, loop, pause or reconnection.
         repeat: the frame was handed on before (other engine or view, or held): neither recorded nor measured.
@@ -134,6 +135,7 @@ class FrameResult:
     network_labels: LabelMap
     network_confidence: ConfidenceMap | None = None
     variance: NDArray[np.float32] | None = None
+    network_other: LabelMap | None = None
     is_segmented: bool = False
     segment_id: int = 0
     repeat: bool = False
@@ -144,6 +146,7 @@ class FrameResult:
     left_out: float = 0.0
     _shares: NDArray[np.float32] | None = None
     _source_confidence: ConfidenceMap | None = None
+    _source_other: LabelMap | None = None
 
     @classmethod
     def unlabelled(
@@ -163,20 +166,27 @@ class FrameResult:
         *,
         confidence: ConfidenceMap | None = None,
         variance: NDArray[np.float32] | None = None,
+        other: LabelMap | None = None,
     ) -> Self:
-        """Return the record with the (h, w) label map that an engine made of the frame, and how sure it is of it."""
+        """Return the record with the (h, w) label map that an engine made of the frame, and how sure it is of it.
+
+        Args:
+            other: the label map of a comparison's second engine.
+        """
         return replace(
             self,
             classes=classes,
             network_labels=network_labels,
             network_confidence=confidence,
             variance=variance,
+            network_other=other,
             is_segmented=True,
             inference_ms=inference_ms,
             source_labels=None,
             labelled_s=time.perf_counter(),
             _shares=None,
             _source_confidence=None,
+            _source_other=None,
         )
 
     def as_repeat(self) -> Self:
@@ -221,6 +231,18 @@ class FrameResult:
         if self._source_confidence is None and self.network_confidence is not None:
             self._source_confidence = confidence_at(self.network_confidence, self.frame.size)
         return self._source_confidence
+
+    @property
+    def other_labels(self) -> LabelMap | None:
+        """The second engine's label map at the frame's size, (H, W) uint8 class ids; None outside a comparison."""
+        if self._source_other is None and self.network_other is not None:
+            self._source_other = labels_at(self.network_other, self.frame.size)
+        return self._source_other
+
+    @property
+    def disagreement(self) -> float | None:
+        """The share of the frame's pixels to which two engines gave different classes, 0..1; None if it was one."""
+        return None if self.other_labels is None else disagreement_share(self.labels, self.other_labels)
 
     @property
     def mean_confidence(self) -> float | None:

@@ -238,3 +238,8 @@ def mean_confidence(confidence: NDArray[np.uint8]) -> float:
 def unsure_share(confidence: NDArray[np.uint8]) -> float:
     """Return the share of pixels whose confidence is below UNSURE, 0..1."""
     return cv2.countNonZero(cv2.compare(confidence, UNSURE, cv2.CMP_LT)) / confidence.size  # type: ignore[call-overload]
+
+
+def disagreement_share(labels: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Return the share of pixels whose class differs between two label maps of one size, 0..1."""
+    return cv2.countNonZero(cv2.compare(labels, other, cv2.CMP_NE)) / labels.size

@@ -193,6 +193,8 @@ class StreamResult(FrameResult):
             UsageError: it takes a confidence map, and none was asked for.
         """
         settings = ViewSettings(view, opacity, fade_unsure=fade_unsure)
+        if settings.needs_other:
+            raise UsageError("a stream has one engine: nothing differs", "use segnet-live --compare A B")
         if settings.needs_confidence and self.confidence is None:
             raise UsageError("this frame has no confidence map", "call stream(..., confidence=True)")
         picture = compose(self.rgb, self.labels, self.classes, settings, self.confidence)

@@ -37,6 +37,7 @@ class Snapshot:
         dropped: frames left out since the start, by the stage that dropped them.
         history: (age in seconds, latency in ms) of the last ten seconds, oldest first.
         confidence: mean confidence and share of unsure pixels over the window, 0..1; None where none was asked for.
+        disagreement: mean share of pixels on which two engines differ, 0..1; None where one runs.
     """
 
     source_fps: float
@@ -46,6 +47,7 @@ class Snapshot:
     dropped: dict[str, int]
     history: tuple[tuple[float, float], ...]
     confidence: tuple[float, float] | None = None
+    disagreement: float | None = None
 
 
 class Metrics:
@@ -62,6 +64,7 @@ class Metrics:
         self._displays: deque[tuple[float, float]] = deque(maxlen=MOST)
         self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=MOST))
         self._confidences: deque[tuple[float, float, float]] = deque(maxlen=MOST)
+        self._disagreements: deque[tuple[float, float]] = deque(maxlen=MOST)
         self._dropped: Counter[str] = Counter()
         self._arrivals_since_s = self._displays_since_s = 0.0
 
@@ -82,6 +85,11 @@ class Metrics:
         """Count how sure the network was of a frame: its mean confidence and its share of unsure pixels, 0..1."""
         with self._lock:
             self._confidences.append((self._clock(), mean_confidence, unsure_share))
+
+    def compared(self, disagreement: float) -> None:
+        """Count a frame on whose share `disagreement` of pixels, 0..1, two engines differ."""
+        with self._lock:
+            self._disagreements.append((self._clock(), disagreement))
 
     def displayed(self, latency_ms: float) -> None:
         """Count a frame that reached its end (painted, or its label map was ready) `latency_ms` after its capture."""
@@ -113,6 +121,9 @@ class Metrics:
             while self._confidences and now - self._confidences[0][0] > WINDOW_S:
                 self._confidences.popleft()
             rated = np.array(self._confidences)[:, 1:].mean(0) if self._confidences else None
+            while self._disagreements and now - self._disagreements[0][0] > WINDOW_S:
+                self._disagreements.popleft()
+            differ = [share for _, share in self._disagreements]
             shown = [at for at, _ in self._displays if now - at < WINDOW_S]
             recent = [ms for at, ms in self._displays if now - at < WINDOW_S]
             spread = [float(v) for v in np.percentile(recent, (50, 95, 99))] if recent else [float("nan")] * 3
@@ -124,6 +135,7 @@ class Metrics:
                 dropped=dict(self._dropped),
                 history=tuple((now - at, ms) for at, ms in self._displays),
                 confidence=None if rated is None else (float(rated[0]), float(rated[1])),
+                disagreement=float(np.mean(differ)) if differ else None,
             )
 
 

@@ -27,6 +27,7 @@ class EngineInfo:
         parity: share 0..1 of pixels labelled as fp32 eager labels them, on reference frames; None if not measured.
         confidence: it was opened to give a confidence map with every label map.
         samples: passes for each frame with dropout on; 0 for the one without.
+        other: the second engine of a comparison, None outside one.
     """
 
     backend: Backend
@@ -38,6 +39,7 @@ class EngineInfo:
     parity: float | None = None
     confidence: bool = False
     samples: int = 0
+    other: EngineInfo | None = None
 
 
 class Segmented(NamedTuple):
@@ -47,11 +49,13 @@ class Segmented(NamedTuple):
         labels: uint8 class ids.
         confidence: uint8 0..255; None from an engine that was not opened with it.
         variance: float32 0..0.25, the mean over the classes of the variance between samples; None without samples.
+        other: uint8 class ids from the second engine of a comparison, (h, w) at its own `info.input_size`; else None.
     """
 
     labels: LabelMap
     confidence: ConfidenceMap | None = None
     variance: NDArray[np.float32] | None = None
+    other: LabelMap | None = None
 
 
 class Engine(Protocol):

@@ -156,6 +156,8 @@ class SmoothedEngine:
         self._under_way: deque[RGB] = deque()
         moving = [i for i, name in enumerate(classes.names) if name.lower() in MOVING]
         self._smoother = Smoother(moving, smooth=smooth)
+        self._of_other: Smoother | None = None  # of a comparison's second label map, once there is one
+        self._moving, self._smooth = moving, smooth
         self._confidence: ConfidenceMap | None = None
 
     @property
@@ -170,7 +172,8 @@ class SmoothedEngine:
         if carried is not None:
             if self._confidence is not None:
                 self._confidence = self._smoother.carry_confidence(self._confidence)
-            return Segmented(carried, _own(self._confidence))
+            other = None if self._of_other is None else self._of_other.carry(rgb)
+            return Segmented(carried, _own(self._confidence), other=other)
         found = segmented(self.inner, rgb)
         labels = self._smoother(rgb, found.labels)
         confidence = found.confidence
@@ -178,7 +181,15 @@ class SmoothedEngine:
             own = cv2.compare(labels, found.labels, cv2.CMP_EQ)
             confidence = cv2.bitwise_and(confidence, own).astype(np.uint8, copy=False)
         self._confidence = confidence
-        return Segmented(labels, _own(confidence), found.variance)
+        return Segmented(labels, _own(confidence), found.variance, self._smoothed_other(rgb, found.other))
+
+    def _smoothed_other(self, rgb: RGB, labels: LabelMap | None) -> LabelMap | None:
+        """Return the second label map of a comparison, smoothed like the first; None where there is none."""
+        if labels is None:
+            return None
+        if self._of_other is None:
+            self._of_other = Smoother(self._moving, smooth=self._smooth)
+        return self._of_other(rgb, labels)
 
     @property
     def overlaps(self) -> bool:

@@ -86,12 +86,15 @@ class Inference:
 
     def _labelled(self, result: R, found: Segmented, classes: ClassSet, began_s: float) -> R:
         """Return the result with what an engine gave for it."""
-        labels = checked(found.labels)
+        labels, other = checked(found.labels), found.other
         bonnet = self.bonnet
         if bonnet is not None:
             labels = bonnet.leave_out(labels, classes.void_id)
+            other = None if other is None else bonnet.leave_out(other, classes.void_id)
         taken_ms = (time.perf_counter() - began_s) * 1e3
-        labelled = result.with_labels(labels, classes, taken_ms, confidence=found.confidence, variance=found.variance)
+        labelled = result.with_labels(
+            labels, classes, taken_ms, confidence=found.confidence, variance=found.variance, other=other
+        )
         labelled.left_out = bonnet.share if bonnet is not None else 0.0
         return labelled
 
@@ -124,6 +127,9 @@ class Inference:
         mean, unsure = result.mean_confidence, result.unsure_share
         if mean is not None and unsure is not None:
             self._metrics.rated(mean, unsure)
+        disagreement = result.disagreement
+        if disagreement is not None:
+            self._metrics.compared(disagreement)
 
     def report(self, result: FrameResult, output_ms: float, latency_ms: float) -> None:
         """Report a finished frame to the governor; any thread.

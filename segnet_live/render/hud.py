@@ -66,6 +66,11 @@ def hud_lines(
         lines.append(f"{engine.backend} {engine.precision} on {engine.device}")
         same = f"   {engine.parity:.2%} as fp32" if engine.parity is not None else ""
         lines.append(f"{engine.model} at {format_size(engine.input_size)}{same}")
+        if engine.other is not None:
+            other = engine.other
+            lines.append(f"beside {other.model} at {format_size(other.input_size)}, {other.backend} {other.precision}")
+    if snapshot.disagreement is not None:
+        lines.append(f"they differ on {snapshot.disagreement:.1%} of pixels")
     if snapshot.confidence is not None:
         mean, unsure = snapshot.confidence
         lines.append(f"confidence {mean:.2f} of 1   unsure {unsure:.1%} of pixels")

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.config import Layer, View, shows_confidence
+from segnet_live.config import Layer, View, shows_confidence, shows_other
 from segnet_live.engine.resize import picture_at
 from segnet_live.frame import RGB, ConfidenceMap, Frame, LabelMap, Size
 from segnet_live.labels import confidence_at, labels_at
 from segnet_live.render.confidence import colourise, fade, with_legend
+from segnet_live.render.disagreement import draw_disagreement
 from segnet_live.render.overlay import Overlay
 
 
@@ -44,6 +45,11 @@ class ViewSettings:
         """Whether drawing it takes a confidence map."""
         return shows_confidence(self.view, self.layers, self.fade_unsure)
 
+    @property
+    def needs_other(self) -> bool:
+        """Whether drawing it takes the label map of a second engine."""
+        return shows_other(self.view, self.layers)
+
     def recolour(self, classes: ClassSet) -> ClassSet:
         """Return `classes` in the chosen colours."""
         if self.colours is None or len(self.colours) != len(classes):
@@ -62,6 +68,7 @@ def compose(
     classes: ClassSet,
     settings: ViewSettings,
     confidence: ConfidenceMap | None = None,
+    other: LabelMap | None = None,
 ) -> RGB:
     """Return the chosen view of a (H, W, 3) uint8 RGB picture and its (H, W) label map; (H, 2 W, 3) side by side.
 
@@ -70,12 +77,17 @@ def compose(
     Args:
         confidence: (H, W), if `settings.needs_confidence`; without one, while an engine that gives it is being opened,
             the confidence is the original and nothing fades.
+        other: (H, W) labels of a second engine, if `settings.needs_other`; without them it shows the original.
     """
     overlay = _overlay(settings.recolour(classes), settings.opacity, settings.hidden)
 
     def layer(name: Layer) -> RGB:
         if name == "original" or (name == "confidence" and confidence is None):
             return rgb
+        if name in ("other", "disagreement"):
+            if other is None:
+                return rgb
+            return overlay.blend(rgb, other) if name == "other" else draw_disagreement(rgb, labels, other)
         if name == "confidence" and confidence is not None:
             return with_legend(colourise(confidence))
         if name == "labels":
@@ -109,13 +121,14 @@ def compose_for_screen(
     settings: ViewSettings,
     box: Size,
     confidence: ConfidenceMap | None = None,
+    other: LabelMap | None = None,
 ) -> NDArray[np.uint8]:
     """Return the chosen view as (h, w, 4) uint8 BGRX that fills `box` (device pixels), composed at that size.
 
     Frames that are smaller than the box are composed at their own size and enlarged.
 
     Args:
-        labels, confidence: (h, w) uint8, of any size.
+        labels, confidence, other: (h, w) uint8, of any size.
     """
     height, width = frame.size
     doubled = 2 if settings.view == "side-by-side" else 1
@@ -124,7 +137,8 @@ def compose_for_screen(
     if size[0] >= height or size[1] >= width:
         size = frame.size
     sure = None if confidence is None else confidence_at(confidence, size)
-    small = compose(picture_at(frame, size), labels_at(labels, size), classes, settings, sure)
+    second = None if other is None else labels_at(other, size)
+    small = compose(picture_at(frame, size), labels_at(labels, size), classes, settings, sure, second)
     return for_screen(small, box)
 
 

@@ -13,8 +13,9 @@ from PyQt6.QtCore import QObject, pyqtSignal
 
 from segnet_live.card import Card
 from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
-from segnet_live.config import LAYERS, Backend, Layer, RunOptions, SourceSpec, View
+from segnet_live.config import LAYERS, Backend, EngineSpec, Layer, RunOptions, SourceSpec, View
 from segnet_live.engine.governor import Target
+from segnet_live.engine.paired import other_engine
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import Size
 from segnet_live.pipeline.live.capture import OpenSource, Phase, SourceState
@@ -83,6 +84,7 @@ class Controls(QObject):
         self._bonnet_found.connect(self._take_bonnet)
         self.speed = 1.0
         self.confidence, self.samples = options.with_confidence, options.samples
+        self.other = None if options.compare is None else other_engine(options.compare, card)
         self._paused = False
         self._news.connect(self._take)
         self.session = LiveSession(open_source, open_engine, self._news.emit, card.classes)
@@ -111,6 +113,8 @@ class Controls(QObject):
             self.source_changed.emit()
         elif isinstance(news, EngineState):
             self.engine = news
+            if news.opening is not None and news.opening.other is None and self.other is not None:
+                self.compare(None)  # one of the two stopped, and the first goes on alone
             if news.error:
                 self.problem.emit(news.error)
             self.engine_changed.emit()
@@ -211,6 +215,9 @@ class Controls(QObject):
             self.samples = 0  # asked for on the command line, for the model named there
         self.card = card
         self.settings.model = card.name
+        if self.other is not None and self.other.card.classes.names != card.classes.names:
+            self.problem.emit(f"{card.name} has other classes than {self.other.card.name}; the comparison ends")
+            self.compare(None)
         self._use()
 
     def add_model(self, card: Card) -> None:
@@ -244,6 +251,30 @@ class Controls(QObject):
         """Whether the engine is to say how sure it is: the user wants to know, or the view takes it."""
         return self.confidence or self.samples > 0 or self.view_settings.needs_confidence
 
+    def compare(self, spec: EngineSpec | None) -> None:
+        """Label every frame by a second engine, too, and show both with the wiper; None ends that.
+
+        Not remembered: it takes twice the time.
+        """
+        try:
+            self.other = None if spec is None else other_engine(spec, self.card)
+        except SegnetLiveError as error:
+            self.problem.emit(str(error))
+        settings = self.view_settings
+        if self.other is not None and not settings.needs_other:
+            self._show(replace(settings, view="wiper", layers=("overlay", "other")))
+        elif self.other is None:
+            view: View = "overlay" if settings.view == "disagreement" else settings.view
+            gone = not set(settings.layers) <= set(self.layers)
+            self._show(replace(settings, view=view, layers=self.settings.wiped if gone else settings.layers))
+        self._use()
+        self.view_changed.emit()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers to choose from: those of a second engine only while there is one."""
+        return tuple(layer for layer in LAYERS if self.other is not None or layer not in ("other", "disagreement"))
+
     def set_target(self, target: Target | None) -> None:
         """Hold a rate or a latency by running the network smaller; None runs it at its one size."""
         self.target = self.settings.target = target
@@ -253,7 +284,7 @@ class Controls(QObject):
         # The pictures of a folder need not follow each other: there is nothing to smooth.
         smooth = self.smooth and (self.source is None or self.source.spec.kind != "images")
         choice = EngineChoice(self.card, self.backend, self.precision, self.size, smooth, self.target)
-        self.session.use(replace(choice, confidence=self.needs_confidence, samples=self.samples))
+        self.session.use(replace(choice, confidence=self.needs_confidence, samples=self.samples, other=self.other))
 
     # The view
 
@@ -270,7 +301,11 @@ class Controls(QObject):
         return self.session.view_settings
 
     def set_view(self, view: View) -> None:
-        self.settings.view = view
+        if view == "disagreement" and self.other is None:
+            self.problem.emit("there is one engine only; choose another to compare it with in the Model section")
+            return
+        if self.other is None:  # views of a comparison end with it
+            self.settings.view = view
         self._show(replace(self.view_settings, view=view))
 
     def set_opacity(self, opacity: float) -> None:
@@ -293,12 +328,13 @@ class Controls(QObject):
 
     def set_wiped(self, left: Layer, right: Layer) -> None:
         """Choose the layers left and right, in the wiper and side by side."""
-        self.settings.wiped = (left, right)
+        if self.other is None:
+            self.settings.wiped = (left, right)
         self._show(replace(self.view_settings, layers=(left, right)))
 
     def next_wiped(self) -> None:
         """Go on to the next pair of different layers."""
-        pairs = [(a, b) for a in LAYERS for b in LAYERS if a != b]
+        pairs = [(a, b) for a in self.layers for b in self.layers if a != b]
         at = pairs.index(self.view_settings.layers) if self.view_settings.layers in pairs else -1
         self.set_wiped(*pairs[(at + 1) % len(pairs)])
 

@@ -105,6 +105,7 @@ def commands(
         Command("Model", "Choose the backend", ("F7",), partial(panel.choose, panel.model.backend)),
         Command("Model", "Choose the input size", ("F8",), partial(panel.choose, panel.model.input_size)),
         Command("Model", "Hold a rate or a latency", ("F9",), partial(panel.choose, panel.model.target)),
+        Command("Model", "Compare with another engine", ("F5",), partial(panel.choose, panel.model.compare)),
         Command("Model", "Smooth labels over time", ("T",), panel.model.smooth.toggle),
         Command("Recording", "Record or stop", ("R",), saver.record),
         Command("Recording", "Snapshot (frame, picture, label map)", ("S",), saver.snapshot),

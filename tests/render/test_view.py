@@ -64,3 +64,21 @@ def test_a_view_composed_for_the_screen_is_the_one_composed_at_source_size(view:
     wanted = for_screen(compose(rgb, labels_at(labels, (360, 640)), CAMVID, settings), (180, 640))
     assert got.shape == wanted.shape
     assert (abs(got.astype(int) - wanted).max(axis=2) > 3).mean() < 0.02  # an edge's own pixels are not mixed
+
+
+def test_the_second_engine_s_labels_and_where_they_differ_are_views() -> None:
+    other = LABELS.copy()
+    other[:10] = (other[:10] + 1) % len(CAMVID)
+
+    def composed(**options: object) -> NDArray[np.uint8]:
+        settings = ViewSettings(opacity=0.3, **options)  # type: ignore[arg-type]
+        assert settings.needs_other
+        return compose(RGB, LABELS, CAMVID, settings, other=other)
+
+    both = composed(view="side-by-side", layers=("overlay", "other"))
+    assert np.array_equal(both[:, :54], Overlay(CAMVID, opacity=0.3).blend(RGB, LABELS))
+    assert np.array_equal(both[:, 54:], Overlay(CAMVID, opacity=0.3).blend(RGB, other))
+    differ = composed(view="disagreement")
+    grey = (differ == differ[..., :1]).all(2)
+    assert np.array_equal(~grey, other != LABELS)
+    assert not ViewSettings(view="overlay", layers=("overlay", "other")).needs_other, "no layers are shown"

@@ -522,3 +522,29 @@ def test_the_hud_on_the_screen_is_the_one_in_recordings() -> None:
     for x, y in ((30, 30), (image.width() // 2, image.height() - 30), (0, 0)):
         assert image.pixelColor(x, y).alpha() == pixels[y, x, 3]
     assert image.devicePixelRatio() == 2.0
+
+
+def test_a_second_engine_stands_beside_the_first_until_it_is_taken_away(
+    qtbot: QtBot, start: Start, clip: Path, engines: Engines
+) -> None:
+    window = start(clip, settings=Settings(hud=False, smooth=False, opacity=1.0)).window
+    wait_for_end(qtbot, window)
+    section, view = window.panel.model, window.panel.view
+    assert view.buttons["disagreement"].isHidden()
+    section.compare.setCurrentIndex(section.compare.findData(":fp32"))
+    section.compare.activated.emit(section.compare.currentIndex())
+    wait_until(qtbot, lambda: window.view.shown is not None and window.view.shown.result.other_labels is not None)
+    settings = window.controls.view_settings
+    assert (settings.view, settings.layers) == ("wiper", ("overlay", "other"))
+    assert not view.buttons["disagreement"].isHidden()
+    qtbot.keyClick(window, Qt.Key.Key_7)
+    wait_until(qtbot, lambda: window.view.shown is not None and window.view.shown.settings.view == "disagreement")
+    shown = window.view.shown
+    assert shown is not None
+    assert shown.result.disagreement == 0
+    section.compare.setCurrentIndex(0)
+    section.compare.activated.emit(0)
+    wait_until(qtbot, lambda: window.view.shown is not None and window.view.shown.result.other_labels is None)
+    assert window.controls.view_settings.view == "overlay"
+    assert view.buttons["disagreement"].isHidden()
+    assert window.controls.settings.view != "disagreement"

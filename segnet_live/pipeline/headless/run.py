@@ -21,6 +21,7 @@ from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble, open_engine
+from segnet_live.engine.paired import open_pair, other_engine
 from segnet_live.engine.takeover import TakeoverEngine
 from segnet_live.errors import EngineError, SourceError, SourceLost, UsageError
 from segnet_live.frame import FrameResult, Size
@@ -32,7 +33,15 @@ from segnet_live.pipeline.headless.reconnect import numbered_on, open_where_it_w
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.pipeline.record.hiding import HidingSink
 from segnet_live.pipeline.record.preflight import check_outputs
-from segnet_live.pipeline.record.sinks import CONFIDENCE_COLUMNS, ConfidenceMaps, Masks, Sink, Stats, TruthScore
+from segnet_live.pipeline.record.sinks import (
+    CONFIDENCE_COLUMNS,
+    DISAGREEMENT_COLUMN,
+    ConfidenceMaps,
+    Masks,
+    Sink,
+    Stats,
+    TruthScore,
+)
 from segnet_live.pipeline.record.video import Recording
 from segnet_live.render.hiding import Hiding
 from segnet_live.render.hud import Hud
@@ -162,6 +171,8 @@ def prepare(
         )
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
+        if engine.info.other is not None:
+            report(f"beside it: {_describe_engine(engine.info.other)}")
         crash.note(f"engine: {_describe_engine(engine.info)}")
         if config.record is not None:
             report(f"encoder: {_describe_encoder(options, source.info)}")
@@ -186,6 +197,7 @@ def prepare(
                 sinks.append(ConfidenceMaps(config.confidence))
             if config.stats is not None:
                 extra = CONFIDENCE_COLUMNS[: 0 if not options.needs_confidence else 3 if options.samples else 2]
+                extra += (DISAGREEMENT_COLUMN,) if options.compare is not None else ()
                 sinks.append(Stats(config.stats, card.classes, extra))
             if config.index is not None:
                 sinks.append(_indexer(config, config.index, card, options, engine))
@@ -244,7 +256,7 @@ def _assembled(
     governed = options.target_fps is not None or options.max_latency_ms is not None
     beside_encoder = records and not governed and not source.live
 
-    def open_at(size: Size | None) -> Engine:
+    def open_first(size: Size | None) -> Engine:
         def open_with(backend: Backend) -> Engine:
             def open_on(threads: int) -> Engine:
                 return open_engine(
@@ -262,6 +274,19 @@ def _assembled(
 
         return TakeoverEngine(open_with(options.backend), open_with, report)
 
+    def open_at(size: Size | None) -> Engine:
+        if other is None:
+            return open_first(size)
+        opened, fixed = (card, other.card), options.size is not None
+        return open_pair(open_first, open_second, opened, source.size, size, fixed=fixed)
+
+    def open_second(size: Size | None) -> Engine:
+        assert other is not None
+        return open_engine(
+            other.card, backend=other.backend, size=size, source_size=source.size, precision=other.precision
+        )
+
+    other = None if options.compare is None else other_engine(options.compare, card)
     target = Target(options.target_fps, options.max_latency_ms) if governed else None
     return assemble(open_at, card, source.size, size=options.size, target=target, smooth=options.smooth)
 

@@ -16,6 +16,7 @@ from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import STRIDES, Step, Target, ladder, strided
 from segnet_live.engine.open import assemble
+from segnet_live.engine.paired import OtherEngine, open_pair
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import Size
@@ -57,6 +58,7 @@ class EngineChoice:
         target: a rate or latency that a governor holds by running the network smaller; None for the one size.
         confidence: say how sure the network is of each pixel.
         samples: label by the mean of so many passes with dropout on; 0 for one pass without.
+        other: a second engine that labels every frame beside this one; None for none.
     """
 
     card: Card
@@ -67,6 +69,7 @@ class EngineChoice:
     target: Target | None = None
     confidence: bool = False
     samples: int = 0
+    other: OtherEngine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class EngineSwitch:
     ) -> tuple[Engine, GovernedEngine | None]:
         """Open the engine of `choice`, governed and smoothed if asked for; return it and its governor."""
 
-        def open_at(size: Size | None) -> Engine:
+        def open_first(size: Size | None) -> Engine:
             return self._open_engine(
                 choice.card,
                 backend=choice.backend,
@@ -148,6 +151,19 @@ class EngineSwitch:
                 samples=choice.samples,
             )
 
+        def open_second(size: Size | None) -> Engine:
+            assert other is not None
+            return self._open_engine(
+                other.card, backend=other.backend, size=size, source_size=source_size, precision=other.precision
+            )
+
+        def open_at(size: Size | None) -> Engine:
+            if other is None:
+                return open_first(size)
+            cards, fixed = (choice.card, other.card), choice.size is not None
+            return open_pair(open_first, open_second, cards, source_size, size, fixed=fixed)
+
+        other = choice.other
         return assemble(
             open_at,
             choice.card,
@@ -240,6 +256,10 @@ class EngineSwitch:
         """Do what `fail` does, and open the next engine that has not failed for this model, if there is one."""
         running, choice = self._engine.info if self._engine is not None else None, self._choice
         if running is None or choice is None:
+            return
+        if choice.other is not None:  # either may have failed: the first one alone shows which
+            self.fail(f"{error}; the comparison ends")
+            self.request(replace(choice, other=None), source_size)
             return
         self._failed.add((choice.card.folder, running.backend))
         order: tuple[Backend, ...] = ("openvino", "torch")

@@ -72,8 +72,10 @@ class Picture:
     @property
     def rgb(self) -> RGB:
         """The view at source size, (H, W or 2 W, 3) uint8 RGB; composed each time it is asked for."""
-        confidence = self.result.confidence if self.settings.needs_confidence else None
-        return compose(self.result.rgb, self.result.labels, self.result.classes, self.settings, confidence)
+        result, settings = self.result, self.settings
+        confidence = result.confidence if settings.needs_confidence else None
+        other = result.other_labels if settings.needs_other else None
+        return compose(result.rgb, result.labels, result.classes, settings, confidence, other)
 
 
 class LiveSession:
@@ -287,8 +289,9 @@ class LiveSession:
         settings = self._view_settings
         began_s = time.perf_counter()
         confidence = result.network_confidence if settings.needs_confidence else None
+        other = result.network_other if settings.needs_other else None
         screen = compose_for_screen(
-            result.frame, result.network_labels, result.classes, settings, self._screen_size, confidence
+            result.frame, result.network_labels, result.classes, settings, self._screen_size, confidence, other
         )
         composed_s = time.perf_counter()
         self._inference.finish(result)

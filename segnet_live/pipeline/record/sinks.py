@@ -20,6 +20,8 @@ from segnet_live.system.files import hold, partial_path, write_atomically
 
 CONFIDENCE_COLUMNS = ("confidence", "unsure", "variance")
 """Of `Stats`: the mean confidence, the share of pixels below one half, and the mean variance between samples."""
+DISAGREEMENT_COLUMN = "disagreement"
+"""Of `Stats`: the share of pixels on which the two engines of a comparison differ."""
 
 
 class Sink(Protocol):
@@ -150,8 +152,9 @@ class Stats:
 
 
 def _cell(result: FrameResult, column: str) -> str:
-    """Return one of CONFIDENCE_COLUMNS of a frame; empty where it has none."""
+    """Return one of CONFIDENCE_COLUMNS, or DISAGREEMENT_COLUMN, of a frame; empty where it has none."""
     value = {
+        DISAGREEMENT_COLUMN: result.disagreement,
         "confidence": result.mean_confidence,
         "unsure": result.unsure_share,
         "variance": None if result.variance is None else float(result.variance.mean()),

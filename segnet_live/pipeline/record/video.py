@@ -179,10 +179,11 @@ def compose_recorded(result: FrameResult, settings: ViewSettings) -> RGB | Plane
     """Return the view of a frame for a recording: planes where its picture is planes, else (H, W, 3) uint8 RGB."""
     picture = result.frame.picture
     confidence = result.confidence if settings.needs_confidence else None
-    if isinstance(picture, Planes) and confidence is None:  # confidence is drawn with its legend, in RGB
+    other = result.other_labels if settings.needs_other else None
+    if isinstance(picture, Planes) and confidence is None and other is None:  # these two are drawn in RGB
         labels = result.network_labels if result.source_labels is None else result.source_labels
         return compose_planes(picture, labels, result.classes, settings)
-    return compose(result.rgb, result.labels, result.classes, settings, confidence)
+    return compose(result.rgb, result.labels, result.classes, settings, confidence, other)
 
 
 class Recording:

@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from segnet_live.config import BACKENDS, format_size, parse_size
+from segnet_live.config import BACKENDS, format_size, parse_engine, parse_size
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import UsageError
 from segnet_live.frame import Size
@@ -43,21 +43,29 @@ class ModelSection(QWidget):
             self.target.addItem(target, target)
         self.target.setToolTip("Hold a rate or a latency by running the network smaller when it must")
         self.target.activated.connect(self._use_target)
+        self.compare = QComboBox()
+        self.compare.setToolTip("Label every frame by a second model, runtime or precision too, and show both (F5)")
+        self.compare.activated.connect(self._use_other)
         self.smooth = QCheckBox("Smooth labels over time")
         self.smooth.toggled.connect(controls.set_smooth)
         self.status = quiet_label()
         grid = QGridLayout(self)
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(1, 1)
-        for row, (name, box) in enumerate(
-            (("Model", self.model), ("Backend", self.backend), ("Input", self.input_size), ("Hold", self.target))
-        ):
+        rows = (
+            ("Model", self.model),
+            ("Backend", self.backend),
+            ("Input", self.input_size),
+            ("Hold", self.target),
+            ("Beside", self.compare),
+        )
+        for row, (name, box) in enumerate(rows):
             label = QLabel(name)
             label.setBuddy(box)
             grid.addWidget(label, row, 0)
             grid.addWidget(box, row, 1)
-        grid.addWidget(self.smooth, 4, 0, 1, 2)
-        grid.addWidget(self.status, 5, 0, 1, 2)
+        grid.addWidget(self.smooth, 5, 0, 1, 2)
+        grid.addWidget(self.status, 6, 0, 1, 2)
         self.model.activated.connect(self._use_model)
         self.backend.activated.connect(lambda: controls.use_backend(self.backend.currentData()))
         self.input_size.activated.connect(lambda: self._use_size(self.input_size.currentData() or ""))
@@ -80,6 +88,31 @@ class ModelSection(QWidget):
 
     def _use_model(self) -> None:
         self._controls.use_model(self._controls.cards[self.model.currentIndex()])
+
+    def _use_other(self) -> None:
+        text = self.compare.currentData()
+        self._controls.compare(parse_engine(text) if text else None)
+
+    def _offer_others(self) -> None:
+        """Offer every model of the same classes beside the one that is chosen, and that one by other means."""
+        card, other = self._controls.card, self._controls.other
+        offered = [("Nothing", "")]
+        offered += [(f"{card.name} in fp32", ":fp32"), (f"{card.name} by PyTorch", ":torch")]
+        for each in self._controls.cards:
+            if each.folder != card.folder and each.classes.names == card.classes.names:
+                offered.append((each.name, str(each.folder)))
+        chosen = ""
+        if other is not None:
+            ways = [part for part in (other.backend, other.precision) if part != "auto"]
+            same = other.card.folder == card.folder and ways
+            chosen = ":".join(["" if same else str(other.card.folder), *ways])
+            if chosen not in [text for _, text in offered]:
+                offered.append((" ".join([other.card.name, *ways]), chosen))
+        with QSignalBlocker(self.compare):
+            self.compare.clear()
+            for name, text in offered:
+                self.compare.addItem(name, text)
+        select(self.compare, chosen)
 
     def _use_target(self) -> None:
         text = self.target.currentData()
@@ -129,6 +162,7 @@ class ModelSection(QWidget):
         if self.target.findData(target) < 0:
             self.target.addItem(target, target)
         select(self.target, target)
+        self._offer_others()
         with QSignalBlocker(self.smooth):
             self.smooth.setChecked(controls.smooth)
         self._show_size()
@@ -143,6 +177,12 @@ class ModelSection(QWidget):
             lines.append(f"{info.backend} {info.precision}, {info.input_size[0]}×{info.input_size[1]}")
             if info.reason:
                 lines.append(info.reason)
+            if info.other is not None:
+                other = info.other
+                lines.append(
+                    f"beside {other.model}: {other.backend} {other.precision}, "
+                    f"{other.input_size[0]}×{other.input_size[1]}"
+                )
         if state.opening is not None:
             choice = state.opening
             lines.append(

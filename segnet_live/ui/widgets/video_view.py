@@ -12,15 +12,10 @@ from segnet_live.config import Layer
 from segnet_live.pipeline.live.session import LiveSession, Picture
 from segnet_live.render.view import fit_within
 from segnet_live.ui.theme import ACCENT, GROUND
+from segnet_live.ui.widgets.view_section import LAYER_NAMES
 
 PIXEL_TIMER_MS = 5
 WIPER_GRIP_PX = 14
-LAYER_NAMES: dict[Layer, str] = {
-    "overlay": "Overlay",
-    "labels": "Labels",
-    "original": "Original",
-    "confidence": "Confidence",
-}
 
 
 class VideoView(QWidget):
@@ -147,10 +142,21 @@ class VideoView(QWidget):
                 tip = QPointF(x + side * 6, rect.center().y())
                 painter.drawLine(tip, tip + QPointF(-side * 3, -3))
                 painter.drawLine(tip, tip + QPointF(-side * 3, 3))
-        left, right = (LAYER_NAMES[name] for name in settings.layers)
+        left, right = (self._layer_name(name) for name in settings.layers)
         y = rect.bottom() - 34
         self._paint_tag(painter, left, QPointF(x - 10, y), align_right=True)
         self._paint_tag(painter, right, QPointF(x + 10, y))
+
+    def _layer_name(self, layer: Layer) -> str:
+        """Return what stands over a layer: in a comparison, the overlays have their engines' names."""
+        info = self._session.engine_info
+        if info is None or info.other is None or layer not in ("overlay", "other"):
+            return LAYER_NAMES[layer]
+        ours, theirs = (info, info.other) if layer == "overlay" else (info.other, info)
+        parts = [ours.model] if ours.model != theirs.model else []
+        parts += [ours.backend] if ours.backend != theirs.backend else []
+        parts += [ours.precision] if ours.precision != theirs.precision or not parts else []
+        return " ".join(parts)
 
     def _paint_hover(self, painter: QPainter) -> None:
         named = self.class_at(self._cursor) if self._cursor is not None else None
@@ -167,7 +173,10 @@ class VideoView(QWidget):
         self._paint_tag(painter, name, at, swatch=QColor(*colour))
 
     def class_at(self, place: QPointF) -> tuple[str, tuple[int, int, int]] | None:
-        """Return name and colour of the class at `place` (widget coordinates); None outside the picture."""
+        """Return name and colour of the class at `place` (widget coordinates); None outside the picture.
+
+        Where two engines differ, both names.
+        """
         rect = self.picture_rect()
         if self._shown is None or not self._shown.result.is_segmented or not rect.contains(place):
             return None
@@ -181,7 +190,12 @@ class VideoView(QWidget):
         classes = self._shown.settings.recolour(self._shown.result.classes)
         if class_id >= len(classes):
             return None
-        return classes.names[class_id], classes.colours[class_id]
+        name, other = classes.names[class_id], self._shown.result.other_labels
+        if other is not None:
+            other_id = int(other[min(height - 1, int(down * height)), min(width - 1, int(across * width))])
+            if other_id != class_id and other_id < len(classes):
+                name = f"{name} | {classes.names[other_id]}"
+        return name, classes.colours[class_id]
 
     def _tag_font(self) -> QFont:
         font = QFont(self.font())

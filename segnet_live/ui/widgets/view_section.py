@@ -19,13 +19,18 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from segnet_live.config import LAYERS, VIEWS, Layer, View
+from segnet_live.config import VIEWS, Layer, View
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.parts import select
 
 VIEW_NAMES: dict[View, str] = {
     "overlay": "Overlay", "labels": "Labels", "original": "Original", "side-by-side": "Side by side", "wiper": "Wiper",
-    "confidence": "Confidence",
+    "confidence": "Confidence", "disagreement": "Where two engines differ",
+}  # fmt: skip
+
+LAYER_NAMES: dict[Layer, str] = {
+    "overlay": "Overlay", "labels": "Labels", "original": "Original", "confidence": "Confidence",
+    "other": "Second engine", "disagreement": "Difference",
 }  # fmt: skip
 
 
@@ -46,12 +51,14 @@ class ViewSection(QWidget):
             button.clicked.connect(partial(self._set_view, view))
             group.addButton(button)
             self.buttons[view] = button
-            grid.addWidget(button, i // 2, i % 2)
+            grid.addWidget(button, i // 2, i % 2, 1, 2 if view == "disagreement" else 1)
         self.left, self.right = QComboBox(), QComboBox()
         for box in (self.left, self.right):
-            for layer in LAYERS:
-                box.addItem(VIEW_NAMES[layer], layer)
             box.activated.connect(self._wipe)
+            # the panel stays as wide as it is, whatever the layers are called
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(8)
+        self._layers: tuple[Layer, ...] = ()
         self.pair = QWidget()
         pair = QHBoxLayout(self.pair)
         pair.setContentsMargins(0, 0, 0, 0)
@@ -101,6 +108,13 @@ class ViewSection(QWidget):
     def refresh(self) -> None:
         settings = self._controls.view_settings
         self.buttons[settings.view].setChecked(True)
+        self.buttons["disagreement"].setVisible(self._controls.other is not None)
+        if self._layers != self._controls.layers:
+            self._layers = self._controls.layers
+            for box in (self.left, self.right):
+                box.clear()
+                for layer in self._layers:
+                    box.addItem(LAYER_NAMES[layer], layer)
         self.pair.setVisible(settings.view in ("wiper", "side-by-side"))
         select(self.left, settings.layers[0])
         select(self.right, settings.layers[1])

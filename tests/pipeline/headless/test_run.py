@@ -416,3 +416,36 @@ def test_the_example_drive_tells_how_well_the_model_agrees_with_its_truth(
     said = capsys.readouterr().out
     assert "against the drive's truth: G 100.0%, mIoU 100.0%" in said
     assert "nothing will be written" in said
+
+
+def test_two_precisions_side_by_side_with_the_share_on_which_they_differ(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = striped_clip(tmp_path / "clip.mp4")
+    out, stats = tmp_path / "both.mp4", tmp_path / "both.csv"
+    folder = str(tiny_card.folder)
+    arguments = ["--headless", "--video", str(clip), "--size", "32x64", "--no-smooth"]
+    arguments += ["--compare", f"{folder}:openvino:fp32", ":torch:fp32", "--record", str(out), "--stats", str(stats)]
+    assert main(arguments) == 0
+    assert "beside it: tiny on torch" in capsys.readouterr().out
+    with av.open(str(out)) as video, av.open(str(clip)) as source:
+        assert video.streams.video[0].width == 2 * source.streams.video[0].width
+    rows = list(csv.DictReader(stats.read_text().splitlines()))
+    assert len(rows) == STRIPED_FRAMES
+    assert all(float(row["disagreement"]) < 0.01 for row in rows), "one network in one precision"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--compare", "segnet-fast", "segnet-basic", "--model", "segnet"], "--model and --compare contradict"),
+        (["--view", "disagreement"], "--compare A B"),
+        (["--layers", "overlay,other"], "--compare A B"),
+        (["--compare", "segnet-fast", "no-such-model"], "no-such-model"),
+    ],
+)
+def test_a_comparison_that_cannot_be_is_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--headless", "--synthetic", *arguments]) == 2
+    assert said in one_line(capsys)
