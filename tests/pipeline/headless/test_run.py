@@ -26,6 +26,7 @@ from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.errors import SourceLost
 from segnet_live.pipeline.headless import run as headless_run
+from segnet_live.render.confidence import colourise
 from segnet_live.video.synthetic import SyntheticSource
 from tests.support.cards import write_card
 from tests.support.clips import STRIPED_FRAMES, STRIPED_RATE, striped_clip
@@ -113,6 +114,15 @@ def test_confidence_is_kept_as_pictures_and_as_columns_and_belongs_to_the_same_f
     assert f"--confidence {maps} is not empty" in one_line(capsys)
     assert main([*run, "--confidence", str(tmp_path / "same"), "--masks", str(tmp_path / "same")]) == 2
     assert "a folder of its own" in one_line(capsys)
+
+
+def test_a_recorded_confidence_view_is_the_map_in_colours(clip: Path, tiny_card: Card, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    options = ["--duration", "0.2", "--view", "confidence", "--confidence", str(maps)]
+    pictures = recorded(clip, tiny_card, tmp_path / "out.mp4", *options)
+    for picture, path in zip(pictures, sorted(maps.iterdir()), strict=True):
+        drawn = colourise(np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.uint8))
+        assert np.abs(picture.mean(-1) - drawn.mean(-1)).mean() < 8
 
 
 def recorded(clip: Path, card: Card, to: Path, *options: str) -> list[NDArray[np.uint8]]:
