@@ -51,7 +51,7 @@ function _shtab_segnet_live_using
 end
 
 set -g _shtab_segnet_live_commands models doctor compile cache repair find bonnet report hard correct export adapt bench
-set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --count --cut --dir --duration --for --gpx --grow --hardest --hide --hide-hold --hide-with --images --index --json --labels --layers --masks --max-latency --minutes --model --n --old --opacity --out --output --precision --rate --record --seconds --show --size --start --stats --stills --target-fps --to --video --view -o
+set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --compare --confidence --count --cut --decoder --dir --duration --encoder --for --gpx --grow --hardest --hide --hide-hold --hide-unsure --hide-with --images --index --json --labels --layers --masks --max-latency --minutes --model --n --old --opacity --out --output --precision --quality --rate --record --samples --seconds --show --size --start --stats --stills --target-fps --to --video --view -o
 
 complete -c segnet-live -e
 complete -c segnet-live -f
@@ -63,10 +63,14 @@ complete -c segnet-live -n _shtab_segnet_live_using -l images -xka "(__fish_comp
 complete -c segnet-live -n _shtab_segnet_live_using -l synthetic -d 'the example drive that ships with the app, with known labels'
 complete -c segnet-live -n _shtab_segnet_live_using -l start -x -d 'skip this many seconds'
 complete -c segnet-live -n _shtab_segnet_live_using -l duration -x -d 'stop after this many seconds'
+complete -c segnet-live -n _shtab_segnet_live_using -l decoder -xka "auto cpu cuda vaapi videotoolbox d3d11va" -d 'what decodes a video (default: hardware where it opens, else the cpu)'
 complete -c segnet-live -n _shtab_segnet_live_using -l record -xka "(__fish_complete_path (commandline -ct))" -d 'annotated video: H.264 at source size and time, with the sound'
+complete -c segnet-live -n _shtab_segnet_live_using -l encoder -xka "auto x264 nvenc qsv vaapi videotoolbox" -d 'what encodes it (default: hardware where it opens, else x264)'
+complete -c segnet-live -n _shtab_segnet_live_using -l quality -x -d 'of the recording, lower is better and larger (default: 20)'
 complete -c segnet-live -n _shtab_segnet_live_using -l masks -xka "(__fish_complete_directories)" -d 'one PNG of class ids per frame (implies --headless)'
 complete -c segnet-live -n _shtab_segnet_live_using -l stats -xka "(__fish_complete_path (commandline -ct))" -d 'time, latency and class shares per frame (implies --headless)'
 complete -c segnet-live -n _shtab_segnet_live_using -l index -xka "cache beside" -d 'keep each frame'"'"'s figures for find and report, in the cache or beside the video (implies --headless)'
+complete -c segnet-live -n _shtab_segnet_live_using -l confidence -xka "(__fish_complete_directories)" -d 'how sure the network is, in the HUD and as columns in --stats; with DIR one PNG per frame, 0 where two classes tie to 255 where it is certain (implies --headless)'
 complete -c segnet-live -n _shtab_segnet_live_using -l headless -d 'no window: every frame of a file, the newest one of a camera or stream'
 complete -c segnet-live -n _shtab_segnet_live_using -l overwrite -d 'replace outputs that exist (a folder of videos: do finished ones again)'
 complete -c segnet-live -n _shtab_segnet_live_using -l reconnect -l no-reconnect -d 'headless: when a camera or stream is lost, try again until it is back and go on in OUT-2.mp4, DIR-2 and FILE-2.csv (default: yes for cameras and streams with --record)'
@@ -75,17 +79,21 @@ complete -c segnet-live -n _shtab_segnet_live_using -l backend -xka "auto openvi
 complete -c segnet-live -n _shtab_segnet_live_using -l precision -xka "auto fp32 bf16 fp16 int8" -d 'arithmetic (default: the backend'"'"'s fast one)'
 complete -c segnet-live -n _shtab_segnet_live_using -l size -x -d 'network input, height x width (default: follows the source'"'"'s aspect)'
 complete -c segnet-live -n _shtab_segnet_live_using -l target-fps -x -d 'hold N frames/s: when it gets too slow a smaller network input, at last fewer frames segmented'
+complete -c segnet-live -n _shtab_segnet_live_using -l samples -x -d 'label by the mean of N passes with dropout on, with their variance (networks trained with dropout)'
 complete -c segnet-live -n _shtab_segnet_live_using -l max-latency -x -d 'hold this latency, capture to display, by a smaller input'
 complete -c segnet-live -n _shtab_segnet_live_using -l smooth -l no-smooth -d 'smooth the labels over time (default: yes, but not for --masks, --stats and --images)'
-complete -c segnet-live -n _shtab_segnet_live_using -l view -xka "overlay labels original side-by-side wiper" -d 'what is shown and recorded (default: overlay)'
+complete -c segnet-live -n _shtab_segnet_live_using -l view -xka "overlay labels original side-by-side wiper confidence disagreement" -d 'what is shown and recorded (default: overlay)'
+complete -c segnet-live -n _shtab_segnet_live_using -l compare -x -d 'label every frame by two engines, each MODEL[:BACKEND][:PRECISION], such as segnet-fast segnet-basic or segnet-fast :fp32; shown side by side (in the window with the wiper), or where they differ with --view disagreement; layers: overlay, other, disagreement'
 complete -c segnet-live -n _shtab_segnet_live_using -l opacity -x -d 'of the class colours (default: 0.5)'
 complete -c segnet-live -n _shtab_segnet_live_using -l layers -x -d 'of the views wiper and side-by-side (default: original,overlay)'
+complete -c segnet-live -n _shtab_segnet_live_using -l fade-unsure -d 'let the overlay'"'"'s colours fade where the network is unsure'
 complete -c segnet-live -n _shtab_segnet_live_using -l classes -x -d 'colour these classes only, e.g. Road,Car'
 complete -c segnet-live -n _shtab_segnet_live_using -l burn-hud -d 'write rates, latency and engine into the recorded picture'
 complete -c segnet-live -n _shtab_segnet_live_using -l bonnet -x -d 'leave out what the car itself takes of the picture: found in the video, or white in a picture'
 complete -c segnet-live -n _shtab_segnet_live_using -l hide -x -d 'hide these classes in the recording, e.g. Pedestrian,Bicyclist,Car'
 complete -c segnet-live -n _shtab_segnet_live_using -l hide-with -xka "blur fill" -d 'what stands there instead (default: blur)'
 complete -c segnet-live -n _shtab_segnet_live_using -l hide-hold -x -d 'hide what a frame shows in N frames before and after it, too (default: 5)'
+complete -c segnet-live -n _shtab_segnet_live_using -l hide-unsure -x -d 'hide what lies near them with less confidence, too; 0 for none (default: 0.5)'
 complete -c segnet-live -n _shtab_segnet_live_using -l debug -d 'show the traceback of an error'
 complete -c segnet-live -n _shtab_segnet_live_using -l version -d 'show program'"'"'s version number and exit'
 complete -c segnet-live -n '_shtab_segnet_live_using; and test $_shtab_segnet_live_npos -eq 0' -a models -d 'List the installed models.'
@@ -213,6 +221,7 @@ complete -c segnet-live -n '_shtab_segnet_live_using bench' -l n -x -d 'timed ca
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l seconds -x -d 'a slow one stops after this long (default: 20.0)'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l against -x -d 'time another torch network too'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l video -xka "(__fish_complete_path (commandline -ct))" -d 'time the headless pipeline on this file too'
+complete -c segnet-live -n '_shtab_segnet_live_using bench' -l confidence -d 'each engine with its confidence map too, in turns'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l paper-table -d 'the columns of the paper'"'"'s Table 6 too, of every network: random weights where none are installed (PyTorch; half an hour on a CPU; with --model only those)'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l no-memory -d 'skip memory, which needs a process for each engine'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l json -xka "(__fish_complete_path (commandline -ct))" -d 'write all figures to FILE'
