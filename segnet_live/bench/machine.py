@@ -183,7 +183,9 @@ class NoiseMeter:
         stolen_s = getattr(now, "steal", 0.0) - getattr(self._cpu, "steal", 0.0)
         others_s = max(0.0, busy_s - (_own_s() - self._own_s))
         p50, p95 = np.percentile(self._times, (50, 95))
-        return Noise(float(p95 / p50), others_s / capacity_s, stolen_s / capacity_s, self._load, gpu_noise(self._seen))
+        # the system counts in hundredths of a second, which may be more than the time between two looks
+        others, stolen = (min(1.0, seconds / capacity_s) for seconds in (others_s, stolen_s))
+        return Noise(float(p95 / p50), others, stolen, self._load, gpu_noise(self._seen))
 
 
 def _own_s() -> float:
