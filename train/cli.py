@@ -153,6 +153,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_calibrate, architecture="")
 
+    command = commands.add_parser(
+        "interpolate", help="average a run's weights with those it started from: new roads learnt, old ones kept"
+    )
+    command.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of the run")
+    command.add_argument("--start", type=Path, required=True, metavar="CHECKPOINT|DIR", help="what it started from")
+    command.add_argument("--share", type=float, default=0.5, help="of the run's weights (default %(default)s)")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new checkpoint")
+    command.set_defaults(run=_interpolate)
+
     command = commands.add_parser("release", help="fit and package every network on CamVid, in one go")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="CamVid's folder")
     command.add_argument("--opinions", type=Path, nargs="+", default=(), metavar="DIR", help="as in fit")
@@ -274,6 +283,13 @@ def _calibrate(args: argparse.Namespace) -> None:
             earlier = as_held_out(args.held_out, card, labelled, args.data, args.split, Path(scratch))
         fields = calibration_fields(card, labelled, args.data, args.split, held_out=earlier)
     print_calibration(put_on_card(card, fields), fields)
+
+
+def _interpolate(args: argparse.Namespace) -> None:
+    from train.interpolate import interpolate
+
+    interpolate(args.checkpoint, args.start, args.share, args.out, shown_command(args.command_line))
+    print(f"{args.out}: {args.share:g} of {args.checkpoint}, the rest of {args.start}")
 
 
 def _release(args: argparse.Namespace) -> None:
