@@ -23,8 +23,9 @@ from tests.support.training import write_pair
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forty steps on small crops, measured with PyTorch at the pictures' size."""
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Forty steps on small crops, measured with PyTorch at the pictures' size; what is adapted is listed here alone."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     small = partial(Recipe, steps=40, crop=(64, 96), batch=4, photometric=0.0)
     monkeypatch.setattr(finetune, "Recipe", lambda **given: small(**({"lr": 1e-2} | given)))
     monkeypatch.setattr(adapting, "open_engine", lambda card, backend, source_size: EagerEngine(card, source_size))

@@ -11,7 +11,7 @@ from torch import nn
 from segnet_live import card as card_module
 from segnet_live.nets.deploy import Deploy, fold_batch_norm
 from segnet_live.nets.networks import NETWORKS, TABLE_1, TABLE_6_MB
-from segnet_live.nets.pooling import RESIZE, SLICES, form_for, forms_for
+from segnet_live.nets.pooling import NEAREST, RESIZE, SLICES, form_for, forms_for
 from segnet_live.nets.segnet import VGG16Encoder
 from tests.support.networks import SMALL, lively
 
@@ -121,7 +121,7 @@ def test_the_logit_bias_adds_to_the_logits(name: str) -> None:
 def test_only_networks_with_exact_pooling_indices_take_another_pooling(name: str) -> None:
     network = lively(name)
     forms = forms_for(network.pooling, "tensorrt")
-    assert forms == ((SLICES, RESIZE) if "max_unpool2d" in operations(network) else (network.pooling,))
+    assert forms == ((NEAREST, SLICES, RESIZE) if "max_unpool2d" in operations(network) else (network.pooling,))
 
 
 @pytest.mark.parametrize(("name", "row"), TABLE_1.items())

@@ -115,6 +115,7 @@ class Engines:
         precision: str = "auto",
         confidence: bool = False,
         samples: int = 0,
+        threads: int = 0,
     ) -> Engine:
         self.before(backend)
         engine = HalfEngine(card.name, backend, size or (32, 48), confidence=confidence)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from segnet_live.errors import UsageError
+from segnet_live.learning import model_folder
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS, TABLE_1
 from tests.support.cards import write_card
@@ -35,7 +36,10 @@ def test_a_network_trains_with_a_second_classifier_on_its_deepest_features(
 
 
 @pytest.mark.parametrize("name", ["fcn-basic", "fcn-learnt-deconvolution", "bilinear-interpolation", "deconvnet"])
-def test_the_class_balance_is_taken_back_where_a_network_has_its_bias(tmp_path: Path, name: str) -> None:
+def test_the_class_balance_is_taken_back_where_a_network_has_its_bias(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_folder, "INT8_FROM", 10**12)  # rounding to 8 bits is tested where it is done
     card = write_card(tmp_path / "m", name, training={})
     x = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     shares = np.arange(1.0, 12.0)

@@ -23,7 +23,7 @@ from segnet_live.engine.governor import Target
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.engine.paired import open_pair, other_engine
 from segnet_live.engine.takeover import TakeoverEngine
-from segnet_live.errors import EngineError, SourceError, SourceLost, UsageError
+from segnet_live.errors import SourceError, SourceLost, UsageError
 from segnet_live.frame import FrameResult, Size
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.backoff import Backoff
@@ -302,7 +302,7 @@ def _beside_encoder(open_on: Callable[[int], Engine], size: Size) -> Engine:
         return engine
     try:
         alone_ms = _quickest_ms(engine) * cores() / half
-    except EngineError:  # its first frame will tell
+    except Exception:  # third-party backends raise anything; the first frame will tell
         return engine
     if alone_ms > size[0] * size[1] * AROUND_NS * 1e-6:
         return engine
