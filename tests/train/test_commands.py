@@ -153,7 +153,8 @@ def test_commands_on_cards_are_still_understood() -> None:
         training: dict[str, Any] | None = card.training
         while training:
             args = _parser().parse_args(shlex.split(training["command"])[3:])
-            assert from_options(args, args.crop).model == card.architecture
+            if "fit" in training["command"].split():  # else `interpolate`, between two runs of fit
+                assert from_options(args, args.crop).model == card.architecture
             training, seen = training.get("start"), seen + 1
     assert seen
     given = _parser().parse_args(
