@@ -30,7 +30,6 @@ from segnet_live.config import (
 )
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.shown import fit_to_show
-from segnet_live.system import crash
 from segnet_live.system.exit import leave
 from segnet_live.system.process_title import hide_passwords
 
@@ -81,8 +80,11 @@ def entry() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no error
-    if not {"-h", "--help", "--version"} & set(arguments):
-        crash.watch(tuple(arguments))
+    if {"-h", "--help", "--version"} & set(arguments):
+        leave(main(arguments))
+    from segnet_live.system import crash  # takes a fifth of the time of --help, which need not wait for it
+
+    crash.watch(tuple(arguments))
     code = main(arguments)
     crash.end_well()
     leave(code)
@@ -104,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        from segnet_live.system import crash
+
         return _complain(f"unexpected {crash.report(error)}", 1, debug)
 
 
@@ -121,10 +125,11 @@ def _dispatch(arguments: list[str]) -> int:
 
         return run_folder(config)
     if config.headless:
+        from segnet_live.pipeline.headless.run import run
+        from segnet_live.system import crash
+
         if crashed := crash.offer():
             print(crashed, file=sys.stderr)
-        from segnet_live.pipeline.headless.run import run
-
         return run(config)
     from segnet_live.system.display import require_display
 
