@@ -38,7 +38,7 @@ def main() -> int:
 
         def look() -> None:
             shown = window.view.shown
-            if shown is not None and shown.has_labels and shown.segmented.frame.pts_s >= given.at:
+            if shown is not None and shown.result.is_segmented and shown.result.pts_s >= given.at:
                 timer.stop()
                 window.status.refresh()
                 window.grab().save(str(given.out))
