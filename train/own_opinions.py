@@ -40,7 +40,7 @@ def write_opinions(
     Raises:
         DataError: a picture cannot be read. OutputError: `out` cannot be written.
     """
-    network = load_network(card).eval()
+    network = load_network(card).eval().to(memory_format=torch.channels_last)
     count, seen = 0, seen_by(card.training)
     for name, path in pictures:
         rgb = read_rgb(path)
@@ -68,7 +68,9 @@ def opinion(
         x = torch.from_numpy(fit_input(rgb, network_size_)).permute(2, 0, 1)[None].float() / 255
         x = (x - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
         for mirrored in (False, True):
-            logits = network(x.flip(3) if mirrored else x)
+            given = (x.flip(3) if mirrored else x).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(given).float()
             shares = (logits.flip(3) if mirrored else logits).softmax(1)
             total = total + F.interpolate(shares, size, mode="bilinear", antialias=True)
     mixed: NDArray[np.float32] = torch.as_tensor(total / (2 * len(sizes)))[0].numpy()
