@@ -57,7 +57,7 @@ class ViewSection(QWidget):
             box.activated.connect(self._wipe)
             # the panel stays as wide as it is, whatever the layers are called
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(8)
+            box.setMinimumContentsLength(5)
         self._layers: tuple[Layer, ...] = ()
         self.pair = QWidget()
         pair = QHBoxLayout(self.pair)
