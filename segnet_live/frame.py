@@ -246,13 +246,20 @@ class FrameResult:
 
     @property
     def mean_confidence(self) -> float | None:
-        """The mean confidence of the network's pixels, 0..1; None unless it was asked for."""
-        return None if self.network_confidence is None else mean_confidence(self.network_confidence)
+        """The mean confidence of the network's pixels, 0..1, the bonnet's left out; None unless it was asked for."""
+        return None if self.network_confidence is None else mean_confidence(self.network_confidence, self._counted)
 
     @property
     def unsure_share(self) -> float | None:
         """The share of the network's pixels with a confidence below one half, 0..1; None unless it was asked for."""
-        return None if self.network_confidence is None else unsure_share(self.network_confidence)
+        return None if self.network_confidence is None else unsure_share(self.network_confidence, self._counted)
+
+    @property
+    def _counted(self) -> NDArray[np.uint8] | None:
+        """The network's pixels that are no part of the bonnet, (h, w) uint8, 0 or 255; None where all count."""
+        if not self.left_out:
+            return None
+        return np.where(self.network_labels == self.classes.void_id, 0, 255).astype(np.uint8)
 
     @property
     def latency_ms(self) -> float:

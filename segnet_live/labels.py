@@ -230,14 +230,17 @@ def confidence_at(confidence: NDArray[np.uint8], size: tuple[int, int]) -> NDArr
     return cv2.resize(confidence, (width, height), interpolation=interpolation).astype(np.uint8, copy=False)
 
 
-def mean_confidence(confidence: NDArray[np.uint8]) -> float:
-    """Return the mean of a confidence map, 0..1."""
-    return float(cv2.mean(confidence)[0]) / 255
+def mean_confidence(confidence: NDArray[np.uint8], counted: NDArray[np.uint8] | None = None) -> float:
+    """Return the mean of a confidence map, 0..1, over the pixels where the mask `counted` is not 0."""
+    return float(cv2.mean(confidence, counted)[0]) / 255
 
 
-def unsure_share(confidence: NDArray[np.uint8]) -> float:
-    """Return the share of pixels whose confidence is below UNSURE, 0..1."""
-    return cv2.countNonZero(cv2.compare(confidence, UNSURE, cv2.CMP_LT)) / confidence.size  # type: ignore[call-overload]
+def unsure_share(confidence: NDArray[np.uint8], counted: NDArray[np.uint8] | None = None) -> float:
+    """Return the share of pixels whose confidence is below UNSURE, 0..1, among those where `counted` is not 0."""
+    unsure = cv2.compare(confidence, UNSURE, cv2.CMP_LT)  # type: ignore[call-overload]
+    if counted is None:
+        return cv2.countNonZero(unsure) / confidence.size
+    return cv2.countNonZero(cv2.bitwise_and(unsure, counted)) / max(1, cv2.countNonZero(counted))
 
 
 def disagreement_share(labels: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

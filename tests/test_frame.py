@@ -54,3 +54,13 @@ def test_another_engines_labels_replace_the_first_and_a_repeat_keeps_them() -> N
     assert second.class_shares[5] == 1
     assert (first.labels == 3).all()
     assert (second.segment_id, second.repeat) == (4, True)
+
+
+def test_the_bonnet_counts_neither_in_shares_nor_in_confidence() -> None:
+    labels, confidence = np.full((24, 32), 3, np.uint8), np.full((24, 32), 255, np.uint8)
+    labels[18:], confidence[18:] = CAMVID.void_id, 0
+    result = captured().with_labels(labels, CAMVID, 20.0, confidence=confidence)
+    assert (result.mean_confidence, result.unsure_share) == (0.75, 0.25), "without a bonnet every pixel counts"
+    result.left_out = 0.25
+    assert result.class_shares[3] == 1
+    assert (result.mean_confidence, result.unsure_share) == (1, 0)
