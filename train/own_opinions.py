@@ -40,7 +40,7 @@ def write_opinions(
     Raises:
         DataError: a picture cannot be read. OutputError: `out` cannot be written.
     """
-    network = load_network(card).eval().to(memory_format=torch.channels_last)
+    network = load_network(card).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     count, seen = 0, seen_by(card.training)
     for name, path in pictures:
         rgb = read_rgb(path)

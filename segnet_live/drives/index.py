@@ -11,8 +11,6 @@ import hashlib
 import io
 import json
 import logging
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +24,7 @@ from segnet_live.classes import ClassSet
 from segnet_live.config import IndexPlace, format_size
 from segnet_live.drives.bonnet import read_bonnet
 from segnet_live.engine.artifacts import ArtifactStore, Fields
-from segnet_live.errors import SourceError, first_line
+from segnet_live.errors import DataError, SourceError, first_line
 from segnet_live.frame import Size
 from segnet_live.system.files import write_atomically
 
@@ -35,8 +33,6 @@ log = logging.getLogger(__name__)
 VERSION = 1
 _SUFFIX = ".npz"
 _BLOCK = 1 << 18
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged index raises."""
 CUT_MOTION = 0.09
 """Mean grey difference to the frame before, 0..1, below which no frame begins a new scene."""
 CUT_FACTOR = 4.0
@@ -174,7 +170,8 @@ class DriveIndex:
         return DriveIndex(more.facts, more.classes, key=more.key, **columns)
 
 
-_COLUMNS = ("pts_s", "shares", "confidence", "motion", "change")
+_COLUMNS = {"pts_s": np.float64} | dict.fromkeys(("shares", "confidence", "motion", "change"), np.float32)
+"""The columns of an index, and the type of each."""
 
 
 def beside(video: Path) -> Path:
@@ -214,8 +211,8 @@ def load_index(video: Path, key: Fields) -> DriveIndex | None:
     if place.is_file():
         try:
             index = _read(place.read_bytes())
-        except _DAMAGE as error:
-            log.warning("%s is not used: it is damaged (%s)", place, first_line(error))
+        except DataError as error:
+            log.warning("%s is not used: it is damaged (%s)", place, error.problem)
         else:
             if index.key == key:
                 return index
@@ -225,8 +222,8 @@ def load_index(video: Path, key: Fields) -> DriveIndex | None:
         return None
     try:
         return _read(kept.files[_SUFFIX])
-    except _DAMAGE as error:
-        log.warning("cached index %s is not used: it is damaged (%s)", kept.manifest, first_line(error))
+    except DataError as error:
+        log.warning("cached index %s is not used: it is damaged (%s)", kept.manifest, error.problem)
         return None
 
 
@@ -234,15 +231,34 @@ def _read(content: bytes) -> DriveIndex:
     """Return the index in `content`.
 
     Raises:
-        one of _DAMAGE: it holds none.
+        DataError: it holds none.
     """
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        header: dict[str, Any] = json.loads(arrays["header"].tobytes())
-        columns = {name: arrays[name] for name in _COLUMNS}
-    facts, named = dict(header["facts"]), header["classes"]
-    facts["size"] = tuple(facts["size"])
-    classes = ClassSet(tuple(named["names"]), tuple(tuple(c) for c in named["colours"]), int(named["void_id"]))
-    lengths = {len(column) for column in columns.values()}
-    if lengths == {0} or len(lengths) != 1 or columns["shares"].shape[1:] != (len(classes),):
-        raise ValueError(f"its columns have lengths {sorted(lengths)}")
-    return DriveIndex(Facts(**facts), classes, key=dict(header["key"]), **columns)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            header: dict[str, Any] = json.loads(arrays["header"].tobytes())
+            columns = {name: arrays[name].astype(kind, casting="same_kind") for name, kind in _COLUMNS.items()}
+        stated, named = header["facts"], header["classes"]
+        height, width = stated["size"]
+        facts = Facts(
+            title=str(stated["title"]),
+            size=(int(height), int(width)),
+            rate=float(stated["rate"]),
+            duration_s=float(stated["duration_s"]),
+            model=str(stated["model"]),
+            engine=str(stated["engine"]),
+            machine=str(stated["machine"]),
+            frames_per_s=float(stated["frames_per_s"]),
+            whole=bool(stated["whole"]),
+        )
+        colours = tuple((int(r), int(g), int(b)) for r, g, b in named["colours"])
+        classes = ClassSet(tuple(map(str, named["names"])), colours, int(named["void_id"]))
+        key = dict(header["key"])
+    except Exception as error:  # NumPy's readers of damaged arrays raise anything
+        raise DataError(first_line(error), "it is made again") from error
+    count = len(columns["pts_s"])
+    shapes = {name: (count, len(classes)) if name == "shares" else (count,) for name in _COLUMNS}
+    if not count or any(column.shape != shapes[name] for name, column in columns.items()):
+        raise DataError(f"its columns have shapes {[c.shape for c in columns.values()]}", "it is made again")
+    if not (np.isfinite(columns["pts_s"]).all() and (np.diff(columns["pts_s"]) >= 0).all()):
+        raise DataError("its times do not go on", "it is made again")
+    return DriveIndex(facts, classes, key=key, **columns)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from segnet_live.card import Card
 from segnet_live.cli import main
@@ -66,6 +67,29 @@ def test_an_index_serves_the_same_video_anywhere_and_no_other(clip: Path, tiny_c
     content[len(content) // 2] ^= 1
     moved.write_bytes(content)
     assert kept_index(moved, options) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("shares", np.zeros((1, 3), np.float32)),
+        ("pts_s", np.array([np.nan])),
+        ("change", np.zeros((1, 2), np.float32)),
+        ("motion", np.array(["text"])),
+        ("confidence", np.zeros(7, np.float32)),
+    ],
+)
+def test_an_index_with_columns_that_do_not_fit_counts_as_damaged(
+    clip: Path, tiny_card: Card, name: str, array: NDArray[np.generic], caplog: pytest.LogCaptureFixture
+) -> None:
+    index = kept(drive_index({"Car": [0.1]}), clip, tiny_card, "beside")
+    with np.load(beside(clip)) as arrays:
+        columns = dict(arrays)
+    with beside(clip).open("wb") as file:
+        np.savez(file, **(columns | {name: array}))
+    with caplog.at_level(logging.WARNING):
+        assert load_index(clip, index.key) is None
+    assert "damaged" in caplog.text
 
 
 def test_a_damaged_index_counts_as_absent_and_says_so(

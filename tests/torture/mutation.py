@@ -19,6 +19,7 @@ import psutil
 
 from tests.torture import mutants
 from tests.torture.journal import Facts
+from tests.torture.kept_files import KEPT
 
 MOST_S = 20.0
 MOST_MIB = 1536
@@ -31,9 +32,8 @@ context.set_forkserver_preload(["segnet_live.pipeline.headless.run", "tests.tort
 def serve(pipe: Connection) -> None:
     """The child: run the command as often as asked for, with an engine whose labels are known (not the network)."""
     from segnet_live.cli import main
-    from segnet_live.engine.artifacts import ArtifactStore
+    from segnet_live.errors import SegnetLiveError
     from segnet_live.pipeline.headless import run
-    from segnet_live.ui.settings import load_settings, save_settings
     from tests.support.engines import HalfEngine
 
     resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_BYTES, LIMIT_BYTES))
@@ -44,19 +44,17 @@ def serve(pipe: Connection) -> None:
         code: object
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
             try:
-                if kind == "settings":
-                    settings, _ = load_settings(Path(arguments[0]))
-                    code = 0 if not save_settings(settings, Path(arguments[0])) else 1
-                elif kind == "cache":
-                    store = ArtifactStore(Path(arguments[0]))
-                    store.load({"a": 1})
-                    store.entries()
+                if kind in KEPT:
+                    KEPT[kind][1](Path(arguments[0]))
                     code = 0
                 else:
                     run.prepare.__kwdefaults__["open_engine"] = (
                         real if kind == "model" else lambda card, **_: HalfEngine(card.name, "a test", (32, 32))
                     )
                     code = main(arguments)
+            except SegnetLiveError as error:
+                code = 2
+                print(error, file=said)
             except BaseException as error:
                 code = f"{type(error).__name__}: {error}"
         pipe.send((code, said.getvalue(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
@@ -91,7 +89,7 @@ class Victim:
             self.end()
             return f"{peak_mib:.0f} MiB", peak_mib
         lines = [line for line in said.splitlines() if line.strip()]
-        most = 1 if code == 2 or kind == "cache" else 0  # a damaged cache is told in the log, and made again
+        most = 1 if code == 2 or kind in ("cache", "index") else 0  # these are told in the log, and made again
         wrong = code not in (0, 2) or "Traceback" in said or len(lines) > most or "\x1b" in said
         return (f"exit {code}: {said[:400]}" if wrong else ""), peak_mib
 
@@ -131,10 +129,15 @@ class Mutation:
         """Damage one input and feed it; keep it where something went wrong."""
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        kind = dice.choices(("media", "model", "settings", "cache"), (85, 7, 4, 4))[0]
-        given, arguments, outputs = getattr(self, f"_{kind}")(dice, work)
+        kind = dice.choices(("media", "model", *KEPT), (80, 6, *[14 / len(KEPT)] * len(KEPT)))[0]
+        if kind in KEPT:
+            given = work / kind
+            KEPT[kind][0](given, dice)
+            arguments, outputs = [str(given)], [kind]
+        else:
+            given, arguments, outputs = (self._media if kind == "media" else self._model)(dice, work)
         before = _listing(work)
-        problem, peak_mib = self.victim.ask("media" if kind == "media" else kind, arguments)
+        problem, peak_mib = self.victim.ask(kind, arguments)
         stray = [name for name in _listing(work) - before if not any(name.startswith(out) for out in outputs)]
         if stray and not problem:
             problem = f"wrote {stray[:3]}"
@@ -177,25 +180,6 @@ class Mutation:
         given = ["--headless", "--backend", "torch", "--size", "32x32", "--duration", "0.05"]
         arguments = ["--video", str(clip), "--model", str(folder), "--masks", str(work / "labels"), *given]
         return folder, arguments, ["labels"]
-
-    def _settings(self, dice: random.Random, work: Path) -> tuple[Path, list[str], list[str]]:
-        from segnet_live.ui.settings import Settings, save_settings
-
-        path = work / "settings.json"
-        save_settings(Settings(recent=("video:a.mp4",), size=(32, 64)), path)
-        path.write_bytes(mutants.damaged_json(path.read_bytes(), dice))
-        return path, [str(path)], ["settings"]
-
-    def _cache(self, dice: random.Random, work: Path) -> tuple[Path, list[str], list[str]]:
-        from segnet_live.engine.artifacts import ArtifactStore
-
-        store = ArtifactStore(work / "cache")
-        manifest = store.save({"a": 1}, {"parity": {"overall": 1.0}}, {".xml": b"<net/>", ".bin": bytes(100)})
-        assert manifest is not None
-        victim = manifest if dice.random() < 0.7 else manifest.with_suffix(".bin")
-        damage = mutants.damaged_json if victim is manifest else lambda data, d: mutants.damaged(data, ".bin", d)
-        victim.write_bytes(damage(victim.read_bytes(), dice))
-        return work / "cache", [str(work / "cache")], ["cache"]
 
 
 def _listing(folder: Path) -> set[str]:
