@@ -9,6 +9,9 @@ import sys
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# Before torch is imported: tests run one beside the other, and OpenMP's threads, which wait by spinning, make a busy
+# machine ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from segnet_live.card import Card
 from tests.support.cards import write_card
@@ -18,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Unless marks are asked for, a GPU is hidden: rounding and speed there are other matters."""
     if "not gpu" in str(config.getoption("markexpr")):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Share the whole suite among the cores; single files, and what needs the machine to itself, get one process."""
+    whole = config.args == config.getini("testpaths") and "not bench" in str(config.getoption("markexpr"))
+    return None if whole else 0
 
 
 @pytest.hookimpl(tryfirst=True)
