@@ -79,9 +79,11 @@ class HalfEngine:
         self.hold.set()
         self.fail: Exception | None = None
         self.threads: set[str] = set()
+        self.segmented = 0
 
     def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
         self.threads.add(threading.current_thread().name)
+        self.segmented += 1
         self.hold.wait(10)
         if self.fail is not None:
             raise self.fail

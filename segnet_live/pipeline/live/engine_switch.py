@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,12 +13,13 @@ from typing import Protocol
 
 from segnet_live.card import Card
 from segnet_live.config import Backend, Precision
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, overlaps
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import STRIDES, Step, Target, ladder, strided
 from segnet_live.engine.open import assemble
 from segnet_live.engine.paired import OtherEngine, open_pair
 from segnet_live.engine.resize import network_size
+from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import Size
 from segnet_live.system import crash
@@ -45,7 +47,9 @@ class OpenEngine(Protocol):
 
 
 KEEPS_UP_FPS = 31
-"""Up to this rate of a source nothing is skipped unless somebody asks for a target: every frame gets its own labels."""
+"""Up to this rate of a source every frame gets its own labels, unless a target is asked or the engine is too slow."""
+TOO_SLOW_FRAMES = 24
+"""An engine is too slow for a source when three of four of so many frames in a row took longer than the rate allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,9 @@ class EngineSwitch:
         self._engine: Engine | None = None
         self._governed: GovernedEngine | None = None
         self._choice: EngineChoice | None = None
+        self._rate_fps: float | None = None
+        """The source's rate, which frames are skipped to keep up with; None where a target is asked for instead."""
+        self._busy_ms: deque[float] = deque(maxlen=TOO_SLOW_FRAMES)
         self._failed: set[tuple[Path, Backend]] = set()
         """(model folder, backend) of the engines that failed."""
         self._closing: list[threading.Thread] = []
@@ -118,6 +125,7 @@ class EngineSwitch:
         Args:
             rate: the source's frames a second; without a target, frames are skipped only to keep up with it.
         """
+        self._rate_fps = float(rate) if rate and not choice.target else None
         top = choice.size or network_size(source_size, choice.card.pixels)
         # a governor's smaller sizes follow the source's aspect ratio even where the first one is given
         steps = ladder(source_size, top, strides=STRIDES) if choice.target else ()
@@ -208,6 +216,7 @@ class EngineSwitch:
         if ready is not None:
             old, self._engine = self._engine, ready[1]
             self._choice, _, self._governed = ready
+            self._busy_ms.clear()
             crash.note(f"engine: {ready[1].info}")
             self._retire(old)
             self._publish()
@@ -237,6 +246,25 @@ class EngineSwitch:
         governed = self._governed
         if governed is not None:
             governed.observe(busy_ms, latency_ms)
+            return
+        self._busy_ms.append(busy_ms)
+        rate = self._rate_fps
+        if rate is None or len(self._busy_ms) < TOO_SLOW_FRAMES:
+            return
+        if sorted(self._busy_ms)[TOO_SLOW_FRAMES // 4] * rate > 1000:
+            self._skip_to_keep_up(rate)
+
+    def _skip_to_keep_up(self, rate_fps: float) -> None:
+        """Let the engine in use leave frames out from the next one on; their label maps are carried along."""
+        engine, choice = self._engine, self._choice
+        if engine is None or choice is None or overlaps(engine):
+            return
+        bare = engine.inner if isinstance(engine, SmoothedEngine) else engine
+        steps = strided(bare.info.input_size)
+        governed = GovernedEngine(lambda _: bare, Target(fps=rate_fps), steps)
+        self._engine = SmoothedEngine(governed, choice.card.classes, smooth=choice.smooth, skips=governed.skips)
+        self._governed = governed
+        log.info("%s is too slow for %g frames/s: frames are left out", bare.info.model, rate_fps)
 
     @property
     def has_pending(self) -> bool:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -98,6 +99,31 @@ def test_a_ladder_follows_the_aspect_of_the_source_also_below_a_given_size(rig: 
     assert len(rig.engines.opened) == 1, "of the same aspect ratio: the same ladder"
     rig.opened(governed, (540, 960))
     assert len(rig.engines.opened) == 2
+
+
+@pytest.mark.parametrize(("busy_ms", "left_out"), [(60.0, True), (20.0, False)])
+def test_an_engine_too_slow_for_its_source_leaves_frames_out_and_says_so(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, busy_ms: float, left_out: bool
+) -> None:
+    monkeypatch.setattr("segnet_live.engine.governor.SETTLE_S", 0.0)
+    rig.switch.request(rig.choice, SOURCE, Fraction(30))
+    until(lambda: rig.switch.has_pending)
+    segmented = 0
+    for _ in range(300):
+        current = rig.switch.current()
+        assert current is not None
+        before = rig.engines.opened[0].segmented
+        labels = current[0].segment(np.full((64, 96, 3), 90, np.uint8))
+        assert labels.shape == (32, 48)
+        called = rig.engines.opened[0].segmented - before
+        segmented += called
+        took_ms = busy_ms if called else 2.0
+        rig.switch.observe(took_ms, took_ms)
+    assert len(rig.engines.opened) == 1, "the same engine goes on"
+    assert (segmented < 250) == left_out
+    assert ("1 frame in 3" in rig.switch.governor_status) == left_out
+    rig.switch.close()
+    assert rig.engines.opened[0].closed == 1
 
 
 def test_an_engine_in_use_is_closed_with_the_switch(rig: Rig) -> None:
