@@ -49,7 +49,7 @@ class OpenEngine(Protocol):
 KEEPS_UP_FPS = 31
 """Up to this rate of a source every frame gets its own labels, unless a target is asked or the engine is too slow."""
 TOO_SLOW_FRAMES = 24
-"""An engine is too slow for a source when three of four of so many frames in a row took longer than the rate allows."""
+"""An engine is too slow for a source when most of so many frames in a row took longer than the rate allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ class EngineSwitch:
         rate = self._rate_fps
         if rate is None or len(self._busy_ms) < TOO_SLOW_FRAMES:
             return
-        if sorted(self._busy_ms)[TOO_SLOW_FRAMES // 4] * rate > 1000:
+        if sorted(self._busy_ms)[TOO_SLOW_FRAMES // 2] * rate > 1000:
             self._skip_to_keep_up(rate)
 
     def _skip_to_keep_up(self, rate_fps: float) -> None:
