@@ -16,7 +16,7 @@ from segnet_live.nets.segnet import VGG16Encoder
 from tests.support.networks import SMALL, lively
 
 MEAN, STD = (0.41, 0.42, 0.43), (0.3, 0.31, 0.32)
-ALL = pytest.mark.parametrize("name", NETWORKS)
+ALL = pytest.mark.parametrize("name", NETWORKS, scope="module")  # one network's tests stand together: it is built once
 SIZE = (45, 59)
 
 
