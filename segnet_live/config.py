@@ -31,6 +31,8 @@ HIDE_WITH: tuple[HideWith, ...] = get_args(HideWith)
 INDEX_PLACES: tuple[IndexPlace, ...] = get_args(IndexPlace)
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
 DECODERS: tuple[Decoder, ...] = get_args(Decoder)
+QUALITIES = range(1, 52)
+"""Of a recording, as x264 counts: lower is better and larger."""
 SMALLEST_SIDE = 32
 LARGEST_SIDE = 4096
 HIDE_UNSURE = 0.5
@@ -304,7 +306,7 @@ class RunConfig:
                 raise UsageError(f"unknown {option} {value!r}; choose from {', '.join(choices)}")
         if self.size is not None and min(self.size) < SMALLEST_SIDE:
             raise UsageError(f"--size got {format_size(self.size)}; both sides must be {SMALLEST_SIDE} or more")
-        if self.quality is not None and not 1 <= self.quality <= 51:
+        if self.quality is not None and self.quality not in QUALITIES:
             raise UsageError(f"--quality got {self.quality}", "give a whole number from 1 (best) to 51 (smallest)")
         if self.opacity is not None and not 0 <= self.opacity <= 1:
             raise UsageError(f"--opacity got {self.opacity:g}; give a number from 0 (picture) to 1 (class colours)")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.classes import ClassSet
-from segnet_live.config import Backend, HideWith, Layer, Precision, RunConfig, SourceSpec, View
+from segnet_live.config import Backend, Encoder, HideWith, Layer, Precision, RunConfig, SourceSpec, View
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import assemble, open_engine
 from segnet_live.errors import SourceError, UsageError
@@ -324,6 +324,8 @@ def annotate(
     hide: Sequence[str] | None = None,
     hide_with: HideWith = "blur",
     burn_hud: bool = False,
+    encoder: Encoder = "auto",
+    quality: int = 20,
     masks: str | os.PathLike[str] | None = None,
     confidence: str | os.PathLike[str] | None = None,
     fade_unsure: bool = False,
@@ -346,6 +348,8 @@ def annotate(
         classes: names of the classes to show in colour; None for all.
         hide: names of classes to hide: most of what is there, never all; "blur" or "fill" stands there instead.
         burn_hud: write rates, latency and engine into the picture.
+        encoder: "x264", "nvenc", "qsv", "vaapi", "videotoolbox", or "auto": hardware where it opens, else x264.
+        quality: of the recording, 1 to 51: lower is better and larger.
         masks: a folder for one PNG of class ids a frame.
         confidence: a folder for one PNG of confidences a frame.
         fade_unsure: the overlay's colours fade where the network is unsure.
@@ -383,6 +387,8 @@ def annotate(
         hide=None if hide is None else tuple(hide),
         hide_with=hide_with,
         burn_hud=burn_hud,
+        encoder=encoder,
+        quality=quality,
         overwrite=overwrite,
     )
     if config.is_folder_job:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import doctest
 import gc
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,10 +24,12 @@ import segnet_live
 from segnet_live import card as card_module
 from segnet_live import library
 from segnet_live.card import Card
+from segnet_live.config import Encoding
 from segnet_live.engine.resize import picture_at
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost, UsageError
 from segnet_live.pipeline.headless import run as headless_run
 from segnet_live.system.paths import assets_dir
+from segnet_live.video.encoders import choose
 from tests.support.clips import shaded_clip
 from tests.support.engines import FakeEngine
 from tests.support.sources import SIZE, FakeSource, fail_at
@@ -161,6 +165,18 @@ def test_errors_are_the_commands(tmp_path: Path, tiny_card: Card) -> None:
     (tmp_path / "out.mp4").touch()
     with pytest.raises(SegnetLiveError, match="exists already"):
         segnet_live.annotate("drive.mp4", tmp_path / "out.mp4")
+
+
+def test_annotate_encodes_as_it_is_told(tmp_path: Path, tiny_card: Card) -> None:
+    shaded_clip(clip := tmp_path / "clip.mp4", 90)
+    options = {"model": tiny_card.folder, "backend": "openvino", "size": (32, 64)}
+    for quality in (20, 40):
+        out = tmp_path / "out.mp4"
+        segnet_live.annotate(clip, out, encoder="x264", quality=quality, overwrite=True, **options)  # type: ignore[arg-type]
+        wanted = choose(Encoding("x264", quality), (64, 96), Fraction(25)).options["crf"]
+        assert float(re.findall(rb" crf=([0-9.]+)", out.read_bytes())[0]) == float(wanted)
+    with pytest.raises(UsageError, match="unknown --encoder 'xvid'"):
+        segnet_live.annotate(clip, out, encoder="xvid", **options)  # type: ignore[arg-type]
 
 
 def test_a_folder_of_pictures_is_a_source(tmp_path: Path, tiny_card: Card) -> None:

@@ -96,7 +96,13 @@ def create_app(
         open_source or open_real_source,
         open_engine or open_real_engine,
     )
-    saver = Saver(settings, controls.session, lambda: controls.model_name, burn_hud=options.burn_hud)
+    saver = Saver(
+        settings,
+        controls.session,
+        lambda: controls.model_name,
+        burn_hud=options.burn_hud,
+        encoding=options.encoding,
+    )
     controls.recording_ended.connect(saver.recording_ended)
     window = MainWindow(controls, saver)
     window.closing.connect(lambda: _report(save_settings(settings, file)))

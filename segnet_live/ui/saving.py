@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
+from segnet_live.config import Encoding
 from segnet_live.drafts.folder import HARD_FRAMES
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.pipeline.live.session import LiveSession, Picture
@@ -19,6 +20,7 @@ from segnet_live.system.files import free_path
 from segnet_live.system.paths import recordings_dir
 from segnet_live.ui.naming import file_stem
 from segnet_live.ui.settings import Settings
+from segnet_live.video.recorder import DEFAULT
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class Saver(QObject):
     Args:
         model: returns the name of the model that runs now.
         burn_hud: burn the HUD into recordings, until the user chooses otherwise.
+        encoding: what recordings are encoded with, until the user chooses otherwise.
 
     Signals:
         changed: a recording began, was stopped, or is complete.
@@ -40,10 +43,17 @@ class Saver(QObject):
     info = pyqtSignal(str)
 
     def __init__(
-        self, settings: Settings, session: LiveSession, model: Callable[[], str], *, burn_hud: bool = False
+        self,
+        settings: Settings,
+        session: LiveSession,
+        model: Callable[[], str],
+        *,
+        burn_hud: bool = False,
+        encoding: Encoding = DEFAULT,
     ) -> None:
         super().__init__()
         self._settings, self._session, self._model, self._burn_hud = settings, session, model, burn_hud
+        self._encoding = encoding
         self._files = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
 
     @property
@@ -75,6 +85,16 @@ class Saver(QObject):
         """Burn the HUD into recordings, or leave it out, from now on."""
         self._burn_hud = self._settings.burn_hud = on
 
+    @property
+    def encoding(self) -> Encoding:
+        """What the next recording is encoded with."""
+        return self._encoding
+
+    def set_encoding(self, encoding: Encoding) -> None:
+        """Encode recordings with this from the next one on."""
+        self._encoding = encoding
+        self._settings.encoder, self._settings.quality = encoding.encoder, encoding.quality
+
     def _stem(self, shown: Picture) -> str:
         title = shown.result.source.title
         return file_stem(
@@ -94,7 +114,9 @@ class Saver(QObject):
                 if shown is None:
                     raise UsageError("there is no picture to record yet", "open a video or a camera first")
                 path = free_path(self.folder / f"{self._stem(shown)}.mp4")
-            self._session.record(path, label_maps=self._settings.record_labels, overwrite=overwrite)
+            self._session.record(
+                path, label_maps=self._settings.record_labels, overwrite=overwrite, encoding=self._encoding
+            )
         except SegnetLiveError as error:
             self.problem.emit(str(error))
         self.changed.emit()

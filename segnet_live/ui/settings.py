@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from segnet_live.config import Backend, Layer, RunOptions, View, format_size, parse_size
+from segnet_live.config import QUALITIES, Backend, Encoder, Layer, RunOptions, View, format_size, parse_size
 from segnet_live.engine.governor import Target
 from segnet_live.errors import OutputError, UsageError
 from segnet_live.frame import Size
@@ -39,6 +39,7 @@ class Settings:
         camera_size: (height, width) to ask a camera for; None for its own choice.
         folder: where recordings and snapshots go; "" for the system's folder of videos.
         pattern: of file names, see `naming.check_pattern`.
+        encoder, quality: what recordings are encoded with.
         geometry: the window's place and size as Qt saves them, in base64.
     """
 
@@ -63,6 +64,8 @@ class Settings:
     pattern: str = "{source}_{date}_{time}"
     record_labels: bool = False
     burn_hud: bool = False
+    encoder: Encoder = "auto"
+    quality: int = 20
     geometry: str = ""
     version: int = field(default=VERSION)
 
@@ -83,6 +86,8 @@ class Settings:
             opacity=self.opacity,
             layers=self.wiped,
             burn_hud=self.burn_hud,
+            encoder=self.encoder,
+            quality=self.quality,
             with_confidence=self.confidence,
             fade_unsure=self.fade_unsure,
         )
@@ -145,6 +150,8 @@ def load_settings(path: Path) -> tuple[Settings, str]:
             value = _from_json(kind, raw[name])
             if name == "pattern":
                 check_pattern(value)
+            if name == "quality" and value not in QUALITIES:
+                raise ValueError(f"{value} is no quality")
         except (ValueError, UsageError):
             odd.append(name)
         else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from PyQt6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from segnet_live.classes import CAMVID
-from segnet_live.config import RunConfig
+from segnet_live.config import Encoding, RunConfig
 from segnet_live.drafts import folder as drafts_folder
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.live.capture import Phase
@@ -24,6 +26,8 @@ from segnet_live.pipeline.record import snapshots
 from segnet_live.ui.app import App
 from segnet_live.ui.naming import check_pattern, file_stem
 from segnet_live.ui.settings import Settings
+from segnet_live.ui.window import MainWindow
+from segnet_live.video.encoders import choose, problem
 from segnet_live.video.recorder import Recorder
 from tests.support.clips import Clip, grey_clip, make, pitches
 from tests.support.engines import ROAD, SKY, Engines
@@ -85,6 +89,47 @@ def test_a_recording_holds_what_was_shown_without_pauses_and_seeks(
     assert np.allclose(np.mod(np.array(times) + 1e-4, 0.05), 0, atol=2e-3), "frames stand on the source's own times"
     assert abs(pictures[0][32, 96 + 20].astype(int) - CAMVID.colours[ROAD]).max() < 14
     assert window.transport.record.text() == "Record"
+
+
+def record_for(qtbot: QtBot, window: MainWindow, seconds: float) -> None:
+    window.saver.record()
+    recording = window.controls.session.recording
+    assert recording is not None
+    wait_until(qtbot, lambda: recording.elapsed_s > seconds)
+    window.saver.record()
+    wait_until(qtbot, lambda: window.saver.recording is None)
+
+
+def test_a_recording_is_encoded_as_the_command_line_or_the_panel_says(
+    qtbot: QtBot, start: Start, tmp_path: Path, kept: Path
+) -> None:
+    clip = grey_clip(tmp_path / "long.mp4", frames=60)
+    settings = Settings(folder=str(kept), smooth=False, encoder="x264", quality=31)
+    window = start(clip, settings=settings, config=RunConfig(quality=23)).window
+    section = window.panel.recording
+    wait_for_labels(qtbot, window)
+    assert (section.encoder.currentData(), section.quality.value()) == ("x264", 23)
+    assert settings.quality == 31, "what the command line says holds for its own run"
+    record_for(qtbot, window, 0.2)
+    section.quality.setValue(40)
+    assert settings.quality == 40
+    record_for(qtbot, window, 0.2)
+    told = {re.findall(rb" crf=([0-9.]+)", path.read_bytes())[0].decode() for path in finished(window, kept)}
+    asked = [choose(Encoding("x264", quality), (64, 96), Fraction(20)).options["crf"] for quality in (23, 40)]
+    assert {float(crf) for crf in told} == {float(crf) for crf in asked}
+
+
+def test_an_encoder_that_does_not_open_is_told_in_the_window(
+    qtbot: QtBot, start: Start, tmp_path: Path, kept: Path
+) -> None:
+    if not problem("videotoolbox", (64, 96)):
+        pytest.skip("this machine has it")
+    settings = Settings(folder=str(kept), encoder="videotoolbox")
+    window = start(grey_clip(tmp_path / "c.mp4"), settings=settings).window
+    wait_for_labels(qtbot, window)
+    window.saver.record()
+    wait_until(qtbot, lambda: "videotoolbox does not open here" in window.banner.text)
+    assert finished(window, kept) == []
 
 
 def test_a_recording_has_the_sound_of_what_was_shown(qtbot: QtBot, start: Start, tmp_path: Path, kept: Path) -> None:

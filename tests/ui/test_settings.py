@@ -48,10 +48,11 @@ def test_a_file_that_cannot_be_used_is_moved_aside_and_told(tmp_path: Path, text
 def test_single_values_that_make_no_sense_take_their_defaults(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     odd = {"version": 1, "view": "upside-down", "opacity": 7, "hud": "yes", "wiped": ["x"], "size": "big", "loop": True}
+    odd |= {"encoder": "xvid", "quality": 99}
     path.write_text(json.dumps(odd), encoding="utf-8")
     settings, note = load_settings(path)
     assert settings == Settings(loop=True)
-    assert all(name in note for name in ("view", "opacity", "hud", "size"))
+    assert all(name in note for name in ("view", "opacity", "hud", "size", "encoder", "quality"))
 
 
 def test_a_folder_that_cannot_be_written_is_told_not_raised(tmp_path: Path) -> None:

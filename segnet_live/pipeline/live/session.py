@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.config import SourceSpec
+from segnet_live.config import Encoding, SourceSpec
 from segnet_live.engine.base import EngineInfo
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.frame import RGB, Frame, FrameResult, Size, SourceInfo
@@ -30,6 +30,7 @@ from segnet_live.pipeline.record.video import LiveRecording, RecordingState, com
 from segnet_live.render.view import ViewSettings, compose, compose_for_screen, view_size
 from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
+from segnet_live.video.recorder import DEFAULT
 
 if TYPE_CHECKING:
     from segnet_live.drives.bonnet import Bonnet
@@ -375,6 +376,7 @@ class LiveSession:
         notify: Callable[[RecordingState], None] | None = None,
         label_maps: bool = False,
         overwrite: bool = False,
+        encoding: Encoding = DEFAULT,
     ) -> None:
         """Record what is shown, from the next labelled frame on (see `LiveRecording`).
 
@@ -391,7 +393,7 @@ class LiveSession:
             self._recording = None
             (notify or self._notify_window)(state)
 
-        self._recording = LiveRecording(path, ended, label_maps=label_maps, overwrite=overwrite)
+        self._recording = LiveRecording(path, ended, label_maps=label_maps, overwrite=overwrite, encoding=encoding)
 
     def stop_recording(self) -> None:
         """End the recording and complete its file in the background; `notify` reports when that is done."""

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import QSignalBlocker
-from PyQt6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
-from segnet_live.config import clock
+from segnet_live.config import ENCODERS, QUALITIES, Encoding, clock
 from segnet_live.errors import UsageError
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.naming import FIELDS, check_pattern
-from segnet_live.ui.parts import quiet_label
+from segnet_live.ui.parts import quiet_label, select
 from segnet_live.ui.saving import Saver
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.theme import icon
@@ -65,6 +76,14 @@ class RecordingSection(QWidget):
         self.labels, self.burn = QCheckBox("Also label maps (PNG)"), QCheckBox("Burn in the HUD")
         self.labels.toggled.connect(lambda on: setattr(settings, "record_labels", on))
         self.burn.toggled.connect(saver.set_burn_hud)
+        self.encoder, self.quality = QComboBox(), QSpinBox()
+        for encoder in ENCODERS:
+            self.encoder.addItem("Best available" if encoder == "auto" else encoder, encoder)
+        self.encoder.setToolTip("What encodes the next recording: hardware where it opens, else x264")
+        self.encoder.activated.connect(self._use_encoding)
+        self.quality.setRange(QUALITIES.start, QUALITIES.stop - 1)
+        self.quality.setToolTip("Quality of the next recording: lower is better and larger")
+        self.quality.valueChanged.connect(self._use_encoding)
         self.pattern = QLineEdit(settings.pattern)
         self.pattern.setToolTip("Name of new files; fields: " + " ".join(f"{{{field}}}" for field in FIELDS))
         self.pattern.editingFinished.connect(self._use_pattern)
@@ -76,6 +95,11 @@ class RecordingSection(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(self.labels)
         layout.addWidget(self.burn)
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Encoder"))
+        row.addWidget(self.encoder, 1)
+        row.addWidget(self.quality)
+        layout.addLayout(row)
         row = QHBoxLayout()
         row.addWidget(QLabel("Name"))
         row.addWidget(self.pattern, 1)
@@ -96,6 +120,9 @@ class RecordingSection(QWidget):
             self._controls.problem.emit(str(error))
             self.pattern.setText(self._controls.settings.pattern or Settings().pattern)
 
+    def _use_encoding(self) -> None:
+        self._saver.set_encoding(Encoding(self.encoder.currentData(), self.quality.value()))
+
     def choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder for recordings and snapshots", str(self._saver.folder))
         if folder:
@@ -103,8 +130,10 @@ class RecordingSection(QWidget):
             self.refresh()
 
     def refresh(self) -> None:
-        with QSignalBlocker(self.labels), QSignalBlocker(self.burn):
+        with QSignalBlocker(self.labels), QSignalBlocker(self.burn), QSignalBlocker(self.quality):
             self.labels.setChecked(self._controls.settings.record_labels)
             self.burn.setChecked(self._saver.burn_hud)
+            self.quality.setValue(self._saver.encoding.quality)
+        select(self.encoder, self._saver.encoding.encoder)
         self.labels.setEnabled(self._saver.recording is None)
         self._where.setText(f"Into {self._saver.folder}")
