@@ -26,7 +26,7 @@ from segnet_live.errors import SourceError, UsageError
 from segnet_live.frame import RGB, ConfidenceMap, Frame, FrameResult, LabelMap, Size, SourceInfo
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
-from segnet_live.pipeline.headless.run import prepare
+from segnet_live.pipeline.headless.job import prepare
 from segnet_live.pipeline.inference import Inference
 from segnet_live.render.view import ViewSettings, compose
 from segnet_live.video.location import IMAGE_SUFFIXES, is_url

@@ -27,7 +27,7 @@ from segnet_live.card import Card
 from segnet_live.config import Encoding
 from segnet_live.engine.resize import picture_at
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost, UsageError
-from segnet_live.pipeline.headless import run as headless_run
+from segnet_live.pipeline.headless import job as headless_job
 from segnet_live.system.paths import assets_dir
 from segnet_live.video.encoders import choose
 from tests.support.clips import shaded_clip
@@ -52,10 +52,10 @@ def no_thread_is_left() -> Iterator[None]:
 def fakes(monkeypatch: pytest.MonkeyPatch, tiny_card: Card) -> Iterator[list[FakeSource]]:
     """Sources to be opened, in order; their labels are the first pixel."""
     sources: list[FakeSource] = []
-    monkeypatch.setattr(headless_run, "open_source", lambda spec: sources.pop(0))
-    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine())
+    monkeypatch.setattr(headless_job, "open_source", lambda spec: sources.pop(0))
+    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: FakeEngine())
     monkeypatch.setattr(library, "find_card", lambda model: tiny_card)
-    monkeypatch.setattr(headless_run, "find_card", lambda model: tiny_card)
+    monkeypatch.setattr(headless_job, "find_card", lambda model: tiny_card)
     return sources  # type: ignore[return-value]
 
 

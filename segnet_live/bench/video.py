@@ -16,7 +16,7 @@ from segnet_live.config import RunConfig
 from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.open import open_engine
 from segnet_live.metrics import Percentiles
-from segnet_live.pipeline.headless.run import prepare, real_time
+from segnet_live.pipeline.headless.job import prepare, real_time
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.system.cores import share_cores
 

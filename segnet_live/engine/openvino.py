@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import platform
 import tempfile
 import warnings
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from segnet_live.engine.int8 import quantise
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
+from segnet_live.system.cores import cores
 
 if TYPE_CHECKING:
     from segnet_live.nets.segnet import Network
@@ -166,13 +169,18 @@ def _chosen(card: Card, precision: Precision) -> Precision:
     return precision
 
 
-def compile_options(precision: Precision, threads: int = 0) -> dict[str, str]:
+def compile_options(precision: Precision, threads: int = 0, *, overlap: bool = False) -> dict[str, str]:
     """Return the options with which every network is compiled for the CPU, a benchmark's peers included.
 
     Beside int8 convolutions, the rest of the network runs in bf16 where the CPU has it.
+
+    Args:
+        overlap: two frames at a time, each on half of the threads, and those on whatever core is free: other stages run
+            beside them, and a thread that is tied to a core would wait for it there.
     """
     low = precision == "bf16" or (precision == "int8" and computes_in_bf16())
-    options = {"INFERENCE_PRECISION_HINT": "bf16" if low else "f32", "PERFORMANCE_HINT": "LATENCY"}
+    options = {"INFERENCE_PRECISION_HINT": "bf16" if low else "f32"}
+    options |= {"NUM_STREAMS": "2", "ENABLE_CPU_PINNING": "NO"} if overlap else {"PERFORMANCE_HINT": "LATENCY"}
     return options | ({"INFERENCE_NUM_THREADS": str(threads)} if threads else {})
 
 
@@ -185,6 +193,7 @@ class OpenVINOEngine:
         threads: 0 leaves the number to OpenVINO (one per core).
         network: runs in place of the card's own, with the card's name and normalisation; nothing of it is kept.
         confidence: say how sure the network is of each pixel, by a graph with a second output.
+        overlap: offer what `Overlapping` does, where there are two cores; not with confidence.
 
     Raises:
         EngineError: the precision is unknown or this CPU has it not; the model does not compile.
@@ -201,6 +210,7 @@ class OpenVINOEngine:
         reason: str = "",
         network: Network | None = None,
         confidence: bool = False,
+        overlap: bool = False,
     ) -> None:
         chosen = _chosen(card, precision)
         if network is None:
@@ -210,8 +220,12 @@ class OpenVINOEngine:
             model, folder = _converted(card, network, size, confidence), None
         if chosen == "int8":
             quantise(model, card.int8_maxima)
-        compiled = _compiled(core(), card, model, compile_options(chosen, threads), folder)
-        self._request: ov.InferRequest | None = compiled.create_infer_request()
+        self.overlaps = overlap and not confidence and cores() > 1
+        options = compile_options(chosen, threads, overlap=self.overlaps)
+        compiled = _compiled(core(), card, model, options, folder)
+        self._requests = deque(compiled.create_infer_request() for _ in range(2 if self.overlaps else 1))
+        # with the picture, which the request reads where it is
+        self._under_way: deque[tuple[ov.InferRequest, RGB]] = deque()
         used = compiled.get_property("INFERENCE_NUM_THREADS")
         name = f"{core().get_property('CPU', 'FULL_DEVICE_NAME') or platform.processor()} ({used} threads)"
         self.info = EngineInfo("openvino", name, chosen, card.name, size, reason, confidence=confidence)
@@ -220,13 +234,44 @@ class OpenVINOEngine:
         return self.segment_with_confidence(rgb).labels
 
     def segment_with_confidence(self, rgb: RGB) -> Segmented:
-        if self._request is None:
-            raise EngineError("this engine is closed")
-        fitted = np.ascontiguousarray(fit_input(rgb, self.info.input_size))
-        output = self._request.infer([fitted[None]], share_inputs=True, share_outputs=True)
+        output = self._free_request().infer([self._fitted(rgb)], share_inputs=True, share_outputs=True)
         # copies: the request writes the same memory next time
         labels = np.array(output[0][0], np.uint8)
         return Segmented(labels, np.array(output[1][0], np.uint8) if self.info.confidence else None)
 
+    def submit(self, rgb: RGB) -> None:
+        request, fitted = self._free_request(), self._fitted(rgb)
+        request.start_async([fitted], share_inputs=True)
+        self._under_way.append((self._requests.popleft(), fitted))
+
+    def wait(self) -> LabelMap:
+        request, _ = self._under_way[0]
+        try:
+            request.wait()
+        except RuntimeError as error:
+            self._settle()
+            raise EngineError(f"OpenVINO stopped: {_last_line(error)}") from error
+        self._requests.append(self._under_way.popleft()[0])
+        # a copy: the request writes the same memory next time
+        return np.array(request.get_output_tensor(0).data[0], np.uint8)
+
     def close(self) -> None:
-        self._request = None
+        self._settle()
+        self._requests.clear()
+
+    def _free_request(self) -> ov.InferRequest:
+        if not self._requests:
+            raise EngineError("two frames are under way already" if self._under_way else "this engine is closed")
+        return self._requests[0]
+
+    def _fitted(self, rgb: RGB) -> RGB:
+        """Return the picture at the network's size, (1, h, w, 3), in one piece."""
+        return np.ascontiguousarray(fit_input(rgb, self.info.input_size))[None]
+
+    def _settle(self) -> None:
+        """Wait until nothing is under way, and leave what came of it."""
+        while self._under_way:
+            request, _ = self._under_way.popleft()
+            with contextlib.suppress(RuntimeError):
+                request.wait()
+            self._requests.append(request)

@@ -117,7 +117,7 @@ class Engines:
         precision: str = "auto",
         confidence: bool = False,
         samples: int = 0,
-        threads: int = 0,
+        overlap: bool = False,
     ) -> Engine:
         self.before(backend)
         engine = HalfEngine(card.name, backend, size or (32, 48), confidence=confidence)

@@ -33,11 +33,11 @@ def serve(pipe: Connection) -> None:
     """The child: run the command as often as asked for, with an engine whose labels are known (not the network)."""
     from segnet_live.cli import main
     from segnet_live.errors import SegnetLiveError
-    from segnet_live.pipeline.headless import run
+    from segnet_live.pipeline.headless.job import prepare
     from tests.support.engines import HalfEngine
 
     resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_BYTES, LIMIT_BYTES))
-    real = run.prepare.__kwdefaults__["open_engine"]
+    real = prepare.__kwdefaults__["open_engine"]
     while True:
         kind, arguments = pipe.recv()
         said = io.StringIO()
@@ -48,7 +48,7 @@ def serve(pipe: Connection) -> None:
                     KEPT[kind][1](Path(arguments[0]))
                     code = 0
                 else:
-                    run.prepare.__kwdefaults__["open_engine"] = (
+                    prepare.__kwdefaults__["open_engine"] = (
                         real if kind == "model" else lambda card, **_: HalfEngine(card.name, "a test", (32, 32))
                     )
                     code = main(arguments)

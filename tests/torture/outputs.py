@@ -25,7 +25,7 @@ from segnet_live.cli import main
 from segnet_live.engine.artifacts import ArtifactStore
 from segnet_live.errors import OutputError
 from segnet_live.frame import Frame, FrameResult, SourceInfo
-from segnet_live.pipeline.headless import run
+from segnet_live.pipeline.headless.job import prepare
 from segnet_live.pipeline.record.snapshots import save_snapshot
 from segnet_live.ui.settings import Settings, load_settings, save_settings
 from tests.support.engines import HalfEngine
@@ -157,7 +157,7 @@ def result() -> FrameResult:
 
 def serve() -> None:
     clip, model, work = (Path(argument) for argument in sys.argv[1:4])
-    run.prepare.__kwdefaults__["open_engine"] = lambda card, **_: HalfEngine(card.name, "a test", (32, 64))
+    prepare.__kwdefaults__["open_engine"] = lambda card, **_: HalfEngine(card.name, "a test", (32, 64))
     for line in sys.stdin:
         number, seed = map(int, line.split())
         print(json.dumps(case(number, seed, clip, model, work)), flush=True)

@@ -20,7 +20,8 @@ from segnet_live.config import SourceSpec
 from segnet_live.engine.base import EngineInfo
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, Frame, LabelMap, SourceInfo
-from segnet_live.pipeline.headless import pipeline, run
+from segnet_live.pipeline.headless import pipeline
+from segnet_live.pipeline.headless.job import prepare
 from segnet_live.pipeline.live import session as live
 from segnet_live.pipeline.live.capture import SourceState
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState
@@ -140,8 +141,7 @@ def fails_live(card: Card, fault: str, at: int) -> Facts:
 def fails_headless(card: Card, clip: str, folder: Path, fault: str, at: int, patch: pytest.MonkeyPatch) -> Facts:
     """Record a clip whose engine fails at one frame: no frame may be missing."""
     opener, out = Opener(at, fault), folder / f"{fault}-{at}.mp4"
-    patch.setitem(run.prepare.__kwdefaults__, "open_engine", opener)
-    patch.setattr(run, "cores", lambda: 1)  # else the engine that takes over is opened twice, to see how many it needs
+    patch.setitem(prepare.__kwdefaults__, "open_engine", opener)
     code = main(["--video", clip, "--headless", "--model", str(card.folder), "--record", str(out), "--size", "32x64"])
     got = len(times(out)) if out.exists() else 0
     problem = "" if code == 0 and got == 12 and len(opener.opened) == 2 else f"exit {code}, {got} of 12 frames"
@@ -175,7 +175,7 @@ def test_an_engine_that_hangs_ends_a_run_that_keeps_what_it_has(
 ) -> None:
     monkeypatch.setattr(pipeline, "SILENT_ENGINE_S", 0.3)
     opener, out = Opener(5, HANGS), tmp_path / "out.mp4"
-    monkeypatch.setitem(run.prepare.__kwdefaults__, "open_engine", opener)
+    monkeypatch.setitem(prepare.__kwdefaults__, "open_engine", opener)
     clip = make(tmp_path, Clip())
     assert main(["--video", clip, "--headless", "--model", str(tiny_card.folder), "--record", str(out)]) == 2
     assert "has not answered" in capsys.readouterr().err

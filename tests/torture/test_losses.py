@@ -9,7 +9,7 @@ import pytest
 
 from segnet_live.card import Card
 from segnet_live.pipeline import backoff
-from segnet_live.pipeline.headless import run
+from segnet_live.pipeline.headless.job import prepare
 from segnet_live.video import container
 from tests.support.engines import Engines
 from tests.torture import losses
@@ -22,7 +22,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.05)
     monkeypatch.setattr(backoff, "LONGEST_S", 0.2)
     monkeypatch.setattr(container, "READ_TIMEOUT_S", 0.6)
-    monkeypatch.setitem(run.prepare.__kwdefaults__, "open_engine", Engines().open)
+    monkeypatch.setitem(prepare.__kwdefaults__, "open_engine", Engines().open)
 
 
 def test_a_camera_that_is_lost_comes_back_in_the_window(tiny_card: Card) -> None:

@@ -16,7 +16,7 @@ from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.config import SourceSpec
 from segnet_live.errors import SourceError, SourceLost
-from segnet_live.pipeline.headless import run as headless_run
+from segnet_live.pipeline.headless import job as headless_job
 from segnet_live.pipeline.live.capture import Capture, Phase, SourceState
 from segnet_live.video.file import FileSource
 from segnet_live.video.open import open_source
@@ -172,7 +172,7 @@ def test_in_the_window_a_stream_that_dies_before_its_stated_end_is_lost_and_come
 @pytest.fixture
 def quick_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is there at once: the server does not wait for one."""
-    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine())
+    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: FakeEngine())
 
 
 @pytest.mark.usefixtures("quick_engine")

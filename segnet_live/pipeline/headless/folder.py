@@ -23,8 +23,9 @@ from segnet_live.engine.open import open_engine, runs_on_gpu
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import OutputError, SegnetLiveError, SourceError, UsageError, first_line
 from segnet_live.frame import RGB, LabelMap, Size
+from segnet_live.pipeline.headless.job import prepare
 from segnet_live.pipeline.headless.progress import FrameProgress
-from segnet_live.pipeline.headless.run import POLL_S, prepare, print_line, signals
+from segnet_live.pipeline.headless.run import POLL_S, print_line, signals
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.system import crash
 from segnet_live.system.cores import share_cores

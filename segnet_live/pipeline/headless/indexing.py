@@ -13,7 +13,8 @@ from segnet_live.drives.indexer import Indexer
 from segnet_live.engine.open import runs_on_gpu
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.frame import Size
-from segnet_live.pipeline.headless.run import POLL_S, prepare
+from segnet_live.pipeline.headless.job import prepare
+from segnet_live.pipeline.headless.run import POLL_S
 from segnet_live.pipeline.record.sinks import Sink
 from segnet_live.video.source import SourceInfo
 

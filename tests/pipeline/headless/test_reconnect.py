@@ -19,8 +19,8 @@ from segnet_live.cli import main, parse
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import SourceError, SourceLost, UsageError
 from segnet_live.pipeline import backoff
+from segnet_live.pipeline.headless import job as headless_job
 from segnet_live.pipeline.headless import reconnect
-from segnet_live.pipeline.headless import run as headless_run
 from segnet_live.video.source import VideoSource
 from tests.support.engines import FakeEngine
 from tests.support.sources import FakeSource, fail_at
@@ -39,9 +39,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[VideoSource | Exception]:
             raise found
         return found
 
-    for module in (headless_run, reconnect):
+    for module in (headless_job, reconnect):
         monkeypatch.setattr(module, "open_source", open_source)
-    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine())
+    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: FakeEngine())
     monkeypatch.setattr(backoff, "FIRST_S", 0.05)
     monkeypatch.setattr(reconnect, "POLL_S", 0.01)
     return script
@@ -90,15 +90,15 @@ LOST_FOR_EVER = """
 import sys
 from segnet_live.errors import SourceError
 from segnet_live.pipeline import backoff
-from segnet_live.pipeline.headless import reconnect, run
+from segnet_live.pipeline.headless import job, reconnect, run
 from tests.pipeline.headless.test_reconnect import live
 from tests.support.engines import FakeEngine
 
 def still_gone(spec):
     raise SourceError("camera 0: still gone")
 
-run.open_source, reconnect.open_source = lambda spec: live(5, lost=True), still_gone
-run.open_engine = lambda card, **options: FakeEngine()
+job.open_source, reconnect.open_source = lambda spec: live(5, lost=True), still_gone
+job.open_engine = lambda card, **options: FakeEngine()
 backoff.FIRST_S = backoff.LONGEST_S = 60.0
 from segnet_live.cli import main
 sys.exit(main(sys.argv[1:]))

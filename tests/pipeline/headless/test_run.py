@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.errors import SourceLost
-from segnet_live.pipeline.headless import run as headless_run
+from segnet_live.pipeline.headless import job as headless_job
 from segnet_live.render.confidence import colourise
 from segnet_live.video.synthetic import SyntheticSource
 from tests.support.cards import write_card
@@ -378,8 +378,8 @@ def test_termination_is_handled_alike(tiny_card: Card, tmp_path: Path, monkeypat
     before = signal.getsignal(signal.SIGTERM)
     read = threading.Event()
     source = FakeSource(10**6, before_read=lambda index: (time.sleep(0.001), read.set() if index == 5 else None))
-    monkeypatch.setattr(headless_run, "open_source", lambda spec: source)
-    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine(lambda index: None))
+    monkeypatch.setattr(headless_job, "open_source", lambda spec: source)
+    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: FakeEngine(lambda index: None))
     threading.Thread(target=lambda: (read.wait(10), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
     record = tmp_path / "out.mp4"
     given = ["--synthetic", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]
@@ -396,8 +396,8 @@ def test_a_stream_that_is_lost_ends_with_a_whole_recording(
         fail_at(10, SourceLost("camera 0: unplugged"))(index)
 
     source = FakeSource(10**6, live=True, before_read=paced)
-    monkeypatch.setattr(headless_run, "open_source", lambda spec: source)
-    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: FakeEngine(lambda index: time.sleep(0.05)))
+    monkeypatch.setattr(headless_job, "open_source", lambda spec: source)
+    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: FakeEngine(lambda index: time.sleep(0.05)))
     record = tmp_path / "out.mp4"
     given = ["--camera", "0", "--model", str(tiny_card.folder), "--headless", "--record", str(record)]
     assert main([*given, "--no-reconnect"]) == 2
@@ -420,7 +420,7 @@ def test_the_example_drive_tells_how_well_the_model_agrees_with_its_truth(
             assert truth is not None
             return truth
 
-    monkeypatch.setattr(headless_run, "open_engine", lambda card, **options: KnowsTheFirst())
+    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: KnowsTheFirst())
     given = ["--synthetic", "--headless", "--no-smooth", "--duration", "0.04", "--model", str(tiny_card.folder)]
     assert main(given) == 0
     said = capsys.readouterr().out
