@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,8 +16,9 @@ from segnet_live.errors import EngineError
 UNSURE = 128
 """Confidence (0..255) below which a pixel counts as unsure."""
 _IDENTITY = np.arange(256, dtype=np.uint8)
-_MOST_PHASES = 1 << 16
-"""Places between four pixel centres that are told apart; beyond, as for sizes without a common measure, 128 a side."""
+_MOST_PLACES = 1 << 18
+"""Pixels of all kinds of cells that are told apart; beyond (sizes without a common measure) in 64 steps a side."""
+_PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
 
 def checked(labels: object) -> NDArray[np.uint8]:
@@ -48,15 +51,17 @@ class LabelsAt:
     Args:
         labels: (h, w) uint8, not to be written to later.
         size: (height, width).
+        beside: the same label map at another size, whose cells need not be looked for again.
     """
 
-    def __init__(self, labels: NDArray[np.uint8], size: tuple[int, int]) -> None:
-        self._labels, self._plan = labels, None
+    def __init__(self, labels: NDArray[np.uint8], size: tuple[int, int], beside: LabelsAt | None = None) -> None:
+        self._labels, self._plan, self._cells = labels, None, None
         if labels.shape[0] > size[0] or labels.shape[1] > size[1]:
             self._labels = _covering_most(labels, size)
         elif labels.shape != size:
             self._plan = _plan((labels.shape[0], labels.shape[1]), size)
-            self._places, self._ids = _edges(labels, self._plan)
+            self._cells = (beside and beside._cells) or _crossed(labels)
+            self._places, self._ids = _edges(self._cells, self._plan)
 
     def look_up(self, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return (H, W) uint8: for each pixel what `table`, (256,) uint8, holds for its class."""
@@ -74,26 +79,25 @@ class LabelsAt:
 class _Plan:
     """What enlarging from one size to another needs, whatever the labels.
 
-    Cells are numbered from the outermost ones, between the border's pixel centres and their replicas outside.
+    Cells are numbered from the outermost ones, between the border's pixel centres and their replicas outside. Cells
+    whose pixels lie alike between their corners are of one kind.
 
     Attributes:
-        width: of the larger size.
         nearest_row, nearest_column: (H,) and (W,) rows and columns of the label map.
-        rows, columns: (h + 1, m) and (w + 1, n), the pixels in each row and column of cells; the last of a row or
-            column stands for those it has not.
-        row_phases, column_phases: the same, where a pixel lies in its cell: an index into `corners`.
-        has_rows, has_columns: whether there are any.
-        orders: (256,) which part of `corners` belongs to how the four labels of a cell compare.
-        corners: the corner of the cell (0..3, row by row) whose class is largest: by order, row and column phase.
+        rows, columns: (h + 1, m) and (w + 1, n), the pixels in each row and column of cells, the rows as indices of
+            their first pixel; the last of a row or column stands for those it has not.
+        row_kinds, column_kinds: (h + 1,) and (w + 1,), which add up to a cell's kind.
+        has_rows, has_columns: whether there are any; None where all rows and columns of cells have pixels.
+        orders: (4096,) what to add to the kind, by how the four labels of a cell compare.
+        corners: (orders and kinds, m n), the corner of the cell (0..3, row by row) whose class is largest.
     """
 
-    width: int
     nearest_row: NDArray[np.intp]
     nearest_column: NDArray[np.intp]
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
-    row_phases: NDArray[np.intp]
-    column_phases: NDArray[np.intp]
+    row_kinds: NDArray[np.intp]
+    column_kinds: NDArray[np.intp]
     has_rows: NDArray[np.bool_]
     has_columns: NDArray[np.bool_]
     orders: NDArray[np.intp]
@@ -103,97 +107,135 @@ class _Plan:
 @lru_cache(maxsize=8)
 def _plan(small: tuple[int, int], size: tuple[int, int]) -> _Plan:
     row, column = _axis(small[0], size[0]), _axis(small[1], size[1])
-    if len(row.places) * len(column.places) > _MOST_PHASES:
-        row, column = row.coarser(), column.coarser()
-    orders, corners = _winners(row.places, column.places)
+    if row.kinds.size * column.kinds.size > _MOST_PLACES:
+        row, column = _axis(small[0], size[0], steps=64), _axis(small[1], size[1], steps=64)
+    orders, winners = _winners(row.places, column.places)
+    corners = winners[:, row.kinds][..., column.kinds].transpose(0, 1, 3, 2, 4)
+    count = len(row.kinds) * len(column.kinds)
     return _Plan(
-        width=size[1],
         nearest_row=row.nearest,
         nearest_column=column.nearest,
-        rows=row.pixels,
+        rows=row.pixels * size[1],
         columns=column.pixels,
-        row_phases=row.phases[row.pixels] * len(column.places),
-        column_phases=column.phases[column.pixels],
+        row_kinds=row.kind * len(column.kinds),
+        column_kinds=column.kind,
         has_rows=row.has_pixels,
         has_columns=column.has_pixels,
-        orders=orders,
-        corners=corners,
+        orders=orders * count,
+        corners=corners.reshape(len(winners) * count, -1),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """One side of a plan: `places` are the distinct distances (0..1) of pixels from the cell's first corners."""
+    """One side of a plan.
+
+    Attributes:
+        kind: (h + 1,) which of `kinds` each cell is of.
+        kinds: (kinds, m) where their pixels lie: an index into `places`.
+        places: distances (0..1) from the cell's first corners.
+    """
 
     nearest: NDArray[np.intp]
     pixels: NDArray[np.intp]
     has_pixels: NDArray[np.bool_]
-    phases: NDArray[np.intp]
+    kind: NDArray[np.intp]
+    kinds: NDArray[np.intp]
     places: NDArray[np.float64]
 
-    def coarser(self) -> _Axis:
-        steps = 128
-        phases = np.rint(self.places * steps).astype(np.intp)[self.phases]
-        return _Axis(self.nearest, self.pixels, self.has_pixels, phases, np.arange(steps + 1) / steps)
 
-
-def _axis(small: int, large: int) -> _Axis:
-    """Return where the `large` pixels of one side lie among the centres of `small` ones."""
+def _axis(small: int, large: int, steps: int = 0) -> _Axis:
+    """Return where the `large` pixels of one side lie among the centres of `small` ones, rounded to `steps` if any."""
     # In units of half a large pixel, so that everything is whole: centres lie at odd places.
     places = (2 * np.arange(large) + 1) * small - large
     cell, within = places // (2 * large) + 1, places % (2 * large)
+    if steps:
+        within = np.rint(within * (steps / (2 * large))).astype(np.intp)
     first = np.searchsorted(cell, np.arange(small + 1))
     last = np.searchsorted(cell, np.arange(small + 1), side="right") - 1
     has_pixels = last >= first
     most = int((last - first).max()) + 1
     pixels = np.clip(np.minimum(first[:, None] + np.arange(most), last[:, None]), 0, large - 1)
     distinct, phases = np.unique(within, return_inverse=True)
+    kinds, kind = np.unique(phases[pixels], axis=0, return_inverse=True)
     nearest = np.clip(((2 * np.arange(large) + 1) * small) // (2 * large), 0, small - 1)
-    return _Axis(nearest, pixels, has_pixels, phases.astype(np.intp), distinct / (2 * large))
+    return _Axis(
+        nearest, pixels, has_pixels, kind.reshape(-1).astype(np.intp), kinds, distinct / (steps if steps else 2 * large)
+    )
 
 
 def _winners(
     row_places: NDArray[np.float64], column_places: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-    """Return `orders` and `corners` of a plan, for all ways in which four labels compare."""
+    """Return which corner's class is largest at each place, (orders, rows, columns), and the order of each comparison.
+
+    The second is (4096,): see `_comparison`.
+    """
     down, across = row_places[:, None], column_places[None]
     weights = np.stack(((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across))
-    orders = np.zeros(256, np.intp)
-    corners: list[NDArray[np.uint8]] = []
-    for code in range(256):
-        ranks = [code >> 2 * corner & 3 for corner in range(4)]
-        if ranks != [sum(other < rank for other in ranks) for rank in ranks]:
+    orders = np.zeros(1 << 2 * len(_PAIRS), np.intp)
+    winners: list[NDArray[np.uint8]] = []
+    for ranks in itertools.product(range(4), repeat=4):
+        if list(ranks) != [sum(other < rank for other in ranks) for rank in ranks]:
             continue  # no four labels compare like this
         # Members of a class count together, in 8 bits; of equal ones the smallest id wins.
         distinct = sorted(set(ranks))
         members = [np.rint(255 * weights[[rank == each for each in ranks]].sum(0)) for rank in distinct]
-        winner = np.array([ranks.index(rank) for rank in distinct], np.uint8)[np.argmax(members, axis=0)]
-        orders[code] = len(corners) * winner.size
-        corners.append(winner.ravel())
-    return orders, np.concatenate(corners)
+        orders[_comparison([np.array([rank], np.uint8) for rank in ranks])] = len(winners)
+        winners.append(np.array([ranks.index(rank) for rank in distinct], np.uint8)[np.argmax(members, axis=0)])
+    return orders, np.stack(winners)
 
 
-def _edges(labels: NDArray[np.uint8], plan: _Plan) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-    """Return the pixels (their indices) in cells that an edge crosses, and their (n,) uint8 ids."""
-    stride = labels.shape[1] + 2
-    padded: NDArray[np.uint8] = cv2.copyMakeBorder(labels, 1, 1, 1, 1, cv2.BORDER_REPLICATE).astype(
-        np.uint8, copy=False
-    )
-    first, right, below, across = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
-    crossed = (first != right) | (first != below) | (first != across)
-    crossed &= plan.has_rows[:, None] & plan.has_columns
-    row, column = np.divmod(np.flatnonzero(crossed), labels.shape[1] + 1)
-    at = row * stride + column
-    corners = padded.reshape(-1).take(at[:, None] + np.array((0, 1, stride, stride + 1)))
-    ranks = (corners[:, None, :] < corners[:, :, None]).sum(2)
-    order = plan.orders.take(ranks @ np.array((1, 4, 16, 64)))
-    # From here on for each pixel of those cells.
-    phase = (order[:, None] + plan.row_phases.take(row, axis=0))[:, :, None] + plan.column_phases.take(column, axis=0)[
-        :, None
-    ]
-    winner = plan.corners.take(phase) + (4 * np.arange(len(row)))[:, None, None]
-    places = (plan.rows.take(row, axis=0) * plan.width)[:, :, None] + plan.columns.take(column, axis=0)[:, None]
-    return places.ravel(), corners.reshape(-1).take(winner.ravel())
+def _comparison(corners: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint16]:
+    """Return how the labels of cells compare, (n,) 0..4095: for each of `_PAIRS` 1 for less and 2 for more."""
+    code = np.zeros(len(corners[0]), np.uint16)
+    for first, second in _PAIRS:
+        code <<= 2
+        code |= (corners[first] < corners[second]).view(np.uint8)
+        code |= (corners[first] > corners[second]).view(np.uint8) << 1
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The cells of a label map that an edge crosses.
+
+    Attributes:
+        rows, columns: (n,) where they are.
+        corners: (4, n) uint8, the labels at their corners, row by row.
+        comparison: (n,) how these compare.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    corners: NDArray[np.uint8]
+    comparison: NDArray[np.uint16]
+
+
+def _crossed(labels: NDArray[np.uint8]) -> _Cells:
+    padded = cv2.copyMakeBorder(labels, 1, 1, 1, 1, cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+    views = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    differ = cv2.bitwise_or(cv2.absdiff(views[0], views[1]), cv2.absdiff(views[0], views[2]))
+    differ = cv2.bitwise_or(differ, cv2.absdiff(views[0], views[3]))
+    rows, columns = np.divmod(np.flatnonzero(differ), labels.shape[1] + 1)
+    at, flat = rows * padded.shape[1] + columns, padded.reshape(-1)
+    corners = np.stack([flat.take(at + step) for step in (0, 1, padded.shape[1], padded.shape[1] + 1)])
+    return _Cells(rows, columns, corners, _comparison(corners))
+
+
+def _edges(cells: _Cells, plan: _Plan) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Return the pixels (their indices) in these cells, and their ids, as many uint8."""
+    rows, columns, corners, comparison = cells.rows, cells.columns, cells.corners, cells.comparison
+    if not (plan.has_rows.all() and plan.has_columns.all()):
+        kept = plan.has_rows[rows] & plan.has_columns[columns]
+        rows, columns, corners, comparison = rows[kept], columns[kept], corners[:, kept], comparison[kept]
+    kinds = plan.orders.take(comparison) + plan.row_kinds.take(rows) + plan.column_kinds.take(columns)
+    winners = plan.corners.take(kinds, axis=0)
+    ids = np.repeat(corners[0], winners.shape[1]).reshape(winners.shape)
+    for corner in (1, 2, 3):
+        np.copyto(ids, corners[corner][:, None], where=winners == corner)
+    places = plan.rows.take(rows, axis=0)[:, :, None] + plan.columns.take(columns, axis=0)[:, None]
+    return places.reshape(-1), ids
 
 
 def _covering_most(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -65,7 +65,7 @@ class _Painter:
         """None where that would shrink the label map: quicker by way of the full size."""
         height, width = self._planes[1].shape
         fits = self._labels.shape[0] <= height and self._labels.shape[1] <= width
-        return LabelsAt(self._labels, (height, width)) if fits else None
+        return LabelsAt(self._labels, (height, width), beside=self._at_full) if fits else None
 
     def _look_up(self, channel: int, table: NDArray[np.uint8]) -> Plane:
         """Return what `table` has for the labels, at the size of a plane."""
