@@ -134,7 +134,7 @@ class Encoding:
 
     Attributes:
         encoder: "auto" is a hardware encoder where one opens, else x264.
-        quality: x264's constant rate factor: lower is better and larger.
+        quality: as of x264's preset veryfast by constant rate factor: lower is better and larger.
     """
 
     encoder: Encoder = "auto"

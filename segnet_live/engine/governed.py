@@ -39,7 +39,8 @@ class GovernedEngine:
         self._closed = threading.Event()
         self.governor = Governor(target, steps, available=self._available, clock=clock)
         self._current = self._engines[steps[0].size]
-        self._to_skip = 0
+        self._to_skip = self._skipped = 0
+        self._longest = max(step.stride for step in steps)
         self._sizes = [size for size in dict.fromkeys(step.size for step in steps) if size not in self._engines]
         self._in_danger = self._preparing = False
 
@@ -66,13 +67,20 @@ class GovernedEngine:
     def segment_with_confidence(self, rgb: RGB) -> Segmented:
         return segmented(self._current, rgb)
 
+    def hurry(self) -> None:
+        """Leave the next frame out whatever the stride, as others wait behind it; the longest stride still holds."""
+        with self._lock:
+            if self._to_skip == 0 and self._skipped < self._longest - 1:
+                self._to_skip = 1
+
     def skips(self) -> bool:
-        """Return whether the stride leaves the next frame out; ask once a frame, and `segment` it if not."""
+        """Return whether the next frame is left out; ask once a frame, and `segment` it if not."""
         with self._lock:
             if self._to_skip > 0:
                 self._to_skip -= 1
+                self._skipped += 1
                 return True
-            self._to_skip = self.governor.step.stride - 1
+            self._skipped, self._to_skip = 0, self.governor.step.stride - 1
             return False
 
     def observe(self, busy_ms: float, latency_ms: float) -> None:

@@ -58,11 +58,15 @@ def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     )
 
 
-def picture_at(frame: Frame, size: Size) -> RGB:
-    """Return a frame's picture at `size`, (height, width, 3) uint8 RGB: planes are shrunk first, and converted then."""
+def picture_at(frame: Frame, size: Size, *, quick: bool = False) -> RGB:
+    """Return a frame's picture at `size`, (height, width, 3) uint8 RGB: planes are shrunk first, and converted then.
+
+    Args:
+        quick: see `Planes.rgb_at`.
+    """
     picture = frame.picture
     if not isinstance(picture, Planes):
         return fit_input(picture, size)
     if picture.size[0] <= size[0] or picture.size[1] <= size[1]:
         return fit_input(picture.rgb, size)  # small, and nothing of its colours must be lost
-    return picture.rgb_at(size)
+    return picture.rgb_at(size, quick=quick)

@@ -58,6 +58,12 @@ class LatestSlot(Generic[T]):
                 raise Closed
             return None
 
+    @property
+    def waiting(self) -> int:
+        """How many values wait."""
+        with self._condition:
+            return len(self._values)
+
     def close(self) -> None:
         """Refuse further values; those that wait can still be taken."""
         with self._condition:

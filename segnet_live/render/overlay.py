@@ -16,7 +16,7 @@ from segnet_live.frame import RGB, LabelMap
 class Overlay:
     """The colours and opacity of label maps. Immutable: to change anything make a new one (three small tables).
 
-    Blending is two table look-ups, one multiplication and one addition per pixel, all in uint8: about 1 ms for 960x540
+    Blending is two table look-ups and one weighted sum per pixel, all in uint8: about 1 ms for 960x540
     on one core, where indexing a palette with NumPy alone takes 5 ms.
 
     Args:
@@ -43,8 +43,8 @@ class Overlay:
         palette[ids] = classes.palette[ids, None]
         self._palette = palette
         self._tint = np.rint(palette * opacity).astype(np.uint8)
-        self._keep = np.full((256, 1, 3), 255, np.uint8)
-        self._keep[ids] = round(255 * (1 - opacity))
+        self._hidden = np.full(256, 255, np.uint8)
+        self._hidden[ids] = 0
 
     def colourise(self, labels: LabelMap) -> RGB:
         """Return (H, W, 3) uint8 RGB class colours of a (H, W) label map; classes not shown, and void, are black."""
@@ -62,9 +62,10 @@ class Overlay:
             )
         if self.opacity == 0 or not self.shown:
             return rgb.copy()
-        out = _look_up(labels, self._keep)
-        cv2.multiply(rgb, out, dst=out, scale=1 / 255)
-        cv2.add(out, _look_up(labels, self._tint), dst=out)
+        out = cv2.addWeighted(rgb, 1 - self.opacity, _look_up(labels, self._tint), 1, 0).astype(np.uint8, copy=False)
+        hidden = cv2.LUT(labels, self._hidden)
+        if cv2.countNonZero(hidden):
+            cv2.copyTo(rgb, hidden, out)
         return out
 
 

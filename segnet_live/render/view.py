@@ -138,7 +138,7 @@ def compose_for_screen(
         size = frame.size
     sure = None if confidence is None else confidence_at(confidence, size)
     second = None if other is None else labels_at(other, size)
-    small = compose(picture_at(frame, size), labels_at(labels, size), classes, settings, sure, second)
+    small = compose(picture_at(frame, size, quick=True), labels_at(labels, size), classes, settings, sure, second)
     return for_screen(small, box)
 
 

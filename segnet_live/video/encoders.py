@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from av.codec.codec import codecs_available
@@ -26,12 +27,9 @@ log = logging.getLogger(__name__)
 
 KEY_FRAMES_S = 1
 """Source time from one key frame to the next, at most; also what a fragment of the growing file spans."""
-SHARE = 0.11
+SHARE = 0.105
 """The most of the cores' time, at the source's rate, that x264 may need; the fastest preset may need more."""
-_PRESETS_NS = {"veryfast": 16.0, "superfast": 10.0, "ultrafast": 6.5}
-"""x264's presets and the nanoseconds that they take on one core for a pixel (a Xeon with AVX-512)."""
-_AS_SHARP = ":cabac=1:deblock=0,0"
-"""Added to ultrafast: a quarter more of its time for blocks that are not seen, and a fifth less bytes."""
+
 _LOOKAHEAD_S = Fraction(1, 3)
 """What x264 may hold back to choose better; it is lost when the process is killed."""
 _CODECS: dict[Encoder, str] = {
@@ -41,6 +39,30 @@ _CODECS: dict[Encoder, str] = {
     "vaapi": "h264_vaapi",
     "videotoolbox": "h264_videotoolbox",
 }
+
+
+class _Preset(NamedTuple):
+    """One of the ways in which x264 encodes, the most thorough first; see the table in bench/README.md.
+
+    Attributes:
+        ns: nanoseconds on one core for a pixel (a Xeon with AVX-512).
+        coarser: what to add to the quality that was asked for: pictures are then as like their originals as veryfast's.
+        more: parameters beside those of x264's own preset.
+    """
+
+    title: str
+    preset: str
+    ns: float
+    coarser: int = 0
+    more: str = ""
+
+
+_PRESETS = (
+    _Preset("veryfast", "veryfast", 16.0),
+    _Preset("superfast", "superfast", 10.0, coarser=2),
+    _Preset("ultrafast with CABAC", "ultrafast", 7.7, coarser=1, more=":cabac=1:deblock=0,0:subme=1"),
+    _Preset("ultrafast", "ultrafast", 5.2, more=":deblock=0,0"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +116,13 @@ def choose(encoding: Encoding, size: tuple[int, int], rate: Fraction) -> Opened:
             return _hardware(name, encoding.quality)
         missing.append((name, why))
     preset = preset_for(size, rate, cores())
-    return Opened("x264", "libx264", _x264(preset, encoding.quality, rate), f"x264 {preset}", tuple(missing))
+    return Opened("x264", "libx264", _x264(preset, encoding.quality, rate), f"x264 {preset.title}", tuple(missing))
 
 
-def preset_for(size: tuple[int, int], rate: Fraction, cores: int) -> str:
+def preset_for(size: tuple[int, int], rate: Fraction, cores: int) -> _Preset:
     """Return the most thorough of x264's presets that needs no more than its share of the cores."""
     pixels_s = size[0] * size[1] * float(rate)
-    fits = (preset for preset, ns in _PRESETS_NS.items() if pixels_s * ns * 1e-9 <= SHARE * cores)
-    return next(fits, "ultrafast")
+    return next((preset for preset in _PRESETS if pixels_s * preset.ns * 1e-9 <= SHARE * cores), _PRESETS[-1])
 
 
 @lru_cache(maxsize=32)
@@ -154,16 +175,15 @@ def _hardware(name: Encoder, quality: int) -> Opened:
     return Opened(name, _CODECS[name], options, name)
 
 
-def _x264(preset: str, quality: int, rate: Fraction) -> dict[str, str]:
+def _x264(preset: _Preset, quality: int, rate: Fraction) -> dict[str, str]:
     # Two threads and a look-ahead hold back frames, which at low rates are seconds.
-    lookahead = min(10, int(rate * _LOOKAHEAD_S)) if rate >= 10 and preset == "veryfast" else 0
+    lookahead = min(10, int(rate * _LOOKAHEAD_S)) if rate >= 10 and preset.preset == "veryfast" else 0
     return {
-        "preset": preset,
-        "crf": str(quality),
+        "preset": preset.preset,
+        "crf": str(min(quality + preset.coarser, 51)),
         "forced-idr": "1",
         # No B-frames: decoding order is display order, so that no file needs an edit list to start at 0.
-        "x264-params": f"bframes=0:rc-lookahead={lookahead}:sync-lookahead=0:keyint=infinite"
-        + (_AS_SHARP if preset == "ultrafast" else ""),
+        "x264-params": f"bframes=0:rc-lookahead={lookahead}:sync-lookahead=0:keyint=infinite{preset.more}",
     }
 
 

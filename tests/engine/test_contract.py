@@ -31,6 +31,7 @@ from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB
 from segnet_live.nets.load import load_network
+from segnet_live.system.cores import cores
 from tests.support.cards import write_card
 
 SIZE = (45, 59)
@@ -118,6 +119,29 @@ def test_labels_are_those_of_eager_on_frames_of_any_size(
         assert labels.max() < len(card.classes)
         assert (labels == reference.segment(rgb)).mean() >= ENGINES[name][1]
     reference.close()
+
+
+@pytest.mark.skipif(cores() < 2, reason="two frames at a time take two cores")
+def test_frames_that_overlap_are_labelled_as_each_alone(card: Card) -> None:
+    engine = OpenVINOEngine(card, SIZE, precision="fp32", overlap=True)
+    frames = [scene(seed=seed) for seed in range(5)]
+    alone = [engine.segment(rgb) for rgb in frames]
+    assert engine.overlaps
+    engine.submit(frames[0])
+    together = []
+    for rgb in frames[1:]:
+        rgb.flags.writeable = False
+        engine.submit(rgb)
+        together.append(engine.wait())
+    engine.submit(frames[4])
+    with pytest.raises(EngineError, match="two frames"):
+        engine.submit(frames[4])
+    together.append(engine.wait())
+    assert all((a == b).all() for a, b in zip(alone, together, strict=True))
+    assert (engine.wait() == alone[4]).all()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.submit(frames[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -177,6 +177,18 @@ def test_only_every_stride_th_frame_is_segmented_and_the_first_at_once() -> None
         engine.close()
 
 
+def test_frames_that_others_wait_behind_are_left_out_but_not_for_ever() -> None:
+    size = (32, 64)
+    engine = GovernedEngine(FakeEngine, Target(fps=25), [Step(size), Step(size, 3)])
+    skipped = []
+    for _ in range(6):
+        engine.hurry()
+        skipped.append(engine.skips())
+    assert skipped == [True, True, False, True, True, False], "the longest stride's rate at least"
+    assert not engine.skips(), "who does not hurry has the governor's stride"
+    engine.close()
+
+
 def test_where_the_first_size_is_fast_enough_no_other_is_opened() -> None:
     opened: list[Size] = []
     now = [0.0]

@@ -72,10 +72,20 @@ def test_an_encoder_that_is_asked_for_and_does_not_open_is_an_error(
     ],
 )
 def test_the_preset_fits_the_cores(size: tuple[int, int], rate: int, cores: int, preset: str) -> None:
-    assert encoders.preset_for(size, Fraction(rate), cores) == preset
+    assert encoders.preset_for(size, Fraction(rate), cores).preset == preset
 
 
 def test_every_encoder_is_tried_with_a_frame_and_x264_works() -> None:
     problems = encoders.tried((64, 96))
     assert set(problems) == {"x264", "nvenc", "qsv", "vaapi", "videotoolbox"}
     assert problems["x264"] == ""
+
+
+def test_a_quicker_preset_is_given_what_makes_its_pictures_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, crf, extra in ((1, "20", "deblock"), (5, "21", "subme=1"), (8, "22", ""), (16, "20", "")):
+        monkeypatch.setattr(encoders, "cores", lambda cores=cores: cores)
+        chosen = encoders.choose(Encoding("x264", 20), HD, RATE)
+        assert chosen.options["crf"] == crf
+        assert extra in chosen.options["x264-params"]
+    monkeypatch.setattr(encoders, "cores", lambda: 8)
+    assert encoders.choose(Encoding("x264", 51), HD, RATE).options["crf"] == "51"

@@ -266,6 +266,12 @@ class EngineSwitch:
         self._governed = governed
         log.info("%s is too slow for %g frames/s: frames are left out", bare.info.model, rate_fps)
 
+    def hurry(self) -> None:
+        """Let the governor leave the next frame out, if there is one: others wait behind it."""
+        governed = self._governed
+        if governed is not None:
+            governed.hurry()
+
     @property
     def has_pending(self) -> bool:
         """Whether a new engine waits to be swapped in."""

@@ -219,6 +219,8 @@ class LiveSession:
             if current is not None:
                 engine, choice = current
                 self._classes = choice.card.classes
+                if self._captured.waiting and not result.source.live:
+                    self._engines.hurry()  # a governor needs a second to see that it must
                 try:
                     self._busy_since_s = time.perf_counter() if self._answered is engine else None
                     result = self._inference.segment(result, engine, self._classes)
