@@ -40,7 +40,8 @@ class GovernedEngine:
         self.governor = Governor(target, steps, available=self._available, clock=clock)
         self._current = self._engines[steps[0].size]
         self._to_skip = self._skipped = 0
-        self._longest = max(step.stride for step in steps)
+        # with sizes to choose from, these come before frames that are left out
+        self._longest = max(step.stride for step in steps) if len({step.size for step in steps}) == 1 else 1
         self._sizes = [size for size in dict.fromkeys(step.size for step in steps) if size not in self._engines]
         self._in_danger = self._preparing = False
 
