@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -181,14 +180,14 @@ def _winners(
         # Members of a class count together, in 8 bits; of equal ones the smallest id wins.
         distinct = sorted(set(ranks))
         members = [np.rint(255 * weights[[rank == each for each in ranks]].sum(0)) for rank in distinct]
-        orders[_comparison([np.array([rank], np.uint8) for rank in ranks])] = len(winners)
+        orders[_comparison(np.array(ranks, np.uint8)[:, None])] = len(winners)
         winners.append(np.array([ranks.index(rank) for rank in distinct], np.uint8)[np.argmax(members, axis=0)])
     return orders, np.stack(winners)
 
 
-def _comparison(corners: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint16]:
-    """Return how the labels of cells compare, (n,) 0..4095: for each of `_PAIRS` 1 for less and 2 for more."""
-    code = np.zeros(len(corners[0]), np.uint16)
+def _comparison(corners: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Return how the (4, n) labels of cells compare, (n,) 0..4095: for each of `_PAIRS` 1 for less and 2 for more."""
+    code = np.zeros(corners.shape[1], np.uint16)
     for first, second in _PAIRS:
         code <<= 2
         code |= (corners[first] < corners[second]).view(np.uint8)

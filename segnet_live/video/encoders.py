@@ -59,9 +59,9 @@ class _Preset(NamedTuple):
 
 _PRESETS = (
     _Preset("veryfast", "veryfast", 16.0),
-    _Preset("superfast", "superfast", 10.0, coarser=2),
-    _Preset("ultrafast with CABAC", "ultrafast", 7.7, coarser=1, more=":cabac=1:deblock=0,0:subme=1"),
-    _Preset("ultrafast", "ultrafast", 5.2, more=":deblock=0,0"),
+    # Of the same size as superfast's at the same likeness, in five sixths of its time.
+    _Preset("ultrafast with CABAC", "ultrafast", 8.3, coarser=1, more=":cabac=1:deblock=0,0:subme=1"),
+    _Preset("ultrafast", "ultrafast", 5.7, more=":deblock=0,0"),
 )
 
 
