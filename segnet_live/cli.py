@@ -46,6 +46,10 @@ COMMANDS = {
     "correct": ("segnet_live.ui.correct.command", "correct hard frames in a window"),
     "export": ("segnet_live.commands.export", "take a network, or label maps, to other programs"),
     "adapt": ("segnet_live.commands.adapt", "fit a model to your own road, from drafts that you corrected"),
+    "serve": (
+        "segnet_live.commands.serve",
+        "show a page in the browser to try pictures and watch live",
+    ),
     "bench": ("segnet_live.bench.command", "time every model on every engine of this machine"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(arguments) -> int`, its line in --help)."""

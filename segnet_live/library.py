@@ -7,7 +7,7 @@ way here as in the window and in the command; errors are the same, too: `segnet_
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +36,7 @@ Source: TypeAlias = str | os.PathLike[str] | int
 
 WAITING_RESULTS = 2
 """Results of a file that may wait for the caller: enough to overlap with his work, few enough to hold in memory."""
+PROGRESS_S = 0.2
 _TICK = Fraction(1, 1000)
 
 
@@ -332,6 +333,7 @@ def annotate(
     samples: int = 0,
     stats: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    progress: Callable[[int], object] | None = None,
 ) -> int:
     """Write an annotated copy of a video, with its sound: the job of `segnet-live --video ... --record ... --headless`.
 
@@ -356,6 +358,7 @@ def annotate(
         samples: label by the mean of so many passes with dropout on; 0 for one pass without.
         stats: a CSV file for time, latency and class shares of each frame.
         overwrite: existing outputs may be replaced.
+        progress: called with the number of frames written, several times a second; an exception from it ends the job.
 
     Returns:
         How many frames were written.
@@ -397,8 +400,9 @@ def annotate(
     pipeline = job.pipeline
     try:
         pipeline.start()
-        while not pipeline.wait(1.0):
-            pass
+        while not pipeline.wait(1.0 if progress is None else PROGRESS_S):
+            if progress is not None:
+                progress(pipeline.written)
     finally:
         pipeline.close()  # finalises the outputs, also after Ctrl-C
     if pipeline.error:

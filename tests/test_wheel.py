@@ -30,6 +30,8 @@ def test_wheel_has_one_top_level_package_and_every_released_model(wheel: Path) -
             assert f"segnet_live/_shipped/models/{card.parent.name}/{name}" in names
     assert {f"segnet_live/_shipped/assets/{name}" for name in ("drive.mp4", "drive-labels.mkv")} <= set(names)
     assert "segnet_live/py.typed" in names
+    page = {f"segnet_live/serve/page/{path.name}" for path in (CHECKOUT / "segnet_live/serve/page").iterdir()}
+    assert page <= set(names)
     shared = {n.partition(".data/data/")[2] for n in names}
     assert {
         "share/applications/segnet-live.desktop",

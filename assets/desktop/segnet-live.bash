@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/segnet-live
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_segnet_live_subparsers=(models doctor compile cache repair find bonnet report hard correct export adapt bench)
+_shtab_segnet_live_subparsers=(models doctor compile cache repair find bonnet report hard correct export adapt serve bench)
 
 _shtab_segnet_live_models_option_strings=(-h --help --dir --json --debug)
 _shtab_segnet_live_doctor_option_strings=(-h --help --no-engines --json --report --debug)
@@ -19,6 +19,7 @@ _shtab_segnet_live_hard_option_strings=(-h --help --out --count --against --json
 _shtab_segnet_live_correct_option_strings=(-h --help --model --debug)
 _shtab_segnet_live_export_option_strings=(-h --help --to --annotations --model --out --size --precision --labels --overwrite --json --debug)
 _shtab_segnet_live_adapt_option_strings=(-h --help --model --out --old --minutes --rate --overwrite --json --debug)
+_shtab_segnet_live_serve_option_strings=(-h --help --host --port --video --camera --images --synthetic --record --overwrite --model --backend --precision --size --max-picture --max-pixels --max-clip --max-seconds --queue --viewers --rate --debug)
 _shtab_segnet_live_bench_option_strings=(-h --help --model --backend --precision --size --n --seconds --against --video --confidence --paper-table --no-memory --json --markdown --debug)
 _shtab_segnet_live_option_strings=(-h --help --video --camera --images --synthetic --start --duration --decoder --record --encoder --quality --masks --stats --index --confidence --headless --overwrite --reconnect --no-reconnect --model --backend --precision --size --target-fps --samples --max-latency --smooth --no-smooth --view --compare --opacity --layers --fade-unsure --classes --burn-hud --bonnet --hide --hide-with --hide-hold --hide-unsure --debug --version)
 
@@ -46,6 +47,10 @@ _shtab_segnet_live_adapt_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_segnet_live_adapt___model_COMPGEN=_shtab_compgen_dirs
 _shtab_segnet_live_adapt___out_COMPGEN=_shtab_compgen_dirs
 _shtab_segnet_live_adapt___old_COMPGEN=_shtab_compgen_dirs
+_shtab_segnet_live_serve___video_COMPGEN=_shtab_compgen_files
+_shtab_segnet_live_serve___images_COMPGEN=_shtab_compgen_files
+_shtab_segnet_live_serve___record_COMPGEN=_shtab_compgen_files
+_shtab_segnet_live_serve___model_COMPGEN=_shtab_compgen_dirs
 _shtab_segnet_live_bench___model_COMPGEN=_shtab_compgen_dirs
 _shtab_segnet_live_bench___video_COMPGEN=_shtab_compgen_files
 _shtab_segnet_live_bench___json_COMPGEN=_shtab_compgen_files
@@ -72,7 +77,9 @@ _shtab_segnet_live_hard___index_choices=(cache beside)
 _shtab_segnet_live_export___to_choices=(onnx openvino pt2)
 _shtab_segnet_live_export___annotations_choices=(coco cityscapes cvat)
 _shtab_segnet_live_export___precision_choices=(fp32 fp16 int8)
-_shtab_segnet_live_pos_0_choices=(models doctor compile cache repair find bonnet report hard correct export adapt bench)
+_shtab_segnet_live_serve___backend_choices=(auto openvino torch inductor tensorrt tensorrt-rtx)
+_shtab_segnet_live_serve___precision_choices=(auto fp32 bf16 fp16 int8)
+_shtab_segnet_live_pos_0_choices=(models doctor compile cache repair find bonnet report hard correct export adapt serve bench)
 _shtab_segnet_live___decoder_choices=(auto cpu cuda vaapi videotoolbox d3d11va)
 _shtab_segnet_live___encoder_choices=(auto x264 nvenc qsv vaapi videotoolbox)
 _shtab_segnet_live___index_choices=(cache beside)
@@ -136,6 +143,11 @@ _shtab_segnet_live_adapt___help_nargs=0
 _shtab_segnet_live_adapt___overwrite_nargs=0
 _shtab_segnet_live_adapt___json_nargs=0
 _shtab_segnet_live_adapt___debug_nargs=0
+_shtab_segnet_live_serve__h_nargs=0
+_shtab_segnet_live_serve___help_nargs=0
+_shtab_segnet_live_serve___synthetic_nargs=0
+_shtab_segnet_live_serve___overwrite_nargs=0
+_shtab_segnet_live_serve___debug_nargs=0
 _shtab_segnet_live_bench__h_nargs=0
 _shtab_segnet_live_bench___help_nargs=0
 _shtab_segnet_live_bench___confidence_nargs=0

@@ -50,8 +50,8 @@ function _shtab_segnet_live_using
   test "$_shtab_segnet_live_cmdpath" = "$argv"
 end
 
-set -g _shtab_segnet_live_commands models doctor compile cache repair find bonnet report hard correct export adapt bench
-set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --compare --confidence --count --cut --decoder --dir --duration --encoder --for --gpx --grow --hardest --hide --hide-hold --hide-unsure --hide-with --images --index --json --labels --layers --masks --max-latency --minutes --model --n --old --opacity --out --output --precision --quality --rate --record --samples --seconds --show --size --start --stats --stills --target-fps --to --video --view -o
+set -g _shtab_segnet_live_commands models doctor compile cache repair find bonnet report hard correct export adapt serve bench
+set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --compare --confidence --count --cut --decoder --dir --duration --encoder --for --gpx --grow --hardest --hide --hide-hold --hide-unsure --hide-with --host --images --index --json --labels --layers --masks --max-clip --max-latency --max-picture --max-pixels --max-seconds --minutes --model --n --old --opacity --out --output --port --precision --quality --queue --rate --record --samples --seconds --show --size --start --stats --stills --target-fps --to --video --view --viewers -o
 
 complete -c segnet-live -e
 complete -c segnet-live -f
@@ -211,6 +211,28 @@ complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l overwrite -d 'rep
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l json -d 'print the outcome as JSON, and what happens to stderr'
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l debug -d 'show the traceback of an error'
 complete -c segnet-live -n '_shtab_segnet_live_using adapt; and test $_shtab_segnet_live_npos -eq 0' -ka "(__fish_complete_directories)" -d 'a drafts folder; only frames that a person corrected are learnt'
+complete -c segnet-live -n '_shtab_segnet_live_using; and test $_shtab_segnet_live_npos -eq 0' -a serve -d 'Show a page in the browser to try pictures and watch live.'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -s h -l help -d 'show this help message and exit'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l host -x -d 'where to listen (default: this machine alone)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l port -x -d '0 takes a free one (default: 8808)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l video -xka "(__fish_complete_path (commandline -ct))" -d 'video file, RTSP or HTTP stream'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l camera -x -d 'camera by number, 0 is the first'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l images -xka "(__fish_complete_path (commandline -ct))" -d 'folder of images, or a quoted pattern'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l synthetic -d 'the example drive'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'record the one source from the start on, whoever watches'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l overwrite -d 'replace a recording that exists'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l model -xka "(__fish_complete_directories)" -d 'model of what is watched, and of pictures where none is chosen'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l backend -xka "auto openvino torch inductor tensorrt tensorrt-rtx" -d 'what runs the network (default: the fastest there is)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l precision -xka "auto fp32 bf16 fp16 int8" -d 'arithmetic (default: the backend'"'"'s fast one)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l size -x -d 'network input of what is watched'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l max-picture -x -d 'of a picture'"'"'s file (default: 20)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l max-pixels -x -d 'of a picture (default: 50)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l max-clip -x -d 'of a clip'"'"'s file (default: 100)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l max-seconds -x -d 'of a clip (default: 30)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l queue -x -d 'pictures that may wait for the engine (default: 32)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l viewers -x -d 'people who watch at a time (default: 32)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l rate -x -d 'pictures and clips a minute from one address, 0 for any number (default: 120; any number on the loopback address, which all programs of a machine share)'
+complete -c segnet-live -n '_shtab_segnet_live_using serve' -l debug -d 'show the traceback of an error'
 complete -c segnet-live -n '_shtab_segnet_live_using; and test $_shtab_segnet_live_npos -eq 0' -a bench -d 'Time every model on every engine of this machine.'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -s h -l help -d 'show this help message and exit'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l model -xka "(__fish_complete_directories)" -d 'this model only; may be repeated (default: all installed)'

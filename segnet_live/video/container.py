@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,11 +31,14 @@ _TEXT_FORMATS = {"tty", "lrc", "srt", "webvtt", "ass", "subviewer", "microdvd"}
 """libavformat plays any text file as a terminal session."""
 
 
-def open_container(location: str, device: Device | None = None) -> InputContainer:
+def open_container(
+    location: str, device: Device | None = None, *, formats: Collection[str] | None = None
+) -> InputContainer:
     """Return an open container with its streams probed. Blocks, for URLs at most about twice the connect timeout.
 
     Args:
         device: decodes the pictures, None for the CPU; opening fails where it does not open or knows no stream.
+        formats: the only demuxers that may read a file, by libavformat's names; None for all, playlists too.
 
     Raises:
         SourceError: missing, a folder, empty, or no container that libavformat knows.
@@ -68,6 +72,8 @@ def open_container(location: str, device: Device | None = None) -> InputContaine
     try:
         # A bare name may look like one of libavformat's protocols ("a:b.mp4").
         options = {"protocol_whitelist": _FROM_A_FILE}
+        if formats is not None:
+            options["format_whitelist"] = ",".join(formats)
         container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace", hwaccel=hwaccel)
     except FFmpegError as error:
         raise SourceError(

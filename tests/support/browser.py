@@ -47,14 +47,14 @@ class Browser:
         with self._open(request, timeout=60) as answer:
             return json.loads(answer.read())["value"]
 
-    def show(self, page: Path, *, dark: bool = False, width: int = 1200, height: int = 900) -> None:
-        """Open a page at a width in CSS pixels, also narrower than any window, in light or dark colours."""
+    def show(self, page: Path | str, *, dark: bool = False, width: int = 1200, height: int = 900) -> None:
+        """Open a file or an address at a width in CSS pixels, also narrower than any window, light or dark."""
         self.devtools(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.devtools("Emulation.setEmulatedMedia", media="", features=[feature])
-        self._call("POST", f"{self._session}/url", {"url": page.as_uri()})
+        self._call("POST", f"{self._session}/url", {"url": page if isinstance(page, str) else page.as_uri()})
 
     def run(self, script: str) -> Any:
         """Return what a function body of JavaScript returns on the page."""

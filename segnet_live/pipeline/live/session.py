@@ -341,10 +341,10 @@ class LiveSession:
         """The mean confidence seen so far of the open file, a timeline of one value; None as for `timeline`."""
         return self._confidence_line if self.timeline is not None else None
 
-    def take_picture(self) -> Picture | None:
-        """Return the newest picture, once; None if there is no new one."""
+    def take_picture(self, timeout_s: float = 0) -> Picture | None:
+        """Return the newest picture, once; None if there is no new one after `timeout_s`."""
         try:
-            picture = self._pictures.take(timeout_s=0)
+            picture = self._pictures.take(timeout_s)
         except Closed:
             return None
         if picture is not None:
