@@ -48,6 +48,8 @@ class OpenEngine(Protocol):
 
 KEEPS_UP_FPS = 31
 """Up to this rate of a source every frame gets its own labels, unless a target is asked or the engine is too slow."""
+KEEPS_UP_PIXELS_S = 1920 * 1080 * KEEPS_UP_FPS
+"""The same for pixels a second, whose decoding takes from the engine what it would need for every frame."""
 TOO_SLOW_FRAMES = 24
 """An engine is too slow for a source when most of so many frames in a row took longer than the rate allows."""
 
@@ -129,7 +131,8 @@ class EngineSwitch:
         top = choice.size or network_size(source_size, choice.card.pixels)
         # a governor's smaller sizes follow the source's aspect ratio even where the first one is given
         steps = ladder(source_size, top, strides=STRIDES) if choice.target else ()
-        if not choice.target and rate is not None and rate > KEEPS_UP_FPS:
+        pixels_s = source_size[0] * source_size[1] * (rate or 0)
+        if not choice.target and rate is not None and (rate > KEEPS_UP_FPS or pixels_s > KEEPS_UP_PIXELS_S):
             steps = strided(top)
         request = (replace(choice, size=top), steps)
         with self._lock:

@@ -286,7 +286,8 @@ class LiveSession:
                 self._account(picture, last)
             last = result
             self._newest = picture
-            self._hand_over(self._pictures, picture, "display")
+            # What the window is late with for a moment, it paints a moment later.
+            self._hand_over(self._pictures, picture, "display", room=1 if result.source.live else 2)
 
     def _compose(self, result: FrameResult) -> Picture:
         settings = self._view_settings

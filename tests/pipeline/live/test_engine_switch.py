@@ -132,3 +132,22 @@ def test_an_engine_in_use_is_closed_with_the_switch(rig: Rig) -> None:
     rig.switch.close()
     rig.switch.close()
     assert engine.closed == 1
+
+
+@pytest.mark.parametrize(("source", "rate", "spared"), [((2160, 3840), 30, True), ((720, 1280), 30, False)])
+def test_large_or_quick_sources_spare_the_engine_frames_that_others_wait_behind(
+    rig: Rig, source: Size, rate: int, spared: bool
+) -> None:
+    rig.switch.request(rig.choice, source, Fraction(rate))
+    until(lambda: rig.switch.has_pending)
+    current = rig.switch.current()
+    assert current is not None
+    engine, picture = current[0], np.zeros((32, 48, 3), np.uint8)
+    engine.segment(picture)
+    rig.engines.opened[-1].fail = RuntimeError("it was asked all the same")
+    rig.switch.hurry()
+    if spared:
+        engine.segment(picture)
+    else:
+        with pytest.raises(RuntimeError, match="all the same"):
+            engine.segment(picture)
