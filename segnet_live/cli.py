@@ -21,6 +21,7 @@ from segnet_live.config import (
     HIDE_UNSURE,
     HIDE_WITH,
     INDEX_PLACES,
+    PIECE_S,
     PRECISIONS,
     VIEWS,
     RunConfig,
@@ -124,6 +125,10 @@ def _dispatch(arguments: list[str]) -> int:
         _add_command(parser, module)
         return int(module.run(parser.parse_args(rest)))
     config = parse(arguments)
+    if config.ray is not None:
+        from segnet_live.fleet.run import run_fleet
+
+        return run_fleet(config)
     if config.is_folder_job:
         from segnet_live.pipeline.headless.folder import run_folder
 
@@ -193,7 +198,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     headless = given.headless
     confidence = given.confidence if isinstance(given.confidence, Path) else None
     outputs = {"--masks": given.masks, "--stats": given.stats, "--index": given.index, "--confidence": confidence}
-    needing = [option for option, path in outputs.items() if path is not None]
+    needing = [option for option, asked in (outputs | {"--ray": given.ray}).items() if asked is not None]
     if needing and not headless:
         verb = "processes" if len(needing) == 1 else "process"
         print(f"{' and '.join(needing)} {verb} every frame without a window, as with --headless", flush=True)
@@ -239,6 +244,8 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         bonnet=given.bonnet,
         index=given.index,
         reconnect=given.reconnect,
+        ray=given.ray,
+        piece_s=given.piece,
         debug=given.debug,
     )
 
@@ -269,7 +276,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument_group("input (the webcam, if none is named)").add_mutually_exclusive_group().add_argument
-    add("--video", metavar="FILE|URL|DIR", help="video file, RTSP or HTTP stream, or a folder of videos (headless)")
+    add(
+        "--video",
+        metavar="FILE|URL|DIR|LIST.txt",
+        help="video file, RTSP or HTTP stream, or (headless) a folder of videos or a text file with a path in each "
+        "line; outputs are folders then",
+    )
     add("--camera", metavar="N", help="camera by number, 0 is the first")
     add("--images", metavar="DIR|GLOB", help="folder of images, or a quoted pattern such as 'photos/*.jpg'")
     add("--synthetic", action="store_true", help="the example drive that ships with the app, with known labels")
@@ -321,6 +333,21 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="headless: when a camera or stream is lost, try again until it is back and go on in OUT-2.mp4, DIR-2 and "
         "FILE-2.csv (default: yes for cameras and streams with --record)",
+    )
+
+    add = parser.add_argument_group("many machines (for a folder or list of videos)").add_argument
+    add(
+        "--ray",
+        metavar="auto|HOST:PORT",
+        help="do it on a Ray cluster: the one this machine belongs to, or else this machine alone; or the one at an "
+        "address (implies --headless; needs the extra fleet)",
+    )
+    add(
+        "--piece",
+        type=float,
+        default=PIECE_S,
+        metavar="S",
+        help="with --ray: cut longer files into pieces of about so many seconds, and join them (default: 3600)",
     )
 
     add = parser.add_argument_group("network").add_argument

@@ -37,6 +37,10 @@ SMALLEST_SIDE = 32
 LARGEST_SIDE = 4096
 HIDE_UNSURE = 0.5
 """The confidence below which a pixel near one of a hidden class is hidden, too, whatever its class."""
+PIECE_S = 3600.0
+"""How long the pieces of a long file are about that a cluster does side by side."""
+LIST_SUFFIX = ".txt"
+"""Of a file that lists videos, one path a line."""
 LONGEST_HOLD = 60
 """Frames that wait in memory while classes are hidden."""
 
@@ -255,6 +259,8 @@ class RunConfig:
         index: where to leave an index of the drive, None for nowhere.
         reconnect: open a camera or network source again when it is lost in a headless run; None does so for cameras and
             streams that are recorded. The window always does.
+        ray: the Ray cluster that does a folder or list of videos: "auto" or HOST:PORT; None does it here, without Ray.
+        piece_s: about how many seconds of a long file one worker of the cluster does at a time.
         debug: errors show their traceback.
 
     Raises:
@@ -293,6 +299,8 @@ class RunConfig:
     bonnet: str | None = None
     index: IndexPlace | None = None
     reconnect: bool | None = None
+    ray: str | None = None
+    piece_s: float = PIECE_S
     debug: bool = False
 
     def __post_init__(self) -> None:
@@ -320,7 +328,7 @@ class RunConfig:
                 raise UsageError(f"{option} got {target:g}; give a number above 0")
         if self.record is not None and self.record.suffix.lower() != ".mp4" and not self.is_folder_job:
             raise UsageError(f"--record got {self.record}; recordings are H.264 in mp4: name a file that ends in .mp4")
-        if self.stats is not None and self.stats.suffix.lower() != ".csv":
+        if self.stats is not None and self.stats.suffix.lower() != ".csv" and not self.is_folder_job:
             raise UsageError(f"--stats got {self.stats}; name a file that ends in .csv")
         if self.headless and self.source is None:
             raise UsageError("--headless needs an input: add --video, --camera, --images or --synthetic")
@@ -338,6 +346,16 @@ class RunConfig:
         if self.reconnect is not None and not self.headless:
             option = "--reconnect" if self.reconnect else "--no-reconnect"
             raise UsageError(f"{option} is for runs without a window (the window always tries again)", "add --headless")
+        if self.ray is not None and not self.is_folder_job:
+            raise UsageError(
+                "--ray is for many videos", "give --video a folder, or a text file with a path in each line"
+            )
+        if not (math.isfinite(self.piece_s) and self.piece_s > 0):
+            raise UsageError(f"--piece got {self.piece_s:g}", "give seconds, such as 3600")
+        if self.piece_s != PIECE_S and self.ray is None:
+            raise UsageError(
+                "--piece is for a cluster, which does pieces side by side", "add --ray auto or leave it out"
+            )
         if self.burn_hud and self.headless and self.record is None:
             raise UsageError("--burn-hud writes the figures into the recording; add --record OUT.mp4 or leave it out")
 
@@ -381,8 +399,11 @@ class RunConfig:
 
     @property
     def is_folder_job(self) -> bool:
-        """Whether `--video` names a folder: each of its videos is a run of its own."""
-        return self.source is not None and self.source.kind == "video" and Path(self.source.value).is_dir()
+        """Whether `--video` names a folder, or a text file that lists videos: each of them is a run of its own."""
+        if self.source is None or self.source.kind != "video":
+            return False
+        place = Path(self.source.value)
+        return place.is_dir() or (place.suffix.lower() == LIST_SUFFIX and place.is_file())
 
     def options(self, remembered: RunOptions | None = None) -> RunOptions:
         """Return the choices for this run: what was given, else what is `remembered`, else the default.

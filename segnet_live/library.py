@@ -395,7 +395,7 @@ def annotate(
         overwrite=overwrite,
     )
     if config.is_folder_job:
-        raise UsageError(f"{source} is a folder of videos", "call annotate for each of them, or use the command")
+        raise UsageError(f"{source} stands for several videos", "call annotate for each of them, or use the command")
     job = prepare(config, _say_nothing)
     pipeline = job.pipeline
     try:

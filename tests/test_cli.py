@@ -36,7 +36,7 @@ OPTIONS = {
     "--model --backend --precision --size --target-fps --max-latency --smooth --no-smooth --view --opacity --layers "
     "--classes --burn-hud --reconnect --no-reconnect --index --bonnet --hide --hide-with --hide-hold --hide-unsure "
     "--debug --version "
-    "--confidence --fade-unsure --samples --decoder --encoder --quality --compare",
+    "--confidence --fade-unsure --samples --decoder --encoder --quality --compare --ray --piece",
     "models": "--dir --json --debug",
     "doctor": "--no-engines --json --report --debug",
     "compile": "--model --backend --precision --size --for --beside-weights --debug",

@@ -51,13 +51,13 @@ function _shtab_segnet_live_using
 end
 
 set -g _shtab_segnet_live_commands models doctor compile cache repair find bonnet report hard correct export adapt serve bench
-set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --compare --confidence --count --cut --decoder --dir --duration --encoder --for --gpx --grow --hardest --hide --hide-hold --hide-unsure --hide-with --host --images --index --json --labels --layers --masks --max-clip --max-latency --max-picture --max-pixels --max-seconds --minutes --model --n --old --opacity --out --output --port --precision --quality --queue --rate --record --samples --seconds --show --size --start --stats --stills --target-fps --to --video --view --viewers -o
+set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --compare --confidence --count --cut --decoder --dir --duration --encoder --for --gpx --grow --hardest --hide --hide-hold --hide-unsure --hide-with --host --images --index --json --labels --layers --masks --max-clip --max-latency --max-picture --max-pixels --max-seconds --minutes --model --n --old --opacity --out --output --piece --port --precision --quality --queue --rate --ray --record --samples --seconds --show --size --start --stats --stills --target-fps --to --video --view --viewers -o
 
 complete -c segnet-live -e
 complete -c segnet-live -f
 
 complete -c segnet-live -n _shtab_segnet_live_using -s h -l help -d 'show this help message and exit'
-complete -c segnet-live -n _shtab_segnet_live_using -l video -xka "(__fish_complete_path (commandline -ct))" -d 'video file, RTSP or HTTP stream, or a folder of videos (headless)'
+complete -c segnet-live -n _shtab_segnet_live_using -l video -xka "(__fish_complete_path (commandline -ct))" -d 'video file, RTSP or HTTP stream, or (headless) a folder of videos or a text file with a path in each line; outputs are folders then'
 complete -c segnet-live -n _shtab_segnet_live_using -l camera -x -d 'camera by number, 0 is the first'
 complete -c segnet-live -n _shtab_segnet_live_using -l images -xka "(__fish_complete_path (commandline -ct))" -d 'folder of images, or a quoted pattern such as '"'"'photos/*.jpg'"'"''
 complete -c segnet-live -n _shtab_segnet_live_using -l synthetic -d 'the example drive that ships with the app, with known labels'
@@ -74,6 +74,8 @@ complete -c segnet-live -n _shtab_segnet_live_using -l confidence -xka "(__fish_
 complete -c segnet-live -n _shtab_segnet_live_using -l headless -d 'no window: every frame of a file, the newest one of a camera or stream'
 complete -c segnet-live -n _shtab_segnet_live_using -l overwrite -d 'replace outputs that exist (a folder of videos: do finished ones again)'
 complete -c segnet-live -n _shtab_segnet_live_using -l reconnect -l no-reconnect -d 'headless: when a camera or stream is lost, try again until it is back and go on in OUT-2.mp4, DIR-2 and FILE-2.csv (default: yes for cameras and streams with --record)'
+complete -c segnet-live -n _shtab_segnet_live_using -l ray -x -d 'do it on a Ray cluster: the one this machine belongs to, or else this machine alone; or the one at an address (implies --headless; needs the extra fleet)'
+complete -c segnet-live -n _shtab_segnet_live_using -l piece -x -d 'with --ray: cut longer files into pieces of about so many seconds, and join them (default: 3600)'
 complete -c segnet-live -n _shtab_segnet_live_using -l model -xka "(__fish_complete_directories)" -d 'installed model (see `segnet-live models`) or a model folder'
 complete -c segnet-live -n _shtab_segnet_live_using -l backend -xka "auto openvino torch inductor tensorrt tensorrt-rtx" -d 'what runs the network (default: the fastest there is)'
 complete -c segnet-live -n _shtab_segnet_live_using -l precision -xka "auto fp32 bf16 fp16 int8" -d 'arithmetic (default: the backend'"'"'s fast one)'

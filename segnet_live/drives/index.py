@@ -179,11 +179,11 @@ def beside(video: Path) -> Path:
     return video.with_name(f"{video.name}.index")
 
 
-def save_index(index: DriveIndex, video: Path, place: IndexPlace) -> Path | None:
+def save_index(index: DriveIndex, video: Path, place: IndexPlace | Path) -> Path | None:
     """Keep an index; return its file. The cache may be full or not writable: None then, after a log line.
 
     Raises:
-        OutputError: it is to lie beside the video and cannot be written there.
+        OutputError: it is to lie beside the video, or in a file that is named, and cannot be written there.
     """
     facts = {name: getattr(index.facts, name) for name in Facts.__slots__}
     classes = index.classes
@@ -198,6 +198,9 @@ def save_index(index: DriveIndex, video: Path, place: IndexPlace) -> Path | None
     if place == "beside":
         write_atomically(beside(video), buffer.getvalue(), advice="leave out beside: the cache then keeps it")
         return beside(video)
+    if isinstance(place, Path):
+        write_atomically(place, buffer.getvalue())
+        return place
     about = {"video": video.name, "frames": len(index), "whole": index.facts.whole}
     return ArtifactStore.of("index").save(index.key, about, {_SUFFIX: buffer.getvalue()})
 
@@ -225,6 +228,18 @@ def load_index(video: Path, key: Fields) -> DriveIndex | None:
     except DataError as error:
         log.warning("cached index %s is not used: it is damaged (%s)", kept.manifest, error.problem)
         return None
+
+
+def read_index(file: Path) -> DriveIndex:
+    """Return the index in a file that `save_index` made.
+
+    Raises:
+        DataError: it cannot be read, or holds none.
+    """
+    try:
+        return _read(file.read_bytes())
+    except (OSError, DataError) as error:
+        raise DataError(f"{file} holds no index ({first_line(error)})", "run again") from error
 
 
 def _read(content: bytes) -> DriveIndex:

@@ -42,6 +42,7 @@ class Indexer:
     Args:
         engine: returns the engine that runs, for the record.
         key: what the index is made of.
+        place: where it is kept: the cache, beside the video, or a file of that name.
         before: the frames that an earlier run got through; this run goes on behind them.
 
     Attributes:
@@ -55,7 +56,7 @@ class Indexer:
         key: Fields,
         engine: Callable[[], EngineInfo],
         *,
-        place: IndexPlace = "cache",
+        place: IndexPlace | Path = "cache",
         before: DriveIndex | None = None,
     ) -> None:
         self._video, self._key, self._engine, self._place, self._before = video, key, engine, place, before

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from segnet_live.errors import OutputError, SourceError, first_line
 from segnet_live.system.files import replace_atomically
-from segnet_live.video.container import open_container, reason, video_stream
+from segnet_live.video.container import open_container, reason, stream_length_s, video_stream
 
 SAME_CONTAINER = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """Suffixes whose containers take back what they held; clips of others become Matroska, which takes everything."""
@@ -48,9 +48,10 @@ def cut_clip(video: Path, start_s: float, end_s: float, clip: Path) -> tuple[flo
     suffix = clip.suffix.lower()
     with open_container(str(video)) as source, replace_atomically(clip) as scratch:
         pictures = video_stream(source, str(video))
-        key_s = _land(source, pictures, start_s)
-        if key_s is None:
+        landed_s = _land(source, pictures, start_s)
+        if landed_s is None:
             raise SourceError(f"{video}: no key frame before {start_s:.2f} s", "cut it with another program")
+        key_s = float(landed_s)
         try:
             with av.open(f"file:{scratch}", "w", format=_FORMATS.get(suffix, suffix[1:])) as output:
                 return key_s, _copy(source, output, pictures, key_s, end_s)
@@ -59,23 +60,44 @@ def cut_clip(video: Path, start_s: float, end_s: float, clip: Path) -> tuple[flo
             raise OutputError(f"{clip} cannot be written ({what})", "choose another place for --cut") from error
 
 
-def _land(source: InputContainer, pictures: VideoStream, start_s: float) -> float | None:
+def borders(video: Path, piece_s: float) -> list[Fraction]:
+    """Return where to cut a video into pieces of about `piece_s` seconds: source times of key frames, rising.
+
+    Empty for a video that is not half as long again, or that tells no length. Only some packets before each border
+    are read.
+
+    Raises:
+        SourceError: the video cannot be opened.
+    """
+    with open_container(str(video)) as source:
+        pictures = video_stream(source, str(video))
+        length_s = stream_length_s(source, pictures) or 0.0
+        count = round(length_s / piece_s)
+        if count < 2 or pictures.time_base is None:
+            return []
+        first_s = (pictures.start_time or 0) * pictures.time_base
+        wanted = [float(first_s) + length_s * number / count for number in range(1, count)]
+        found = {key_s for at_s in wanted if (key_s := _land(source, pictures, at_s)) is not None}
+        return sorted(key_s for key_s in found if key_s > first_s)
+
+
+def _land(source: InputContainer, pictures: VideoStream, start_s: float) -> Fraction | None:
     """Place the container at the last key frame at or before `start_s`; return its time, None if there is none."""
     assert pictures.time_base is not None
     for back_s in _BACK_S:
         ticks = int((start_s - back_s) / pictures.time_base)
         source.seek(ticks, stream=pictures)
-        found: float | None = None
+        found: Fraction | None = None
         for packet in source.demux(pictures):
             if packet.pts is None:
                 continue
-            time_s = float(packet.pts * pictures.time_base)
+            time_s = packet.pts * pictures.time_base
             if packet.is_keyframe and time_s <= start_s + 1e-6:
                 found = time_s
             if (packet.dts or packet.pts) * pictures.time_base > start_s:
                 break
         if found is not None:
-            source.seek(round(Fraction(found) / pictures.time_base), stream=pictures)
+            source.seek(round(found / pictures.time_base), stream=pictures)
             return found
     return None
 

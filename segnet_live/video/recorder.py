@@ -33,7 +33,7 @@ from segnet_live.video.soundtrack import Soundtrack
 
 DEFAULT = Encoding()
 USUAL_RATE = Fraction(30)
-_FINEST_TICK = Fraction(1, 10_000_000)
+FINEST_TICK = Fraction(1, 10_000_000)
 _GROWING = {
     # empty_moov: plays from the first fragment on, even when sound starts late. frag_discont: fragments may start at
     # any time, which is how sound and picture keep their offset without an edit list.
@@ -116,7 +116,7 @@ class Recorder:
         self.frames = 0
         self._size = size
         self._time_base = time_base
-        self._ticks = max(time_base, _FINEST_TICK)
+        self._ticks = max(time_base, FINEST_TICK)
         self._rate = rate if rate is not None and 0 < rate <= 240 else USUAL_RATE
         self._cut_audio = cut_audio
         self._refuse(overwrite, [s for s in (source, audio_from) if s is not None and not is_url(s)])

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card
@@ -24,6 +25,7 @@ from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.headless.reconnect import numbered_on, reconnects
 from segnet_live.pipeline.record.hiding import HidingSink
+from segnet_live.pipeline.record.part import WHOLE, Part, PartSink
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import (
     CONFIDENCE_COLUMNS,
@@ -115,6 +117,7 @@ def prepare(
     more_sinks: Callable[[SourceInfo], Sink] | None = None,
     result_type: type[FrameResult] = FrameResult,
     open_engine: Callable[..., Engine] | None = None,
+    part: Part = WHOLE,
 ) -> Job:
     """Return a job that is checked, open and ready to be started.
 
@@ -123,6 +126,7 @@ def prepare(
         more_sinks: makes a further sink for the source, once that is open.
         result_type: what sinks get of each frame.
         open_engine: opens a bare engine, None for `engine.open.open_engine`.
+        part: what outputs get of a file; of less than all of it, a recording is silent.
 
     Raises:
         SegnetLiveError: anything that cannot be carried out; nothing was written.
@@ -162,6 +166,9 @@ def prepare(
             report(f"encoder: {_describe_encoder(options, source.info)}")
         metrics = Metrics()
 
+        def within(sink: Sink) -> Sink:
+            return sink if part.is_whole else PartSink(sink, part)
+
         def assemble_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
             sinks: list[Sink] = []
             if config.record is not None and config.source is not None:
@@ -173,18 +180,20 @@ def prepare(
                     hud=hud,
                     overwrite=config.overwrite,
                     encoding=options.encoding,
+                    sound=part.is_whole,
                 )
-                sinks.append(recording if hiding is None else HidingSink(recording, hiding))
+                sinks.append(within(recording) if hiding is None else HidingSink(within(recording), hiding))
             if config.masks is not None:
-                sinks.append(Masks(config.masks))
+                sinks.append(within(Masks(config.masks)))
             if config.confidence is not None:
-                sinks.append(ConfidenceMaps(config.confidence))
+                sinks.append(within(ConfidenceMaps(config.confidence)))
             if config.stats is not None:
                 extra = CONFIDENCE_COLUMNS[: 0 if not options.needs_confidence else 3 if options.samples else 2]
                 extra += (DISAGREEMENT_COLUMN,) if options.compare is not None else ()
-                sinks.append(Stats(config.stats, card.classes, extra))
-            if config.index is not None:
-                sinks.append(_indexer(config, config.index, card, options, engine))
+                sinks.append(within(Stats(config.stats, card.classes, extra)))
+            place = part.index or config.index
+            if place is not None:
+                sinks.append(_indexer(config, place, card, options, engine))
             if config.source is not None and config.source.kind == "synthetic" and card.classes.names == CAMVID_NAMES:
                 sinks.append(TruthScore(len(card.classes)))
             if more_sinks is not None:
@@ -207,7 +216,7 @@ def prepare(
     return Job(config, config, pipeline, source, engine, sinks, metrics, governor, reopens, assemble_pipeline)
 
 
-def _indexer(config: RunConfig, place: IndexPlace, card: Card, options: RunOptions, engine: Engine) -> Sink:
+def _indexer(config: RunConfig, place: IndexPlace | Path, card: Card, options: RunOptions, engine: Engine) -> Sink:
     """Return the sink that leaves an index of the drive."""
     from segnet_live.drives.index import key_of
     from segnet_live.drives.indexer import Indexer

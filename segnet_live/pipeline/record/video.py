@@ -49,6 +49,7 @@ class VideoFiles:
         label_maps: also write each frame's label map into the folder PATH_labels.
         overwrite: the first file may replace an existing one.
         encoding: which encoder, and how good.
+        sound: False leaves it out.
 
     Attributes:
         finished: complete files, in order.
@@ -64,11 +65,12 @@ class VideoFiles:
         label_maps: bool = False,
         overwrite: bool = False,
         encoding: Encoding = DEFAULT,
+        sound: bool = True,
     ) -> None:
         self.finished: tuple[Path, ...] = ()
         self.label_folders: tuple[Path, ...] = ()
         self._path, self._numbered, self._cut_audio = path, numbered, cut_audio
-        self._label_maps, self._overwrite, self._encoding = label_maps, overwrite, encoding
+        self._label_maps, self._overwrite, self._encoding, self._sound = label_maps, overwrite, encoding, sound
         self._recorder: Recorder | None = None
         self._masks: Masks | None = None
         self._origin: tuple[str, Size] | None = None
@@ -148,7 +150,7 @@ class VideoFiles:
             size,
             time_base=frame.time_base,
             rate=result.source.rate,
-            audio_from=result.source.sound_location,
+            audio_from=result.source.sound_location if self._sound else None,
             cut_audio=self._cut_audio,
             source=result.source.location,
             overwrite=self._overwrite and first,
@@ -194,6 +196,7 @@ class Recording:
         settings: how pictures are composed.
         hud: what to burn into each picture, None for nothing.
         encoding: which encoder, and how good.
+        sound: False leaves it out.
     """
 
     def __init__(
@@ -205,12 +208,15 @@ class Recording:
         hud: Hud | None = None,
         overwrite: bool = False,
         encoding: Encoding = DEFAULT,
+        sound: bool = True,
     ) -> None:
         self.path = path
         self._settings = settings
         self._hud = hud
         part = bool(spec.start_s) or spec.duration_s is not None
-        self._files = VideoFiles(path, numbered=False, cut_audio=part, overwrite=overwrite, encoding=encoding)
+        self._files = VideoFiles(
+            path, numbered=False, cut_audio=part, overwrite=overwrite, encoding=encoding, sound=sound
+        )
 
     def write(self, result: FrameResult) -> None:
         picture = compose_recorded(result, self._settings)

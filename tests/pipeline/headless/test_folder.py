@@ -14,6 +14,7 @@ from segnet_live.engine.nvidia import device
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.pipeline.headless import folder as folder_run
+from segnet_live.pipeline.headless import tasks, worker
 from segnet_live.system import nvidia
 from tests.support.clips import shaded_clip
 
@@ -35,10 +36,10 @@ def drives(tmp_path: Path) -> Path:
     return folder
 
 
-def folder_job(card: Card, folder: Path, out: Path | None, **options: object) -> RunConfig:
+def folder_job(card: Card, folder: Path, record: Path | None, **options: object) -> RunConfig:
     source = SourceSpec("video", str(folder))
     fields = {"headless": True, "backend": "openvino", "precision": "fp32", "size": (32, 32), "smooth": False} | options
-    return RunConfig(source=source, record=out, model=str(card.folder), **fields)  # type: ignore[arg-type]
+    return RunConfig(source=source, record=record, model=str(card.folder), **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.timeout(120)
@@ -65,13 +66,52 @@ def test_all_are_done_a_bad_one_is_told_and_a_second_run_takes_up_the_rest(
     assert (out / "morning.mp4").stat().st_mtime_ns == kept
 
 
+@pytest.mark.timeout(120)
+def test_a_list_of_videos_leaves_masks_figures_and_an_index_of_each(
+    tiny_card: Card, drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_engine(tiny_card, backend="openvino", precision="fp32", size=(32, 32), confidence=True).close()
+    names = tmp_path / "names.txt"
+    names.write_text(f"\n{drives / 'morning.mp4'}\ndrives/evening.avi\ndrives/gone.mp4\n")
+    kinds = dict.fromkeys(("record", "masks", "stats"), tmp_path / "out") | {"confidence": tmp_path / "sure"}
+    job = folder_job(tiny_card, names, index="beside", **kinds)
+    assert folder_run.run_folder(job) == 2
+    told = capsys.readouterr().out
+    assert "gone.mp4 failed:" in told
+    assert "no such file" in told
+    for name, video in (("morning", "morning.mp4"), ("evening", "evening.avi")):
+        assert [p.name for p in sorted((tmp_path / "out" / name).iterdir())] == [f"{i:06d}.png" for i in range(FRAMES)]
+        assert len(list((tmp_path / "sure" / name).iterdir())) == FRAMES
+        rows = (tmp_path / "out" / f"{name}.csv").read_text().splitlines()
+        assert [row.split(",")[0] for row in rows] == ["frame", *map(str, range(FRAMES))]
+        assert frames_in(tmp_path / "out" / f"{name}.mp4") == FRAMES
+        assert (drives / f"{video}.index").exists()
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+    (tmp_path / "out" / "evening.csv").unlink()  # one output is missing: the file is done again
+    names.write_text("drives/morning.mp4\ndrives/evening.avi")
+    assert folder_run.run_folder(job) == 0
+    assert "1 done, 1 skipped, 0 failed" in capsys.readouterr().out
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_a_text_that_lists_no_videos_is_refused(tiny_card: Card, tmp_path: Path) -> None:
+    for text, error, match in (
+        ("a novel\nin two lines", SourceError, "names no video"),
+        ("rtsp://camera/1", UsageError, "line 1: is an address"),
+    ):
+        (tmp_path / "names.txt").write_text(text)
+        with pytest.raises(error, match=match):
+            tasks.plan(folder_job(tiny_card, tmp_path / "names.txt", tmp_path / "out"))
+
+
 def test_overwrite_does_finished_files_again(tiny_card: Card, drives: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "morning.mp4").write_bytes(b"finished")
-    todo, finished = folder_run.plan(folder_job(tiny_card, drives, out))
+    todo, finished = tasks.plan(folder_job(tiny_card, drives, out))
     assert ([t.video.name for t in todo], finished) == (["evening.avi"], 1)
-    todo, finished = folder_run.plan(folder_job(tiny_card, drives, out, overwrite=True))
+    todo, finished = tasks.plan(folder_job(tiny_card, drives, out, overwrite=True))
     assert ([t.video.name for t in todo], finished) == (["evening.avi", "morning.mp4"], 0)
 
 
@@ -79,16 +119,18 @@ def test_what_cannot_work_is_refused_before_anything_is_made(tiny_card: Card, dr
     out, empty = tmp_path / "out", tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(UsageError, match="--record DIR"):
-        folder_run.plan(folder_job(tiny_card, drives, None))
-    with pytest.raises(UsageError, match="--masks works on one file"):
-        folder_run.plan(folder_job(tiny_card, drives, out, masks=tmp_path / "masks"))
+        tasks.plan(folder_job(tiny_card, drives, None))
+    with pytest.raises(UsageError, match=r"notes\.txt is a file"):
+        tasks.plan(folder_job(tiny_card, drives, out, masks=drives / "notes.txt"))
+    with pytest.raises(UsageError, match="a folder of its own"):
+        tasks.plan(folder_job(tiny_card, drives, None, masks=out, confidence=out))
     with pytest.raises(UsageError, match="read from"):
-        folder_run.plan(folder_job(tiny_card, drives, drives))
+        tasks.plan(folder_job(tiny_card, drives, drives))
     with pytest.raises(SourceError, match="no video"):
-        folder_run.plan(folder_job(tiny_card, empty, out))
+        tasks.plan(folder_job(tiny_card, empty, out))
     shaded_clip(drives / "Morning.mov", 5)
     with pytest.raises(UsageError, match=r"both become .*; rename one"):
-        folder_run.plan(folder_job(tiny_card, drives, out))
+        tasks.plan(folder_job(tiny_card, drives, out))
     assert not out.exists()
 
 
@@ -104,9 +146,9 @@ def test_a_file_that_tells_no_length_leaves_the_bar_without_an_end(tmp_path: Pat
                 packet.stream = stream
                 out.mux(packet)
     (tmp_path / "c.mp4").write_text("no video")
-    a, b, c = (folder_run.Task(tmp_path / name, tmp_path / "out") for name in ("a.mp4", "b.mkv", "c.mp4"))
-    assert folder_run._total_frames([a, c]) == FRAMES
-    assert folder_run._total_frames([a, b, c]) is None
+    a, b, c = (tasks.Task(tmp_path / name, tmp_path / "out") for name in ("a.mp4", "b.mkv", "c.mp4"))
+    assert tasks.total_frames([a, c]) == FRAMES
+    assert tasks.total_frames([a, b, c]) is None
 
 
 def test_core_groups_share_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +193,7 @@ def test_on_a_gpu_one_process_does_all_files_and_keeps_its_engine(
 
 
 def test_a_lent_engine_stays_open_and_each_size_has_its_own(tiny_card: Card) -> None:
-    kept = folder_run._KeptEngines()
+    kept = worker.KeptEngines()
     options = {"backend": "openvino", "precision": "fp32"}
     engines = [kept.open(tiny_card, size=size, source_size=(64, 64), **options) for size in ((32, 32), (32, 64))]
     engines[0].close()

@@ -1,0 +1,213 @@
+"""Plan the job of a folder or list of videos: which files are left to do, and what their outputs are called."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from segnet_live.config import PIECE_S, RunConfig
+from segnet_live.errors import OutputError, SourceError, UsageError, first_line
+from segnet_live.system.files import held, partial_path
+from segnet_live.video.location import VIDEO_SUFFIXES, is_url
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One file of the folder to do, and the names of its finished outputs; None for those that were not asked for.
+
+    Attributes:
+        masks, confidence: folders of this file's own.
+    """
+
+    video: Path
+    recording: Path | None = None
+    masks: Path | None = None
+    stats: Path | None = None
+    confidence: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All that the file becomes; the recording comes last, whose name tells that all is done."""
+        return tuple(p for p in (self.masks, self.confidence, self.stats, self.recording) if p is not None)
+
+    @property
+    def title(self) -> Path:
+        """What the line about the finished file names."""
+        return self.outputs[-1]
+
+    @property
+    def pieces(self) -> Path:
+        """The folder in which a fleet keeps the finished pieces of a long file until all are there."""
+        return self.title.with_name(f"{self.video.stem}.pieces")
+
+    @property
+    def is_finished(self) -> bool:
+        return all(path.exists() for path in self.outputs)
+
+    def config(self, job: RunConfig) -> RunConfig:
+        """Return the run that does this file, under the names that outputs have until the whole file is done.
+
+        An interrupted run leaves them, and the next one begins them anew.
+        """
+        assert job.source is not None
+        return replace(
+            job,
+            source=replace(job.source, value=str(self.video)),
+            record=_unfinished(self.recording),
+            masks=_unfinished(self.masks),
+            stats=_unfinished(self.stats),
+            confidence=_unfinished(self.confidence),
+            overwrite=True,
+            ray=None,
+            piece_s=PIECE_S,
+        )
+
+    def discard(self) -> None:
+        """Delete what an interrupted run left, but for the finished pieces of a fleet.
+
+        Raises:
+            OutputError: another segnet-live is writing it.
+        """
+        for path in self.outputs:
+            unfinished = _named_unfinished(path)
+            with held(unfinished):
+                if unfinished.is_dir():
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                for left in (unfinished, partial_path(unfinished)):
+                    left.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Give every output its final name.
+
+        Raises:
+            OutputError: one cannot be named so.
+        """
+        for path in self.outputs:
+            unfinished = _named_unfinished(path)
+            try:
+                if unfinished.is_dir() and path.is_dir():
+                    shutil.rmtree(path)
+                os.replace(unfinished, path)
+            except OSError as error:
+                raise OutputError(f"{path} cannot be named so ({first_line(error)}); see {unfinished}") from error
+        shutil.rmtree(self.pieces, ignore_errors=True)
+
+
+def _unfinished(path: Path | None) -> Path | None:
+    return None if path is None else _named_unfinished(path)
+
+
+def _named_unfinished(path: Path) -> Path:
+    """Return OUT.unfinished.mp4 for OUT.mp4, and for a folder DIR.unfinished."""
+    kept = path.suffix if path.suffix in (".mp4", ".csv") else ""
+    return path.with_name(f"{path.name.removesuffix(kept)}.unfinished{kept}")
+
+
+def plan(config: RunConfig) -> tuple[list[Task], int]:
+    """Make the folders for outputs; return the tasks left, by name, and the number of files finished before.
+
+    Raises:
+        UsageError: nothing would be written, or two files that would share an output.
+        SourceError: the folder or list names no video.
+        OutputError: a folder of outputs cannot be made.
+    """
+    assert config.source is not None
+    place = Path(config.source.value)
+    what = f"{place} is a folder" if place.is_dir() else f"{place} is a list"
+    folders = {
+        f"--{name}": folder
+        for name in ("record", "masks", "stats", "confidence")
+        if (folder := getattr(config, name)) is not None
+    }
+    if not config.headless:
+        raise UsageError(f"{what}; add --headless and --record DIR to annotate all of its videos")
+    if not folders:
+        raise UsageError(f"{what}; add --record DIR for the annotated videos, or --masks, --stats or --confidence DIR")
+    for option, folder in folders.items():
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{option} {folder} is a file; {what}, so name a folder for the outputs")
+        if folder.exists() and place.is_dir() and folder.samefile(place):
+            raise UsageError(f"{option} {folder} is the folder the videos are read from; choose another one")
+    if config.masks is not None and config.masks == config.confidence:
+        raise UsageError(f"--masks and --confidence both name {config.masks}", "give each a folder of its own")
+    tasks = _tasks(config, _in_folder(place) if place.is_dir() else _in_list(place))
+    for option, folder in folders.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problem = f"{option} {folder} cannot be made ({first_line(error)})"
+            raise OutputError(problem, "choose another place") from error
+    todo = [task for task in tasks if config.overwrite or not task.is_finished]
+    return todo, len(tasks) - len(todo)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    if not videos:
+        raise SourceError(f"{folder} holds no video; expected files such as *.mp4, *.mkv, *.avi, *.mov or *.webm")
+    return videos
+
+
+def _in_list(file: Path) -> list[Path]:
+    """Return the videos that a text file names, one a line; what has no folder of its own lies beside the list."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{file}: cannot be read ({first_line(error)})", "give a text file in UTF-8") from error
+    names = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    for number, name in names:
+        if is_url(name):
+            raise UsageError(f"{file}, line {number}: is an address", "a list names files; record streams one by one")
+    videos = list(dict.fromkeys(file.parent / name for _, name in names))
+    # one that is missing is told when its turn comes; a text that names none is no list
+    if not any(video.is_file() for video in videos):
+        raise SourceError(
+            f"{file} names no video that is there", "write one path a line, as seen from the list's folder"
+        )
+    return videos
+
+
+def _tasks(config: RunConfig, videos: Sequence[Path]) -> list[Task]:
+    tasks: dict[str, Task] = {}
+    for video in videos:
+        name = video.stem
+        task = Task(
+            video,
+            recording=config.record and config.record / f"{name}.mp4",
+            masks=config.masks and config.masks / name,
+            stats=config.stats and config.stats / f"{name}.csv",
+            confidence=config.confidence and config.confidence / name,
+        )
+        # Names that differ in case only are one file on Windows and macOS.
+        other = tasks.setdefault(name.lower(), task)
+        if other is not task:
+            raise UsageError(f"{other.video} and {video} would both become {other.title}; rename one")
+        with contextlib.suppress(OSError):
+            if any(path.samefile(video) for path in task.outputs if path.exists()):
+                raise UsageError(f"{video} would be overwritten by its own recording", "name another folder")
+    return list(tasks.values())
+
+
+def total_frames(tasks: Sequence[Task]) -> int | None:
+    """Return how many frames all files state together, for the progress bar; None if one states no length."""
+    total = 0
+    for frames in _stated(tasks):
+        if not frames:
+            return None
+        total += frames
+    return total or None
+
+
+def _stated(tasks: Sequence[Task]) -> Iterator[int]:
+    """Yield the number of frames that each file states, 0 for none; leave out those that do not open."""
+    from segnet_live.video.container import open_container, stream_length_s, video_stream
+
+    for task in tasks:
+        with contextlib.suppress(SourceError), open_container(str(task.video)) as container:
+            stream = video_stream(container, str(task.video))  # the run of this file reports why it cannot be opened
+            length_s, rate = stream_length_s(container, stream), stream.average_rate
+            yield stream.frames or (round(length_s * rate) if length_s and rate else 0)
