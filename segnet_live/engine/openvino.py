@@ -6,7 +6,6 @@ import contextlib
 import functools
 import logging
 import platform
-import tempfile
 import warnings
 from collections import deque
 from pathlib import Path
@@ -24,6 +23,7 @@ from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.system.cores import cores
+from segnet_live.system.exit import scratch_folder
 
 if TYPE_CHECKING:
     from segnet_live.nets.segnet import Network
@@ -110,8 +110,8 @@ def _serialised(model: ov.Model) -> dict[str, bytes]:
     Raises:
         OSError, RuntimeError: the disk that holds temporary files is full.
     """
-    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
-        path = Path(folder) / "model.xml"
+    with scratch_folder() as folder:
+        path = folder / "model.xml"
         ov.save_model(model, path, compress_to_fp16=False)
         return {suffix: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import form_for
+from segnet_live.system.exit import scratch_folder
 from segnet_live.system.files import replace_atomically
 
 ONNX_OPSET = 18
@@ -118,8 +118,8 @@ def export(
     say(f"{card.name} to {to} {precision} at {size[0]}x{size[1]}")
     truth = _eager(card, frames)
     facts = metadata(card, size, precision)
-    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
-        scratch = Path(folder) / f"model{SUFFIXES[to]}"
+    with scratch_folder() as folder:
+        scratch = folder / f"model{SUFFIXES[to]}"
         try:
             _WRITERS[to](card, scratch, size, precision, facts)
         except OSError as error:

@@ -5,9 +5,30 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
+
+_SCRATCH: set[str] = set()
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder for the body alone; it goes even if the process leaves (`leave`) with a thread still in the body.
+
+    Raises:
+        OSError: the disk that holds temporary files is full.
+    """
+    with tempfile.TemporaryDirectory(prefix="segnet-live-", ignore_cleanup_errors=True) as folder:
+        _SCRATCH.add(folder)
+        try:
+            yield Path(folder)
+        finally:
+            _SCRATCH.discard(folder)
 
 
 def leave(code: int) -> NoReturn:
@@ -18,6 +39,8 @@ def leave(code: int) -> NoReturn:
     """
     if any(thread.daemon for thread in threading.enumerate()):
         logging.shutdown()
+        for folder in list(_SCRATCH):
+            shutil.rmtree(folder, ignore_errors=True)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
                 stream.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,30 @@ if {busy}:
 print("written")
 leave(3)
 """
+
+
+SCRATCH = """
+import threading, time
+from segnet_live.system.exit import leave, scratch_folder
+begun = threading.Event()
+def builds():
+    with scratch_folder() as folder:
+        (folder / "engine.bin").write_bytes(b"59 MB")
+        print(folder)
+        begun.set()
+        time.sleep(600)
+threading.Thread(target=builds, daemon=True).start()
+begun.wait()
+leave(0)
+"""
+
+
+def test_the_scratch_folder_of_a_thread_at_work_does_not_stay_behind() -> None:
+    ended = subprocess.run([sys.executable, "-c", SCRATCH], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    folder = Path(ended.stdout.strip())
+    assert "segnet-live-" in folder.name
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("busy", [True, False])
