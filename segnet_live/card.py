@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,6 +148,19 @@ def read_card(folder: Path) -> Card:
         raise CardError(f"{path} has no field {error}", _WRITE_AGAIN) from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CardError(f"{path} is damaged ({first_line(error)})", _WRITE_AGAIN) from error
+
+
+def check_ranges(maxima: Sequence[float | None], convolutions: int) -> None:
+    """Check that a card has an int8 range for each of a network's convolutions.
+
+    Raises:
+        CardError: it has another number of them.
+    """
+    if len(maxima) != convolutions:
+        raise CardError(
+            f"the card has int8 ranges for {len(maxima)} convolutions, the network has {convolutions}; "
+            "package it again with `python -m train package --data`"
+        )
 
 
 def own_file(folder: Path, name: str) -> Path:

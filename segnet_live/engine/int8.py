@@ -10,7 +10,7 @@ import openvino as ov
 import openvino.opset13 as ops
 from numpy.typing import ArrayLike
 
-from segnet_live.errors import CardError
+from segnet_live.card import check_ranges
 
 INPUT_LEVELS = 256
 KERNEL_LEVELS = 255
@@ -39,11 +39,7 @@ def quantise(model: ov.Model, maxima: Sequence[float | None]) -> None:
         CardError: the number of ranges is not the number of convolutions.
     """
     found = convolutions(model)
-    if len(found) != len(maxima):
-        raise CardError(
-            f"the card has int8 ranges for {len(maxima)} convolutions, the network has {len(found)}; "
-            "package it again with `python -m train package --data`"
-        )
+    check_ranges(maxima, len(found))
     for convolution, maximum in zip(found, maxima, strict=True):
         if maximum is None:
             continue

@@ -35,7 +35,7 @@ def fold_batch_norm(network: Network) -> Network:
     return folded
 
 
-class _Deployed(nn.Module):
+class Deployed(nn.Module):
     """What all deployed forms have in common: the folded network, and the way from uint8 to its input."""
 
     def __init__(
@@ -68,7 +68,7 @@ class _Deployed(nn.Module):
         return rgb.to(self.dtype).permute(0, 3, 1, 2) * self.scale + self.shift
 
 
-class Deploy(_Deployed):
+class Deploy(Deployed):
     """The network as engines run it: normalise, network, arg max.
 
     Takes (N, H, W, 3) uint8 RGB, gives (N, H, W) class ids in `ids`. Every constant is a buffer whose rank equals
@@ -86,7 +86,7 @@ class Deploy(_Deployed):
         return self.network.label_ids(self._normalised(rgb)).to(self.ids)
 
 
-class DeployWithConfidence(_Deployed):
+class DeployWithConfidence(Deployed):
     """`Deploy` with a second output, the confidence of each pixel.
 
     Gives (N, H, W) class ids, the same as `Deploy`, and (N, H, W) confidences 0..255, both in `ids`: 255 times the
@@ -118,7 +118,7 @@ class DeployWithConfidence(_Deployed):
         return self.network.at_pixels(scores.argmax(1), x).to(self.ids), self.network.at_pixels(confidence, x)
 
 
-class DeploySamples(_Deployed):
+class DeploySamples(Deployed):
     """The Bayesian form of a network with dropout (`segnet_live.nets.bayesian.Samples`): labels from many passes.
 
     Gives (N, H, W) class ids, the arg max of the mean probabilities, in `ids`; confidences 0..255 in `ids`, 255 times
@@ -163,14 +163,15 @@ def deploy(
     samples: int = 0,
     pooling: Pooling | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Deploy | DeployWithConfidence | DeploySamples:
+    ids: torch.dtype = torch.uint8,
+) -> Deployed:
     """Return the deployed form that gives what is asked for: labels alone, or confidences, or samples with both.
 
     Raises:
         ValueError: see `DeploySamples`.
     """
     if samples:
-        return DeploySamples(network, mean, std, samples=samples, pooling=pooling, dtype=dtype)
+        return DeploySamples(network, mean, std, samples=samples, pooling=pooling, dtype=dtype, ids=ids)
     if confidence:
-        return DeployWithConfidence(network, mean, std, temperature=temperature, pooling=pooling, dtype=dtype)
-    return Deploy(network, mean, std, pooling=pooling, dtype=dtype)
+        return DeployWithConfidence(network, mean, std, temperature=temperature, pooling=pooling, dtype=dtype, ids=ids)
+    return Deploy(network, mean, std, pooling=pooling, dtype=dtype, ids=ids)

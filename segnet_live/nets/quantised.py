@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segnet_live.errors import CardError
-from segnet_live.nets.deploy import Deploy
+from segnet_live.card import check_ranges
+from segnet_live.nets.deploy import Deployed
 
 LARGEST = 127
 
@@ -44,7 +44,7 @@ class RoundedConvolution(nn.Module):
 
 
 @torch.inference_mode()
-def in_execution_order(deploy: Deploy) -> list[nn.Conv2d]:
+def in_execution_order(deploy: Deployed) -> list[nn.Conv2d]:
     """Return the convolutions of `deploy` in the order in which a frame meets them."""
     met: dict[nn.Conv2d, None] = {}
     found = [module for module in deploy.modules() if isinstance(module, nn.Conv2d)]
@@ -55,7 +55,7 @@ def in_execution_order(deploy: Deploy) -> list[nn.Conv2d]:
     return list(met)
 
 
-def quantise(deploy: Deploy, maxima: Sequence[float | None]) -> Deploy:
+def quantise(deploy: Deployed, maxima: Sequence[float | None]) -> Deployed:
     """Replace the convolutions of `deploy`, in place, by rounded ones; return it.
 
     Args:
@@ -66,11 +66,7 @@ def quantise(deploy: Deploy, maxima: Sequence[float | None]) -> Deploy:
         CardError: the number of ranges is not the number of convolutions.
     """
     order = in_execution_order(deploy)
-    if len(order) != len(maxima):
-        raise CardError(
-            f"the card has int8 ranges for {len(maxima)} convolutions, the network has {len(order)}; "
-            "package it again with `python -m train package --data`"
-        )
+    check_ranges(maxima, len(order))
     ranges = dict(zip(order, maxima, strict=True))
     for parent in list(deploy.modules()):
         for name, child in list(parent.named_children()):
