@@ -99,7 +99,7 @@ class Planes:
 
 def to_rgb(y: Plane, u: Plane, v: Plane, colours: Colours) -> NDArray[np.uint8]:
     """Return (H, W, 3) uint8 RGB of three (H, W) uint8 planes."""
-    return cv2.transform(cv2.merge((y, u, v)), _to_rgb(colours)).astype(np.uint8, copy=False)
+    return cv2.transform(cv2.merge((y, u, v)), rgb_matrix(colours)).astype(np.uint8, copy=False)
 
 
 def from_rgb(rgb: NDArray[np.float64], colours: Colours) -> NDArray[np.float64]:
@@ -120,7 +120,7 @@ def _from_rgb(colours: Colours) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 @lru_cache(maxsize=8)
-def _to_rgb(colours: Colours) -> NDArray[np.float32]:
+def rgb_matrix(colours: Colours) -> NDArray[np.float32]:
     """Return the (3, 4) matrix from Y, U, V and 1 to RGB."""
     weights, offsets = _from_rgb(colours)
     inverse = np.linalg.inv(weights)

@@ -19,7 +19,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -125,6 +125,20 @@ class ArtifactStore:
                     manifest.with_suffix(suffix).unlink()
             return None
         return manifest
+
+    def drop_like(self, key_fields: Fields, same: Sequence[str]) -> None:
+        """Delete what has other fields than these, but the same of those named: what this artifact replaces.
+
+        Whoever made something else of the same kind for the same place will not need it again: older weights, another
+        version of the software.
+        """
+        own = json.loads(json.dumps(key_fields))
+        for listed in self.entries():
+            fields = listed.key_fields
+            if fields and fields != own and all(fields.get(name) == own.get(name) for name in same):
+                for path in self.folder.glob(f"{listed.manifest.stem}.*"):
+                    with contextlib.suppress(OSError):  # open elsewhere, on Windows
+                        path.unlink()
 
     @contextlib.contextmanager
     def making(self, key_fields: Fields) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -50,12 +50,44 @@ class Segmented(NamedTuple):
         confidence: uint8 0..255; None from an engine that was not opened with it.
         variance: float32 0..0.25, the mean over the classes of the variance between samples; None without samples.
         other: uint8 class ids from the second engine of a comparison, (h, w) at its own `info.input_size`; else None.
+        small: the picture as (h, w, 3) uint8 RGB, from an engine that shrinks it itself; else None.
+        at_source: (H, W) uint8 class ids at the picture's size, from such an engine that was asked for them; else None.
     """
 
     labels: LabelMap
     confidence: ConfidenceMap | None = None
     variance: NDArray[np.float32] | None = None
     other: LabelMap | None = None
+    small: RGB | None = None
+    at_source: LabelMap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What an engine is asked to give of each frame beside its labels.
+
+    Attributes:
+        confidence: how sure the network is of each pixel.
+        samples: passes with dropout on, whose mean labels the frame; they give confidence and variance. 0 for none.
+        at_source: labels at the size of the picture, where a GPU has it anyway; who gets none makes them (`labels_at`).
+    """
+
+    confidence: bool = False
+    samples: int = 0
+    at_source: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many of labels, confidence and variance there are."""
+        return 3 if self.samples else 2 if self.confidence else 1
+
+    def told(self, info: EngineInfo) -> EngineInfo:
+        """Return the description of an engine that gives them."""
+        return replace(info, confidence=self.count > 1, samples=self.samples)
+
+
+LABELS = Maps()
+"""Labels alone."""
 
 
 class Engine(Protocol):
@@ -111,8 +143,8 @@ class Overlapping(Protocol):
         """
         ...
 
-    def wait(self) -> LabelMap:
-        """Return what `Engine.segment` would have, of the oldest frame under way.
+    def wait(self) -> Segmented:
+        """Return what `segmented` would have, of the oldest frame under way.
 
         Raises:
             EngineError: the device failed; nothing is under way any more.
@@ -123,6 +155,11 @@ class Overlapping(Protocol):
 def overlaps(engine: Engine) -> bool:
     """Return whether the engine takes the next frame by `submit`."""
     return bool(getattr(engine, "overlaps", False))  # `isinstance` of a protocol takes 50 us
+
+
+def shrinks(engine: object) -> bool:
+    """Return whether the engine brings frames to its size itself, on a GPU; `picture_for` gives it whole ones."""
+    return bool(getattr(engine, "shrinks", False))
 
 
 class ConfidentEngine(Engine, Protocol):

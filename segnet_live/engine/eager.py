@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import EngineInfo, Segmented
+from segnet_live.engine.base import EngineInfo, Maps, Segmented
 from segnet_live.engine.nvidia.device import as_engine_error, release_cached, set_up_cudnn
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
-from segnet_live.nets.deploy import Deploy, DeploySamples, DeployWithConfidence, deploy
+from segnet_live.nets.deploy import Deployed, deploy
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import Pooling, form_for
 from segnet_live.nets.segnet import Network
@@ -23,8 +22,8 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.flo
 
 
 def deployed_as_asked(
-    card: Card, network: Network, *, pooling: Pooling, dtype: torch.dtype, confidence: bool, samples: int
-) -> Deploy | DeployWithConfidence | DeploySamples:
+    card: Card, network: Network, maps: Maps, *, pooling: Pooling, dtype: torch.dtype, ids: torch.dtype = torch.uint8
+) -> Deployed:
     """Return the deployed form of `network` that gives what an engine was asked for.
 
     Raises:
@@ -35,14 +34,15 @@ def deployed_as_asked(
             network,
             card.mean,
             card.std,
-            confidence=confidence,
+            confidence=maps.confidence,
             temperature=card.temperature,
-            samples=samples,
+            samples=maps.samples,
             pooling=pooling,
             dtype=dtype,
+            ids=ids,
         )
     except ValueError as error:
-        raise EngineError(f"--samples {samples} for {card.name}: {error}") from error
+        raise EngineError(f"--samples {maps.samples} for {card.name}: {error}") from error
 
 
 class EagerEngine:
@@ -80,13 +80,12 @@ class EagerEngine:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         network = load_network(card) if network is None else network
         pooling = form_for(network, "cuda" if self._device.type == "cuda" else "cpu")
-        deployed = deployed_as_asked(
-            card, network, pooling=pooling, dtype=DTYPES[precision], confidence=confidence, samples=samples
-        )
+        maps = Maps(confidence, samples)
+        deployed = deployed_as_asked(card, network, maps, pooling=pooling, dtype=DTYPES[precision])
         # not the default stream, on which work depends on streams that another thread may be capturing
         self._stream: torch.cuda.Stream | None = None
         try:
-            self._run: Deploy | DeployWithConfidence | DeploySamples | None = deployed.to(self._device)
+            self._run: Deployed | None = deployed.to(self._device)
             deployed.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self._device.type == "cuda":
                 self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
@@ -96,8 +95,7 @@ class EagerEngine:
                 name = f"CPU ({torch.get_num_threads()} threads)"
         except RuntimeError as error:
             raise as_engine_error(error, f"moving {card.name} to {self._device} failed") from error
-        self.info = EngineInfo("torch", name, precision, card.name, size, reason)
-        self.info = replace(self.info, confidence=confidence or samples > 0, samples=samples)
+        self.info = maps.told(EngineInfo("torch", name, precision, card.name, size, reason))
 
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels

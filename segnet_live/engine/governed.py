@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from segnet_live.engine.base import Engine, EngineInfo, Segmented, segmented
+from segnet_live.engine.base import Engine, EngineInfo, Segmented, segmented, shrinks
 from segnet_live.engine.governor import HEADROOM, Governor, Step, Target
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import RGB, LabelMap, Size
@@ -61,6 +61,10 @@ class GovernedEngine:
     def status(self) -> str:
         with self._lock:
             return self.governor.status + (", preparing sizes" if self._preparing else "")
+
+    @property
+    def shrinks(self) -> bool:
+        return shrinks(self._current)
 
     def segment(self, rgb: RGB) -> LabelMap:
         return self._current.segment(rgb)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from segnet_live.card import Card
 from segnet_live.config import BACKENDS, Backend, Precision
-from segnet_live.engine.base import Engine
+from segnet_live.engine.base import Engine, Maps
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import STRIDES, Target, ladder, strided
 from segnet_live.engine.resize import network_size
@@ -43,6 +43,7 @@ def open_engine(
     confidence: bool = False,
     samples: int = 0,
     overlap: bool = False,
+    at_source: bool = False,
 ) -> Engine:
     """Open an engine for `card`.
 
@@ -55,10 +56,11 @@ def open_engine(
         samples: label by the mean of so many passes with dropout on, and give their variance; 0 for one pass without.
         overlap: let an engine that has the choice begin a frame while the one before is under way: more frames a
             second, each later. On a GPU that is so in any case.
+        at_source: label maps are wanted at the frames' size, too; an engine on a GPU makes them there.
 
     Raises:
-        EngineError: unknown or missing backend, unknown precision, or the network cannot be run; the backend gives no
-            confidence or no samples; the network has no dropout.
+        EngineError: unknown or missing backend, unknown precision, or the network cannot be run; the backend draws no
+            samples, or the network has no dropout.
         CardError: the weights are damaged or do not fit.
     """
     if backend not in BACKENDS:
@@ -72,8 +74,9 @@ def open_engine(
     if size is None:
         size = network_size(source_size, card.pixels) if source_size else card.input_size
     reason = "asked for"
-    if samples or (confidence and backend not in ("auto", "openvino")):
-        return _open_confident(card, backend, size, precision, samples)
+    maps = Maps(confidence, samples, at_source)
+    if backend == "openvino" and samples:
+        raise EngineError("backend openvino draws no samples", "take --backend torch, or leave --backend out")
     if backend == "auto":
         no_gpu = "no NVIDIA GPU"
         if nvidia.has_gpu():
@@ -81,57 +84,40 @@ def open_engine(
 
             problem = cuda_problem()
             if problem is None and precision != "int8":
-                if confidence:
-                    return _open_confident(card, backend, size, precision, samples)
                 from segnet_live.engine.nvidia.auto import open_cuda
 
-                return open_cuda(card, size, precision, "an NVIDIA GPU is present")
+                return open_cuda(card, size, precision, "an NVIDIA GPU is present", maps)
             no_gpu = f"the NVIDIA GPU is not used: {problem or 'int8 there needs --backend tensorrt or tensorrt-rtx'}"
-        if importlib.util.find_spec("openvino"):
+        if samples:
+            backend, reason = "torch", "samples are PyTorch's"
+        elif importlib.util.find_spec("openvino"):
             backend, reason = "openvino", f"{no_gpu}; fastest on a CPU"
         else:
             backend, reason = "torch", f"{no_gpu}; OpenVINO is not installed (pip install openvino)"
-            if confidence:
-                return _open_confident(card, backend, size, precision, samples)
     if backend == "openvino":
         from segnet_live.engine.openvino import OpenVINOEngine
         from segnet_live.engine.parity import known
 
         engine = OpenVINOEngine(card, size, precision=precision, reason=reason, confidence=confidence, overlap=overlap)
-        found = known(card, engine.info)
+        found = known(card, replace(engine.info, confidence=False))  # its labels are the same
         if found is not None:
             engine.info = replace(engine.info, parity=found.overall)
         return engine
     if backend == "torch":
         from segnet_live.engine.eager import EagerEngine
 
-        return EagerEngine(card, size, precision=precision, reason=reason)
+        return EagerEngine(card, size, precision=precision, reason=reason, confidence=confidence, samples=samples)
     if backend == "inductor":
         from segnet_live.engine.nvidia.auto import open_inductor
 
-        return open_inductor(card, size, precision, reason)
+        return open_inductor(card, size, precision, reason, maps=maps)
     if backend == "tensorrt-rtx":
         from segnet_live.engine.nvidia.tensorrt_rtx import open_rtx
 
-        return open_rtx(card, size, precision, reason)
+        return open_rtx(card, size, precision, reason, maps=maps)
     from segnet_live.engine.nvidia.auto import open_tensorrt
 
-    return open_tensorrt(card, size, precision, reason, threading.Event())
-
-
-def _open_confident(card: Card, backend: Backend, size: Size, precision: Precision, samples: int) -> Engine:
-    """Open an engine that says how sure it is, by PyTorch; OpenVINO, which draws no samples, has its own way.
-
-    Raises:
-        EngineError: the backend cannot, or the network has no dropout to sample.
-    """
-    what = "draws no samples" if samples else "gives no confidence"
-    if backend not in ("auto", "torch"):
-        raise EngineError(f"backend {backend} {what}", "take --backend torch, or leave --backend out")
-    from segnet_live.engine.eager import EagerEngine
-
-    reason = "asked for" if backend == "torch" else f"{'samples are' if samples else 'confidence is'} PyTorch's"
-    return EagerEngine(card, size, precision=precision, reason=reason, confidence=True, samples=samples)
+    return open_tensorrt(card, size, precision, reason, threading.Event(), maps)
 
 
 def assemble(

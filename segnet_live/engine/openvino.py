@@ -244,7 +244,7 @@ class OpenVINOEngine:
         request.start_async([fitted], share_inputs=True)
         self._under_way.append((self._requests.popleft(), fitted))
 
-    def wait(self) -> LabelMap:
+    def wait(self) -> Segmented:
         request, _ = self._under_way[0]
         try:
             request.wait()
@@ -253,7 +253,7 @@ class OpenVINOEngine:
             raise EngineError(f"OpenVINO stopped: {_last_line(error)}") from error
         self._requests.append(self._under_way.popleft()[0])
         # a copy: the request writes the same memory next time
-        return np.array(request.get_output_tensor(0).data[0], np.uint8)
+        return Segmented(np.array(request.get_output_tensor(0).data[0], np.uint8))
 
     def close(self) -> None:
         self._settle()

@@ -15,7 +15,7 @@ import numpy as np
 from segnet_live.card import Card
 from segnet_live.config import format_size
 from segnet_live.engine.artifacts import ArtifactStore, Fields
-from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.base import Engine, EngineInfo, segmented
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.quality import Confusion
@@ -124,6 +124,40 @@ def require(parity: Parity, info: EngineInfo, card: Card) -> None:
         )
 
 
+def checked(engine: Engine, card: Card, frames: Sequence[RGB] | None = None, *, kept: bool = False) -> Parity | None:
+    """Measure, require and remember an engine's agreement with fp32 eager; close the engine if it is refused.
+
+    Args:
+        frames: see `measure`.
+        kept: take a figure that was measured on this device before, as when a frame is waiting.
+
+    Returns:
+        None for an engine that samples: its labels are drawn, and only have to be classes and numbers.
+
+    Raises:
+        EngineError: it disagrees, or see `measure`.
+        CardError: the weights are damaged.
+    """
+    try:
+        if engine.info.samples:
+            _require_numbers(engine, card, frames)
+            return None
+        found = (known(card, engine.info) if kept else None) or measure(engine, card, frames)
+        require(found, engine.info, card)
+    except Exception:
+        engine.close()
+        raise
+    remember(card, engine.info, found)
+    return found
+
+
+def _require_numbers(engine: Engine, card: Card, frames: Sequence[RGB] | None) -> None:
+    found = segmented(engine, (frames or reference_frames(1))[0])
+    finite = found.variance is not None and np.isfinite(found.variance).all() and found.variance.any()
+    if not finite or found.labels.max() >= len(card.classes):
+        raise EngineError(f"{_name(engine.info)} gave samples that are no probabilities", "use --precision fp32")
+
+
 def _name(info: EngineInfo) -> str:
     return f"{info.backend} {info.precision} for {info.model} at {format_size(info.input_size)}"
 
@@ -138,6 +172,7 @@ def _key_fields(card: Card, info: EngineInfo) -> Fields:
         "device": info.device,
         "precision": info.precision,
         "size": info.input_size,
+        **({"confidence": True} if info.confidence else {}),
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from segnet_live.engine.base import Engine, Overlapping, shrinks
 from segnet_live.frame import RGB, Frame, Size
 from segnet_live.planes import Planes
 
@@ -47,9 +48,20 @@ def _on_grid(source: Size, pixels: int, stride: int) -> Size:
     return min(candidates, key=lambda size: _squeeze(size, source) + 0.5 * abs(math.log(size[0] * size[1] / pixels)))
 
 
-def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """Bring (H, W, 3) uint8 to `size`: area filter to shrink, bilinear to enlarge; return the same array if it fits."""
+def fit_input(picture: RGB | Planes, size: Size, *, quick: bool = False) -> RGB:
+    """Return a picture at `size` as (h, w, 3) uint8 RGB: area filter to shrink, bilinear to enlarge.
+
+    An array that fits is returned as it is. Planes are shrunk first, and converted then.
+
+    Args:
+        quick: of planes, see `Planes.rgb_at`.
+    """
     height, width = size
+    if isinstance(picture, Planes):
+        if picture.size[0] > height and picture.size[1] > width:
+            return picture.rgb_at(size, quick=quick)
+        picture = picture.rgb  # small, and nothing of its colours must be lost
+    rgb = picture
     if rgb.shape[:2] == size:
         return rgb
     shrink = rgb.shape[0] * rgb.shape[1] > height * width
@@ -59,14 +71,12 @@ def fit_input(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 
 
 def picture_at(frame: Frame, size: Size, *, quick: bool = False) -> RGB:
-    """Return a frame's picture at `size`, (height, width, 3) uint8 RGB: planes are shrunk first, and converted then.
+    """Return a frame's picture at `size`, (height, width, 3) uint8 RGB; see `fit_input`."""
+    return fit_input(frame.picture, size, quick=quick)
 
-    Args:
-        quick: see `Planes.rgb_at`.
-    """
-    picture = frame.picture
-    if not isinstance(picture, Planes):
-        return fit_input(picture, size)
-    if picture.size[0] <= size[0] or picture.size[1] <= size[1]:
-        return fit_input(picture.rgb, size)  # small, and nothing of its colours must be lost
-    return picture.rgb_at(size, quick=quick)
+
+def picture_for(engine: Engine | Overlapping, frame: Frame) -> RGB:
+    """Return what of a frame `engine` gets: the picture at its size, or the whole one if it shrinks it on the GPU."""
+    if shrinks(engine):
+        return cast(RGB, frame.picture)  # planes too: `fit_input` takes both, should another engine get the frame
+    return picture_at(frame, engine.info.input_size)

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
+from segnet_live.engine.resize import fit_input
 from segnet_live.frame import RGB, ConfidenceMap, LabelMap, Size
+from segnet_live.planes import Planes
 
 SUPPORT = 6
 """Frames in a row by which another class is outvoted where the kept one was undisputed; the next frame's wins."""
@@ -164,17 +166,27 @@ class SmoothedEngine:
     def info(self) -> EngineInfo:
         return self.inner.info
 
+    @property
+    def shrinks(self) -> bool:
+        return shrinks(self.inner)
+
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
     def segment_with_confidence(self, rgb: RGB) -> Segmented:
-        carried = self._smoother.carry(rgb) if self._skips() else None
+        carried = None
+        if self._skips():
+            rgb = self._rgb(rgb)
+            carried = self._smoother.carry(rgb)
         if carried is not None:
             if self._confidence is not None:
                 self._confidence = self._smoother.carry_confidence(self._confidence)
             other = None if self._of_other is None else self._of_other.carry(rgb)
             return Segmented(carried, _own(self._confidence), other=other)
-        found = segmented(self.inner, rgb)
+        return self._smoothed(rgb, segmented(self.inner, rgb))
+
+    def _smoothed(self, rgb: RGB, found: Segmented) -> Segmented:
+        rgb = self._rgb(rgb) if found.small is None else found.small
         labels = self._smoother(rgb, found.labels)
         confidence = found.confidence
         if confidence is not None:
@@ -182,6 +194,10 @@ class SmoothedEngine:
             confidence = cv2.bitwise_and(confidence, own).astype(np.uint8, copy=False)
         self._confidence = confidence
         return Segmented(labels, _own(confidence), found.variance, self._smoothed_other(rgb, found.other))
+
+    def _rgb(self, picture: RGB | Planes) -> RGB:
+        """Return a picture as RGB: what an engine on a GPU gets may be planes."""
+        return fit_input(picture, self.info.input_size) if isinstance(picture, Planes) else picture
 
     def _smoothed_other(self, rgb: RGB, labels: LabelMap | None) -> LabelMap | None:
         """Return the second label map of a comparison, smoothed like the first; None where there is none."""
@@ -201,9 +217,9 @@ class SmoothedEngine:
         self.inner.submit(rgb)
         self._under_way.append(rgb)
 
-    def wait(self) -> LabelMap:
+    def wait(self) -> Segmented:
         assert isinstance(self.inner, Overlapping)
-        return self._smoother(self._under_way.popleft(), self.inner.wait())
+        return self._smoothed(self._under_way.popleft(), self.inner.wait())
 
     def close(self) -> None:
         self.inner.close()

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from segnet_live.config import Backend
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, LabelMap
 from segnet_live.labels import checked
@@ -46,6 +46,10 @@ class TakeoverEngine:
         """Whether nothing better is still being prepared."""
         return bool(getattr(self._engine, "settled", True))
 
+    @property
+    def shrinks(self) -> bool:
+        return shrinks(self._engine)
+
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
@@ -76,18 +80,20 @@ class TakeoverEngine:
             log.warning("the engine %s failed", self.info, exc_info=error)
             self._lost = len(self._under_way)
 
-    def wait(self) -> LabelMap:
-        """Return the oldest label map; the frames that a failing engine had under way are segmented again."""
+    def wait(self) -> Segmented:
+        """Return what was made of the oldest frame; those that a failing engine had under way are segmented again."""
         rgb = self._under_way.popleft()
         if not self._lost:
             assert isinstance(self._engine, Overlapping)
             try:
-                return checked(self._engine.wait())
+                found = self._engine.wait()
+                checked(found.labels)
+                return found
             except Exception as error:
                 log.warning("the engine %s failed", self.info, exc_info=error)
                 self._lost = 1 + len(self._under_way)
         self._lost -= 1
-        return self.segment(rgb)
+        return self.segment_with_confidence(rgb)
 
     def close(self) -> None:
         self._engine.close()

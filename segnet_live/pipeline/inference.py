@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from segnet_live.classes import ClassSet
 from segnet_live.engine.base import Engine, Overlapping, Segmented, segmented
-from segnet_live.engine.resize import picture_at
+from segnet_live.engine.resize import picture_for
 from segnet_live.frame import FrameResult
 from segnet_live.labels import checked
 from segnet_live.metrics import Metrics
@@ -81,7 +81,7 @@ class Inference:
             while self._finished:
                 self._observe(*self._finished.popleft())
         began_s = time.perf_counter()
-        found = segmented(engine, picture_at(result.frame, engine.info.input_size))
+        found = segmented(engine, picture_for(engine, result.frame))
         return self._labelled(result, found, classes, began_s)
 
     def _labelled(self, result: R, found: Segmented, classes: ClassSet, began_s: float) -> R:
@@ -95,12 +95,13 @@ class Inference:
         labelled = result.with_labels(
             labels, classes, taken_ms, confidence=found.confidence, variance=found.variance, other=other
         )
+        labelled.source_labels = found.at_source if bonnet is None else None
         labelled.left_out = bonnet.share if bonnet is not None else 0.0
         return labelled
 
     def submit(self, result: R, engine: Overlapping) -> None:
         """Hand the result's frame to an engine that overlaps; `wait` returns it with its labels, in order."""
-        engine.submit(picture_at(result.frame, engine.info.input_size))
+        engine.submit(picture_for(engine, result.frame))
         self._submitted.append((result, time.perf_counter()))
 
     @property
@@ -116,7 +117,7 @@ class Inference:
             Exception: whatever the engine raises.
         """
         result, began_s = self._submitted.popleft()
-        return self._labelled(result, Segmented(engine.wait()), classes, began_s)
+        return self._labelled(result, engine.wait(), classes, began_s)
 
     def finish(self, result: FrameResult) -> None:
         """Account for the stages of a frame that its outputs have taken; a repeat is not accounted for."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from segnet_live.bench import engines
+from segnet_live.bench.measure import Timing
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
 from segnet_live.bench.network import gflop, paper_row, paper_subjects, parameters
 from segnet_live.bench.report import paper_table
 from segnet_live.card import Card
+from segnet_live.engine.eager import EagerEngine
 from segnet_live.errors import EngineError
 from segnet_live.nets.networks import NETWORKS
 
@@ -61,3 +65,20 @@ def test_memory_is_measured_in_a_process_of_its_own_and_a_killed_one_is_told(tin
     assert 1 < memory.process_mib < 4096
     with pytest.raises(EngineError, match="want of memory"):
         in_own_process(_die)
+
+
+def test_a_gpu_too_full_to_measure_memory_on_keeps_the_times(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding B5: all contenders lie in the GPU's memory while a child opens one of them once more."""
+
+    def full(*_: object) -> None:
+        raise EngineError("the GPU is out of memory")
+
+    monkeypatch.setattr(engines, "in_own_process", full)
+    engine = EagerEngine(tiny_card, (32, 48), device="cpu")
+    contender = engines._Contender(engine, tiny_card, 1, 1.0, 1.0)
+    missing: list[tuple[str, str]] = []
+    frame = np.zeros((64, 96, 3), np.uint8)
+    row = engines._row(contender, Timing.of([2.0]), engines.Plan((tiny_card,), ()), [frame], missing)
+    engine.close()
+    assert (row.inference.p50, row.memory) == (2.0, None)
+    assert missing == [("memory of tiny on torch fp32", "the GPU is out of memory")]

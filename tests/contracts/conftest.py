@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from segnet_live.engine.base import LABELS, Maps
 from segnet_live.engine.nvidia.trt_network import write_down
-from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.deploy import Deployed
+from segnet_live.nets.deploy import deploy as deployed_form
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.pooling import Pooling
 from segnet_live.nets.quantised import in_execution_order, quantise
@@ -22,7 +24,7 @@ from tests.support.networks import SMALL
 FULL = os.environ.get("SEGNET_LIVE_CONTRACTS") == "full"
 PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32, "int8": torch.float16}
 
-Record = Callable[[Deploy, tuple[int, int]], Any]
+Record = Callable[[Deployed, tuple[int, int]], Any]
 
 
 def _needed(name: str) -> ModuleType:
@@ -49,7 +51,7 @@ def record(trt: ModuleType) -> Record:
     """Write a graph down as TensorRT would receive it, into the recorder; return its network."""
     import recorder
 
-    def run(deploy: Deploy, size: tuple[int, int]) -> Any:
+    def run(deploy: Deployed, size: tuple[int, int]) -> Any:
         network = recorder.Network()
         write_down(deploy, size, network, trt)
         return network
@@ -57,12 +59,27 @@ def record(trt: ModuleType) -> Record:
     return run
 
 
-def deploy(name: str, pooling: Pooling | None, precision: str) -> Deploy:
+def deploy(name: str, pooling: Pooling | None, precision: str, maps: Maps = LABELS) -> Deployed:
     """The graph that is built, with random weights."""
     torch.manual_seed(0)
-    name, _, contrast = name.partition(" with ")
-    network = NETWORKS[name](11, **SMALL.get(name, {}), **({"local_contrast": True} if contrast else {}))
-    graph = Deploy(network, (0.4,) * 3, (0.3,) * 3, pooling=pooling, dtype=PRECISIONS[precision], ids=torch.int32)
+    name, _, extra = name.partition(" with ")
+    extras: dict[str, dict[str, Any]] = {
+        "": {},
+        "local contrast": {"local_contrast": True},
+        "dropout": {"dropout": 0.5},
+    }
+    network = NETWORKS[name](11, **SMALL.get(name, {}), **extras[extra])
+    graph = deployed_form(
+        network,
+        (0.4,) * 3,
+        (0.3,) * 3,
+        confidence=maps.confidence,
+        samples=maps.samples,
+        temperature=1.7,
+        pooling=pooling,
+        dtype=PRECISIONS[precision],
+        ids=torch.int32,
+    )
     if precision == "int8":
         rounded = len(in_execution_order(graph)) - 1
         quantise(graph, [None, *([6.0] * rounded)])

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from segnet_live.card import Card, read_card
 from segnet_live.classes import CAMVID
 from segnet_live.config import Backend
-from segnet_live.engine.base import Engine, EngineInfo, Segmented, segmented
+from segnet_live.engine import parity
+from segnet_live.engine.base import Engine, EngineInfo, Maps, Segmented, segmented
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Step, Target
+from segnet_live.engine.nvidia.graphed import CudaGraphEngine
+from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.openvino import OpenVINOEngine
 from segnet_live.engine.smoothing import SmoothedEngine
@@ -64,6 +67,10 @@ def eager(card: Card) -> Engine:
 ENGINES: dict[str, Callable[[Card], Engine]] = {
     "torch": eager,
     "openvino": lambda card: OpenVINOEngine(card, SIZE, precision="fp32", confidence=True),
+    "a CUDA graph": lambda card: CudaGraphEngine(
+        card, SIZE, precision="fp32", device="cpu", maps=Maps(confidence=True)
+    ),
+    "progressive": lambda card: ProgressiveEngine(Stage("torch", lambda _: eager(card)), []),
     "governed": lambda card: GovernedEngine(lambda _: eager(card), Target(fps=1), [Step(SIZE)]),
     "smoothed": lambda card: SmoothedEngine(eager(card), card.classes),
 }
@@ -164,6 +171,40 @@ def test_samples_give_labels_confidence_and_variance(bayesian: Card) -> None:
         assert (map_.shape, map_.dtype) == (SIZE, dtype)
     assert 0 < found.variance.mean() < 0.25
     assert (segmented(engine, scene()).variance != found.variance).any(), "each frame has its own passes"
+
+
+def test_samples_come_from_a_cuda_graph_too_and_may_be_under_way_while_the_host_goes_on(bayesian: Card) -> None:
+    maps = Maps(samples=6)
+    engine = CudaGraphEngine(bayesian, SIZE, precision="fp32", device="cpu", maps=maps)
+    assert (engine.info.samples, engine.info.confidence) == (6, True)
+    assert parity.checked(engine, bayesian, [scene()]) is None  # what is drawn agrees with nothing
+    engine.submit(scene())
+    engine.submit(scene(1))
+    first, second = engine.wait(), engine.wait()
+    for found in (first, second):
+        assert found.confidence is not None
+        assert found.variance is not None
+        assert (found.confidence.dtype, found.variance.dtype) == (np.uint8, np.float32)
+        assert 0 < found.variance.mean() < 0.25
+    engine.close()
+
+
+def test_an_engine_whose_samples_are_no_numbers_is_refused(bayesian: Card) -> None:
+    class Broken:
+        info = EngineInfo("tensorrt", "a test", "fp16", "basic", SIZE, confidence=True, samples=4)
+        closed = False
+
+        def segment_with_confidence(self, rgb: RGB) -> Segmented:
+            empty = np.zeros(SIZE, np.uint8)
+            return Segmented(empty, empty, np.full(SIZE, np.nan, np.float32))
+
+        def close(self) -> None:
+            self.closed = True
+
+    broken = Broken()
+    with pytest.raises(EngineError, match=r"gave samples that are no probabilities; use --precision fp32"):
+        parity.checked(broken, bayesian, [scene()])  # type: ignore[arg-type]
+    assert broken.closed
 
 
 def test_labels_confidence_and_variance_are_those_of_the_mean_over_the_passes(bayesian: Card) -> None:

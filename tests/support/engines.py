@@ -54,13 +54,13 @@ class OverlappingEngine(FakeEngine):
         self._under_way.append(int(rgb[0, 0, 0]))
         self.log.append(f"submit {self._under_way[-1]}")
 
-    def wait(self) -> LabelMap:
+    def wait(self) -> Segmented:
         index = self._under_way.pop(0)
         if index == self._fails_at:
             self._under_way.clear()
             raise EngineError("the GPU is lost")
         self.log.append(f"wait {index}")
-        return np.full(self.info.input_size, index, np.uint8)
+        return Segmented(np.full(self.info.input_size, index, np.uint8))
 
 
 ROAD, SKY, CAR = 3, 0, 8
@@ -118,6 +118,7 @@ class Engines:
         confidence: bool = False,
         samples: int = 0,
         overlap: bool = False,
+        at_source: bool = False,
     ) -> Engine:
         self.before(backend)
         engine = HalfEngine(card.name, backend, size or (32, 48), confidence=confidence)

@@ -11,15 +11,15 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine import parity
-from segnet_live.engine.base import Engine
+from segnet_live.engine.base import LABELS, Engine, Maps
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import build_process, tensorrt_build
-from segnet_live.engine.nvidia.cuda_graph import GraphedEngine
-from segnet_live.engine.nvidia.device import compile_lock
+from segnet_live.engine.nvidia.device import OutOfMemory, compile_lock
 from segnet_live.engine.nvidia.graphed import CudaGraphEngine
 from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
@@ -31,27 +31,13 @@ from segnet_live.frame import Size
 log = logging.getLogger(__name__)
 
 
-def _checked(engine: GraphedEngine, card: Card, *, known: bool = False) -> None:
-    """Measure the engine's parity and put it into its info; close the engine if that fails.
-
-    Args:
-        known: take a figure that was measured on this device before: a frame is waiting.
-
-    Raises:
-        EngineError: it disagrees with fp32 eager.
-    """
-    try:
-        found = (parity.known(card, engine.info) if known else None) or parity.measure(engine, card)
-        parity.require(found, engine.info, card)
-    except Exception:
-        engine.close()
-        raise
-    parity.remember(card, engine.info, found)
-    engine.agrees(found.overall)
-
-
 def open_graph(
-    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event | None = None
+    card: Card,
+    size: Size,
+    precision: Precision,
+    reason: str,
+    cancel: threading.Event | None = None,
+    maps: Maps = LABELS,
 ) -> CudaGraphEngine:
     """Open PyTorch's own kernels as one CUDA graph, which agrees with fp32 eager; ready in seconds.
 
@@ -64,13 +50,18 @@ def open_graph(
         Cancelled: `cancel` was set before it began.
     """
     with compile_lock(cancel):
-        engine = CudaGraphEngine(card, size, precision=precision, reason=reason)
-        _checked(engine, card, known=cancel is None)
+        engine = CudaGraphEngine(card, size, precision=precision, reason=reason, maps=maps)
+        engine.agrees(parity.checked(engine, card, kept=cancel is None))
     return engine
 
 
 def open_inductor(
-    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event | None = None
+    card: Card,
+    size: Size,
+    precision: Precision,
+    reason: str,
+    cancel: threading.Event | None = None,
+    maps: Maps = LABELS,
 ) -> InductorEngine:
     """Open a compiled engine that agrees with fp32 eager.
 
@@ -84,15 +75,17 @@ def open_inductor(
         Cancelled: `cancel` was set.
     """
     if cancel is not None:
-        build_process.warm_in_child(card, size, precision, cancel)
+        build_process.warm_in_child(card, size, precision, cancel, maps=maps)
     with compile_lock(cancel):
-        engine = InductorEngine(card, size, precision=precision, reason=reason)
-        _checked(engine, card)
+        engine = InductorEngine(card, size, precision=precision, reason=reason, maps=maps)
+        engine.agrees(parity.checked(engine, card))
     return engine
 
 
-def open_tensorrt(card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event) -> TensorRTEngine:
-    """Open a TensorRT engine from the store, or build it in a child process.
+def open_tensorrt(
+    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event, maps: Maps = LABELS
+) -> TensorRTEngine:
+    """Open a TensorRT engine from the store, or build it in a child process; one that is refused is built anew.
 
     Raises:
         EngineError: TensorRT is missing, the build fails, or the engine disagrees with fp32 eager.
@@ -101,54 +94,71 @@ def open_tensorrt(card: Card, size: Size, precision: Precision, reason: str, can
     """
     precision = tensorrt_build.precision_of(precision)
     require_tensorrt()
-    entry = tensorrt_build.find(card, size, precision)
-    if entry is None:
-        log.info("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
-        entry = build_process.build_in_child(card, size, precision, cancel)
+    entry = tensorrt_build.find(card, size, precision, maps=maps)
+    if entry is not None:
+        try:
+            with compile_lock(cancel):
+                return TensorRTEngine(card, size, entry, reason=reason, maps=maps)
+        except OutOfMemory:
+            raise
+        except EngineError as error:  # as after some updates of the driver
+            log.info("the kept engine is built anew: %s", error)
+            if entry.manifest is not None:
+                entry.manifest.unlink(missing_ok=True)
+    log.info("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
+    entry = build_process.build_in_child(card, size, precision, cancel, maps=maps)
     with compile_lock(cancel):
-        return TensorRTEngine(card, size, entry, reason=reason)
+        return TensorRTEngine(card, size, entry, reason=reason, maps=maps)
 
 
-def open_cuda(card: Card, size: Size, precision: Precision, reason: str) -> Engine:
+def open_cuda(card: Card, size: Size, precision: Precision, reason: str, maps: Maps = LABELS) -> Engine:
     """Open what `auto` means on an NVIDIA GPU: frames at once, faster ones when ready, a smaller engine when one fails.
+
+    Samples come from PyTorch's CUDA graph from the first frame on: a graph that is captured while another thread draws
+    from the same generator would end that one's frame.
 
     Raises:
         SegnetLiveError: not even eager PyTorch runs, neither on the GPU nor on the CPU.
     """
     fast: Precision = "fp16" if precision == "auto" else precision  # fp32 eager is the reference, not a way to run
-    first = Stage("torch on cuda", lambda _: EagerEngine(card, size, device="cuda", precision=fast, reason=reason))
-    graph = Stage("a CUDA graph", lambda cancel: open_graph(card, size, precision, reason, cancel))
+    given: dict[str, Any] = {"confidence": maps.confidence, "samples": maps.samples} if maps.count > 1 else {}
+    first = Stage(
+        "torch on cuda", lambda _: EagerEngine(card, size, device="cuda", precision=fast, reason=reason, **given)
+    )
+    graph = Stage("a CUDA graph", lambda cancel: open_graph(card, size, precision, reason, cancel, maps))
+    waited_for = replace(graph, open=lambda _: open_graph(card, size, precision, reason, maps=maps))
 
     def on_cpu(_: threading.Event) -> Engine:
         """Open the fastest engine that needs no GPU."""
         own: Precision = precision if precision == "fp32" else "auto"  # a precision of the GPU's says nothing here
-        if importlib.util.find_spec("openvino"):
+        if importlib.util.find_spec("openvino") and not maps.samples:
             from segnet_live.engine.openvino import OpenVINOEngine
 
-            return OpenVINOEngine(card, size, precision=own, reason=reason)
-        return EagerEngine(card, size, device="cpu", precision=own, reason=reason)
+            return OpenVINOEngine(card, size, precision=own, reason=reason, confidence=maps.confidence)
+        return EagerEngine(card, size, device="cpu", precision=own, reason=reason, **given)
 
-    last = Stage("torch on the CPU", lambda _: EagerEngine(card, size, device="cpu", reason=reason))
+    last = Stage("torch on the CPU", lambda _: EagerEngine(card, size, device="cpu", reason=reason, **given))
+    if maps.samples:
+        return ProgressiveEngine(waited_for, [], fallbacks=(first, last))
     return ProgressiveEngine(
         first,
-        lambda: [graph, *_compiled(card, size, precision, reason)],
-        fallbacks=(replace(graph, open=lambda _: open_graph(card, size, precision, reason)), first,
-                   Stage("the CPU", on_cpu), last),
-    )  # fmt: skip
+        lambda: [graph, *_compiled(card, size, precision, reason, maps)],
+        fallbacks=(waited_for, first, Stage("the CPU", on_cpu), last),
+    )
 
 
-def _compiled(card: Card, size: Size, precision: Precision, reason: str) -> Iterator[Stage]:
+def _compiled(card: Card, size: Size, precision: Precision, reason: str, maps: Maps = LABELS) -> Iterator[Stage]:
     """Yield the compiled stages that this machine can prepare, best last. Runs in the background thread: it imports.
 
     Whichever of them fails leaves another one: inductor stands behind TensorRT and TensorRT-RTX.
     """
-    inductor = Stage("inductor", lambda cancel: open_inductor(card, size, precision, reason, cancel))
-    tensorrt = Stage("tensorrt", lambda cancel: open_tensorrt(card, size, precision, reason, cancel))
-    rtx = Stage("tensorrt-rtx", lambda cancel: open_rtx(card, size, precision, reason, cancel))
+    inductor = Stage("inductor", lambda cancel: open_inductor(card, size, precision, reason, cancel, maps))
+    tensorrt = Stage("tensorrt", lambda cancel: open_tensorrt(card, size, precision, reason, cancel, maps))
+    rtx = Stage("tensorrt-rtx", lambda cancel: open_rtx(card, size, precision, reason, cancel, maps))
     built = precision in ("auto", *tensorrt_build.PRECISIONS)
     compiles = _usable(inductor, inductor_problem())
     if built and _usable(tensorrt, tensorrt_problem()):
-        kept = tensorrt_build.find(card, size, tensorrt_build.precision_of(precision)) is not None
+        kept = tensorrt_build.find(card, size, tensorrt_build.precision_of(precision), maps=maps) is not None
         # one that is kept is ready sooner than anything could be compiled
         order = (tensorrt, replace(inductor, unless=tensorrt.name)) if kept else (inductor, tensorrt)
         yield from (stage for stage in order if compiles or stage is tensorrt)

@@ -12,20 +12,22 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from segnet_live.card import Card, read_card
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import Artifact, ArtifactStore
+from segnet_live.engine.base import LABELS, Maps
 from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.engine.nvidia.tensorrt_build import TENSORRT, Toolchain, build, find
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import Size
 from segnet_live.system import paths
+from segnet_live.system.exit import scratch_folder
 
 CHILD = (sys.executable, "-m", "segnet_live.engine.nvidia.build_process")
 POLL_S = 0.1
@@ -42,6 +44,7 @@ def build_in_child(
     store: ArtifactStore | None = None,
     child: tuple[str, ...] = CHILD,
     tools: Toolchain = TENSORRT,
+    maps: Maps = LABELS,
 ) -> Artifact:
     """Build in a child process, wait for it and return the engine, which is kept in `store` if that can be written.
 
@@ -55,19 +58,27 @@ def build_in_child(
         Cancelled: `cancel` was set; the child has ended.
     """
     store = store or ArtifactStore.of("tensorrt")
-    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
-        scratch = Path(folder)
-        request = {"card": str(card.folder), "size": size, "precision": precision, "store": str(store.folder)}
-        ended = _run_child(child, {**request, "scratch": folder}, scratch / "messages", cancel)
+    with scratch_folder() as scratch:
+        request = _request(card, size, precision, maps) | {"store": str(store.folder)}
+        ended = _run_child(child, {**request, "scratch": str(scratch)}, scratch / "messages", cancel)
         stores = (store, ArtifactStore(scratch))
-        entry = next(filter(None, (find(card, size, precision, place, tools) for place in stores)), None)
+        entry = next(filter(None, (find(card, size, precision, place, tools, maps) for place in stores)), None)
         if entry is None:  # an engine that is there counts, even if the child crashed in leaving
             raise EngineError(f"building the TensorRT engine failed: {ended or 'the child left no engine'}")
     return entry
 
 
+def _request(card: Card, size: Size, precision: Precision, maps: Maps) -> dict[str, Any]:
+    return {"card": str(card.folder), "size": size, "precision": precision, "maps": asdict(maps)}
+
+
 def warm_in_child(
-    card: Card, size: Size, precision: Precision, cancel: threading.Event, child: tuple[str, ...] = CHILD
+    card: Card,
+    size: Size,
+    precision: Precision,
+    cancel: threading.Event,
+    child: tuple[str, ...] = CHILD,
+    maps: Maps = LABELS,
 ) -> None:
     """Compile the network with Inductor in a child process, whose work this one then finds in the compiler's cache.
 
@@ -75,9 +86,9 @@ def warm_in_child(
         EngineError: the child could not compile it, or died.
         Cancelled: `cancel` was set; the child has ended.
     """
-    request = {"card": str(card.folder), "size": size, "precision": precision, "inductor": True}
-    with tempfile.TemporaryDirectory(prefix="segnet-live-") as folder:
-        failure = _run_child(child, request, Path(folder) / "messages", cancel)
+    request = _request(card, size, precision, maps) | {"inductor": True}
+    with scratch_folder() as folder:
+        failure = _run_child(child, request, folder / "messages", cancel)
     if failure:
         raise EngineError(f"compiling in a child process failed: {failure}", "take --backend torch")
 
@@ -146,11 +157,12 @@ def main(arguments: list[str], tools: Toolchain = TENSORRT) -> int:
     height, width = request["size"]
     try:
         card = read_card(Path(request["card"]))
+        maps = Maps(**request.get("maps", {}))
         if request.get("inductor"):
-            InductorEngine(card, (height, width), precision=request["precision"]).close()
+            InductorEngine(card, (height, width), precision=request["precision"], maps=maps).close()
             return 0
         store = ArtifactStore(Path(request["store"]))
-        build(card, (height, width), request["precision"], store, Path(request["scratch"]), tools)
+        build(card, (height, width), request["precision"], store, Path(request["scratch"]), tools, maps)
     except SegnetLiveError as error:
         print(f"{SAID}{error}", file=sys.stderr)
         return 2

@@ -124,6 +124,17 @@ def compile_lock(cancel: threading.Event | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def compile_lock_if_free() -> Iterator[bool]:
+    """Hold the lock of `compile_lock` if nobody else does, and say so: for a thread that has a frame to label."""
+    free = _COMPILE_LOCK.acquire(blocking=False)
+    try:
+        yield free
+    finally:
+        if free:
+            _COMPILE_LOCK.release()
+
+
+@contextlib.contextmanager
 def in_small_steps() -> Iterator[None]:
     """Let other threads run every half millisecond instead of every five; around a compiler, which is all Python.
 

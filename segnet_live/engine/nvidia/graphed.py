@@ -2,20 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.eager import DTYPES
+from segnet_live.engine.base import LABELS, EngineInfo, Maps
+from segnet_live.engine.eager import DTYPES, deployed_as_asked
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop, GraphedEngine
 from segnet_live.engine.nvidia.device import as_engine_error, compile_lock, set_up_cudnn
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
-from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.deploy import Deployed
 from segnet_live.nets.load import load_network
-from segnet_live.nets.pooling import form_for
+from segnet_live.nets.pooling import Runtime, form_for
+
+
+def dtype_of(backend: str, asked: Precision) -> tuple[Precision, torch.dtype]:
+    """Return the precision that PyTorch's graph engines run for the one asked for, with its type.
+
+    Raises:
+        EngineError: they have it not.
+    """
+    precision: Precision = "fp16" if asked == "auto" else asked
+    if precision not in DTYPES:
+        raise EngineError(f"backend {backend} has no precision {precision!r}", f"choose from {', '.join(DTYPES)}")
+    return precision, DTYPES[precision]
+
+
+def deployed_for(card: Card, runtime: Runtime, dtype: torch.dtype, maps: Maps) -> Deployed:
+    """Return the graph of `card` in the pooling form of `runtime`, on the CPU.
+
+    Raises:
+        EngineError: there is no dropout to sample.
+        CardError: see `load_network`.
+    """
+    network = load_network(card)
+    return deployed_as_asked(card, network, maps, pooling=form_for(network, runtime), dtype=dtype)
+
+
+def looped(
+    card: Card,
+    graph: Deployed,
+    size: Size,
+    device: str,
+    maps: Maps,
+    compiled: Callable[[Deployed], Any] = lambda graph: graph,
+) -> tuple[FrameLoop, str]:
+    """Move a graph to the device, channels last, and capture it there; return its loop and the device's name.
+
+    Args:
+        compiled: what to make of it first.
+
+    Raises:
+        Exception: whatever PyTorch or the compiler raises.
+    """
+    graph.to(device).network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with compile_lock():
+        loop = FrameLoop(compiled(graph), size, torch.device(device), maps, classes=len(card.classes))
+        loop.segment(np.zeros((*size, 3), np.uint8))
+    return loop, torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
 
 
 class CudaGraphEngine(GraphedEngine):
@@ -26,28 +75,29 @@ class CudaGraphEngine(GraphedEngine):
     Args:
         precision: "fp16" (also for "auto"), "bf16" or "fp32".
         device: "cuda", or "cpu" for tests.
+        maps: what it is to give beside labels.
 
     Raises:
-        EngineError: unknown precision, or the GPU fails.
+        EngineError: unknown precision, the GPU fails, or there is no dropout to sample.
         CardError: see `load_network`.
     """
 
     def __init__(
-        self, card: Card, size: Size, *, precision: Precision = "auto", device: str = "cuda", reason: str = ""
+        self,
+        card: Card,
+        size: Size,
+        *,
+        precision: Precision = "auto",
+        device: str = "cuda",
+        reason: str = "",
+        maps: Maps = LABELS,
     ) -> None:
-        precision = "fp16" if precision == "auto" else precision
-        if precision not in DTYPES:
-            raise EngineError(f"backend torch has no precision {precision!r}", f"choose from {', '.join(DTYPES)}")
+        precision, dtype = dtype_of("torch", precision)
         set_up_cudnn()
-        network = load_network(card)
-        deploy = Deploy(network, card.mean, card.std, pooling=form_for(network, "cuda"), dtype=DTYPES[precision])
+        graph = deployed_for(card, "cuda", dtype, maps)
         try:
-            deploy.to(device).network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            with compile_lock():
-                loop = FrameLoop(deploy, size, torch.device(device))
-                loop.segment(np.zeros((*size, 3), np.uint8))
-            name = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+            loop, name = looped(card, graph, size, device, maps)
         except RuntimeError as error:
             raise as_engine_error(error, "capturing the network as a CUDA graph failed") from error
         info = EngineInfo("torch", name, precision, card.name, size, "; ".join(filter(None, (reason, "a CUDA graph"))))
-        super().__init__(loop, info, "the network's CUDA graph stopped")
+        super().__init__(loop, maps.told(info), "the network's CUDA graph stopped")

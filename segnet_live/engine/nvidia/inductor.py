@@ -11,16 +11,15 @@ import re
 import shutil
 import sys
 import sysconfig
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.eager import DTYPES
-from segnet_live.engine.nvidia.cuda_graph import FrameLoop, GraphedEngine
+from segnet_live.engine.base import LABELS, EngineInfo, Maps
+from segnet_live.engine.nvidia.cuda_graph import GraphedEngine
 from segnet_live.engine.nvidia.device import (
     as_engine_error,
     compile_lock,
@@ -28,11 +27,9 @@ from segnet_live.engine.nvidia.device import (
     in_small_steps,
     set_up_cudnn,
 )
+from segnet_live.engine.nvidia.graphed import deployed_for, dtype_of, looped
 from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import Size
-from segnet_live.nets.deploy import Deploy
-from segnet_live.nets.load import load_network
-from segnet_live.nets.pooling import form_for
 from segnet_live.system.paths import cache_dir
 
 MOST_COMPILED = 1024
@@ -85,40 +82,41 @@ class InductorEngine(GraphedEngine):
     Args:
         precision: "fp16" (also for "auto"), "bf16" or "fp32".
         device: "cuda", or "cpu" for tests (it needs a C++ compiler then).
+        maps: what it is to give beside labels.
 
     Raises:
-        EngineError: unknown precision, no GPU, no Triton, or the compiler fails.
+        EngineError: unknown precision, no GPU, no Triton, no dropout to sample, or the compiler fails.
         CardError: see `load_network`.
     """
 
     def __init__(
-        self, card: Card, size: Size, *, precision: Precision = "auto", device: str = "cuda", reason: str = ""
+        self,
+        card: Card,
+        size: Size,
+        *,
+        precision: Precision = "auto",
+        device: str = "cuda",
+        reason: str = "",
+        maps: Maps = LABELS,
     ) -> None:
-        precision = "fp16" if precision == "auto" else precision
-        if precision not in DTYPES:
-            raise EngineError(f"backend inductor has no precision {precision!r}", f"choose from {', '.join(DTYPES)}")
+        precision, dtype = dtype_of("inductor", precision)
         problem = inductor_problem() if device == "cuda" else None
         if problem is not None:
             raise EngineError(f"backend inductor: {problem.problem}", problem.advice)
-        network = load_network(card)
-        pooling = form_for(network, "inductor")
-        deploy = Deploy(network, card.mean, card.std, pooling=pooling, dtype=DTYPES[precision])
+        graph = deployed_for(card, "inductor", dtype, maps)
         keep_compiled()
         from torch._dynamo import config as dynamo  # takes a second to import, and the first frame needs none of it
 
         set_up_cudnn()
         try:
-            deploy.to(device).network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             # Dynamo counts all networks that a process ever compiled as versions of one function, and stops at eight
             limit = dynamo.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED)
             with compile_lock(), in_small_steps(), limit:
-                compiled = torch.compile(deploy, fullgraph=True, dynamic=False)
-                loop = FrameLoop(compiled, size, torch.device(device))
-                loop.segment(np.zeros((*size, 3), np.uint8))
-            name = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+                compiled = partial(torch.compile, fullgraph=True, dynamic=False)
+                loop, name = looped(card, graph, size, device, maps, compiled)
         except Exception as error:  # Dynamo, Inductor, Triton and the C++ compiler have an error tree each
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise as_engine_error(error, "compiling the network failed") from error
             raise EngineError(f"torch.compile failed: {cause(error)}", "take --backend torch") from error
         info = EngineInfo("inductor", name, precision, card.name, size, reason)
-        super().__init__(loop, info, "the compiled network stopped")
+        super().__init__(loop, maps.told(info), "the compiled network stopped")

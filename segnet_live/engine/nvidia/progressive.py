@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, overlaps
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
 from segnet_live.engine.nvidia.device import OutOfMemory, as_engine_error, release_cached
 from segnet_live.errors import EngineError, SegnetLiveError
 from segnet_live.frame import RGB, LabelMap
@@ -120,6 +120,9 @@ class ProgressiveEngine:
         return not self._thread.is_alive()
 
     def segment(self, rgb: RGB) -> LabelMap:
+        return self.segment_with_confidence(rgb).labels
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
         self._swap()
         if self._trial is not None:
             return self._tried(self._trial, rgb)
@@ -132,20 +135,25 @@ class ProgressiveEngine:
             changing = self._ready is not None
         return not changing and self._trial is None and overlaps(self._engine)
 
+    @property
+    def shrinks(self) -> bool:
+        """Whether the engine in use shrinks frames itself; another one, which takes over, has the host shrink them."""
+        return shrinks(self._engine)
+
     def submit(self, rgb: RGB) -> None:
         assert isinstance(self._engine, Overlapping)
         self._engine.submit(rgb)
 
-    def wait(self) -> LabelMap:
-        """Return the oldest label map; a frame whose engine fails is to be segmented again, by the next engine."""
+    def wait(self) -> Segmented:
+        """Return what was made of the oldest frame; one whose engine fails is to be segmented again, by the next."""
         assert isinstance(self._engine, Overlapping)
         return self._engine.wait()
 
-    def _segmented(self, rgb: RGB) -> LabelMap:
+    def _segmented(self, rgb: RGB) -> Segmented:
         again = True
         while True:
             try:
-                return self._engine.segment(rgb)
+                return segmented(self._engine, rgb)
             except EngineError as error:
                 if again and isinstance(error, OutOfMemory):
                     again = False
@@ -157,19 +165,19 @@ class ProgressiveEngine:
                 self._engine = self._smaller(error)
                 _close(broken)
 
-    def _tried(self, trial: _Trial, rgb: RGB) -> LabelMap:
+    def _tried(self, trial: _Trial, rgb: RGB) -> Segmented:
         """Label a frame with one of the two engines, and end the trial when both have had their frames."""
         turn = trial.turn
         began_s = self._clock()
         if turn:
             try:
-                labels = trial.newcomer.segment(rgb)
+                found = segmented(trial.newcomer, rgb)
             except EngineError as error:
                 log.warning("%s is not used: %s", trial.newcomer.info.backend, error)
                 self._end_trial()
                 return self._segmented(rgb)
         else:
-            labels = self._segmented(rgb)
+            found = self._segmented(rgb)
         trial.times[turn].append(self._clock() - began_s)
         if self._trial is trial and trial.is_over:
             self._trial = None
@@ -179,7 +187,7 @@ class ProgressiveEngine:
                 old, new = self._engine.info, trial.newcomer.info
                 log.info("%s %s stays, %s is not faster", old.backend, old.precision, new.backend)
                 _close(trial.newcomer)
-        return labels
+        return found
 
     def _end_trial(self) -> None:
         """Close a newcomer that fails, or whose device has failed under the engine in use."""

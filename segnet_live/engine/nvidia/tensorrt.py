@@ -15,10 +15,11 @@ from torch import Tensor
 from segnet_live.card import Card
 from segnet_live.config import Backend
 from segnet_live.engine.artifacts import ENGINE, Artifact
-from segnet_live.engine.base import EngineInfo
+from segnet_live.engine.base import LABELS, EngineInfo, Maps
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop, GraphedEngine
 from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem
 from segnet_live.engine.nvidia.trt_builder import logger, why
+from segnet_live.engine.nvidia.trt_network import NOISE, OUTPUTS
 from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import Size
 
@@ -60,19 +61,28 @@ class RuntimeCache(Protocol):
 
 
 class Runner:
-    """A deserialised engine as a function: (1, h, w, 3) uint8 on the GPU -> (1, h, w) int32, on the current stream.
+    """A deserialised engine as a function of (1, h, w, 3) uint8 on the GPU, on the current stream.
+
+    It gives (1, h, w) int32 class ids; int32 confidences and float32 variances, if they were asked for.
 
     Args:
         blob: what `trt_builder.serialised` returned for this kind of GPU.
         trt: `tensorrt` or `tensorrt_rtx`; they have the same runtime classes.
         cache: for `tensorrt_rtx` alone; `keep_kernels` fills it.
+        maps: what the engine was built to give.
 
     Raises:
         EngineError: TensorRT refuses the engine, or there is not enough memory for it.
     """
 
     def __init__(
-        self, blob: bytes, size: Size, device: torch.device, trt: Any, cache: RuntimeCache | None = None
+        self,
+        blob: bytes,
+        size: Size,
+        device: torch.device,
+        trt: Any,
+        cache: RuntimeCache | None = None,
+        maps: Maps = LABELS,
     ) -> None:
         self._runtime = trt.Runtime(logger(trt))
         engine = self._runtime.deserialize_cuda_engine(blob)
@@ -95,22 +105,40 @@ class Runner:
                 "close other programs or take a smaller --size",
             )
         self._engine = engine  # the context does not keep it alive
-        self._output = torch.zeros((1, *size), dtype=torch.int32, device=device)
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        outputs = [name for name in names if name not in inputs]
-        shapes = [tuple(engine.get_tensor_shape(name)) for name in (*inputs, *outputs)]
-        types = [engine.get_tensor_dtype(name) for name in (*inputs, *outputs)]
-        if shapes != [(1, *size, 3), (1, *size)] or types != [trt.DataType.UINT8, trt.DataType.INT32]:
-            raise EngineError(f"this engine takes and gives {shapes}", REBUILD)
-        self._input_name, self._output_name = inputs[0], outputs[0]
-        self._context.set_tensor_address(self._output_name, self._output.data_ptr())
+        noises = [name for name in inputs if name.startswith(NOISE)]
+        maps_of = dict(zip(OUTPUTS, (torch.int32, torch.int32, torch.float32)[: maps.count], strict=False))
+        expected: dict[str, tuple[tuple[int, ...], Any]] = {"rgb": ((1, *size, 3), trt.DataType.UINT8)}
+        expected |= {
+            name: ((1, *size), trt.DataType.INT32 if dtype == torch.int32 else trt.DataType.FLOAT)
+            for name, dtype in maps_of.items()
+        }
+        found = {
+            name: (tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name))
+            for name in names
+            if name not in noises
+        }
+        if found != expected or bool(noises) != bool(maps.samples):
+            raise EngineError(f"this engine takes and gives {found}", REBUILD)
+        self._outputs = {name: torch.zeros((1, *size), dtype=dtype, device=device) for name, dtype in maps_of.items()}
+        types = {trt.DataType.HALF: torch.float16, trt.DataType.FLOAT: torch.float32} if noises else {}
+        self._noises = {
+            name: torch.zeros(
+                tuple(engine.get_tensor_shape(name)), dtype=types[engine.get_tensor_dtype(name)], device=device
+            )
+            for name in noises
+        }
+        for name, held in (self._outputs | self._noises).items():
+            self._context.set_tensor_address(name, held.data_ptr())
 
-    def __call__(self, rgb: Tensor) -> Tensor:
-        self._context.set_tensor_address(self._input_name, rgb.data_ptr())
+    def __call__(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        self._context.set_tensor_address("rgb", rgb.data_ptr())
+        for noise in self._noises.values():
+            noise.uniform_()
         if not self._context.execute_async_v3(torch.cuda.current_stream(rgb.device).cuda_stream):
             raise RuntimeError("TensorRT could not start the engine")
-        return self._output
+        return tuple(self._outputs.values())
 
     def keep_kernels(self) -> None:
         """Keep what was compiled for this GPU, after the first frames made it compile."""
@@ -127,6 +155,7 @@ class TensorRTEngine(GraphedEngine):
         entry: from `tensorrt_build.find` or `build_process.build_in_child`, or from `tensorrt_rtx`.
         runtime: the module that runs it, `tensorrt_rtx`; None imports `tensorrt`.
         cache: see `Runner`.
+        maps: what the engine was built to give.
 
     Raises:
         EngineError: TensorRT is missing, or cannot run this engine here.
@@ -141,6 +170,7 @@ class TensorRTEngine(GraphedEngine):
         reason: str = "",
         runtime: Any = None,
         cache: RuntimeCache | None = None,
+        maps: Maps = LABELS,
     ) -> None:
         backend: Backend = "tensorrt-rtx"
         if runtime is None:
@@ -150,12 +180,12 @@ class TensorRTEngine(GraphedEngine):
             backend, runtime = "tensorrt", tensorrt
         device = torch.device("cuda")
         try:
-            runner = Runner(entry.files[ENGINE], size, device, runtime, cache)
-            loop = FrameLoop(runner, size, device)
+            runner = Runner(entry.files[ENGINE], size, device, runtime, cache, maps)
+            loop = FrameLoop(runner, size, device, maps, classes=len(card.classes))
             runner.keep_kernels()
         except RuntimeError as error:
             raise as_engine_error(error, "starting the TensorRT engine failed") from error
         name = torch.cuda.get_device_name(device)
         precision, parity = entry.key_fields["precision"], entry.metadata["parity"]["overall"]
         info = EngineInfo(backend, name, precision, card.name, size, reason, parity)
-        super().__init__(loop, info, "the TensorRT engine stopped")
+        super().__init__(loop, maps.told(info), "the TensorRT engine stopped")

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,14 @@ from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore, Fields
-from segnet_live.engine.base import Engine
+from segnet_live.engine.base import LABELS, Engine, Maps
+from segnet_live.engine.eager import deployed_as_asked
 from segnet_live.engine.nvidia.device import GPU, as_engine_error, gpu, release_cached
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, require_tensorrt
 from segnet_live.engine.nvidia.trt_builder import OPTIONS, serialised
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, Size
-from segnet_live.nets.deploy import GRAPH_REVISION, Deploy
+from segnet_live.nets.deploy import GRAPH_REVISION, Deployed
 from segnet_live.nets.load import load_network, network_class
 from segnet_live.nets.pooling import Pooling, forms_for
 from segnet_live.nets.quantised import quantise
@@ -50,6 +52,10 @@ def precision_of(asked: Precision) -> Precision:
     return precision
 
 
+PLACE = ("model", "architecture", "size", "precision", "temperature", "samples", "name")
+"""Fields in which an engine is like the one that it replaces: for other weights, or of other software."""
+
+
 def versions() -> dict[str, str]:
     """Return the versions of the software that builds an engine."""
     import tensorrt
@@ -66,7 +72,7 @@ class Toolchain:
         gpu: the GPU that is built for.
         versions: what is built with, by name.
         convert: see `convert`.
-        run: opens what was built.
+        run: opens what was built: card, size, engine, and as `maps` what it gives beside labels.
         frames: for parity; None takes those of the app.
         timed_frames: frames of each that decide which pooling form is faster.
         warm_s: seconds of work before them.
@@ -75,16 +81,16 @@ class Toolchain:
     require: Callable[[], None]
     gpu: Callable[[], GPU]
     versions: Callable[[], dict[str, str]]
-    convert: Callable[[Deploy, Size, Path], bytes]
-    run: Callable[[Card, Size, Artifact], Engine]
+    convert: Callable[[Deployed, Size, Path], bytes]
+    run: Callable[..., Engine]
     frames: Sequence[RGB] | None = None
     timed_frames: int = 100
     warm_s: float = 0.2
 
 
-def network_fields(card: Card, size: Size, precision: Precision, pooling: str) -> Fields:
+def network_fields(card: Card, size: Size, precision: Precision, pooling: str, maps: Maps = LABELS) -> Fields:
     """Return what a built engine depends on, whatever builds it and for which GPU."""
-    return {
+    fields: Fields = {
         "model": card.name,
         "weights": card.sha256,
         "architecture": card.architecture,
@@ -99,22 +105,29 @@ def network_fields(card: Card, size: Size, precision: Precision, pooling: str) -
         "ranges": card.int8_maxima if precision == "int8" else (),
         "options": OPTIONS,
     }
+    if maps.samples:
+        return fields | {"samples": maps.samples}
+    return fields | ({"temperature": card.temperature} if maps.confidence else {})
 
 
-def key_fields(card: Card, size: Size, precision: Precision, pooling: Pooling, tools: Toolchain) -> Fields:
+def key_fields(
+    card: Card, size: Size, precision: Precision, pooling: Pooling, tools: Toolchain, maps: Maps = LABELS
+) -> Fields:
     """Return everything that a built engine depends on."""
-    return network_fields(card, size, precision, pooling.name) | asdict(tools.gpu()) | tools.versions()
+    gpu = asdict(tools.gpu())
+    del gpu["driver"]  # an engine outlives a driver: TensorRT itself says if it does not, and it is built again
+    return network_fields(card, size, precision, pooling.name, maps) | gpu | tools.versions()
 
 
-def deployed(card: Card, network: Network, precision: Precision, form: Pooling) -> Deploy:
+def deployed(card: Card, network: Network, precision: Precision, form: Pooling, maps: Maps = LABELS) -> Deployed:
     """Return the graph that is built, on the CPU.
 
     Raises:
-        EngineError: int8 is asked for and the card has no ranges for it.
+        EngineError: int8 is asked for and the card has no ranges for it; there is no dropout to sample.
         CardError: its ranges are not this network's.
     """
     # int32 class ids, because TensorRT has no uint8 output
-    deploy = Deploy(network, card.mean, card.std, pooling=form, dtype=PRECISIONS[precision], ids=torch.int32)
+    deploy = deployed_as_asked(card, network, maps, pooling=form, dtype=PRECISIONS[precision], ids=torch.int32)
     if precision != "int8":
         return deploy
     if not card.int8_maxima:
@@ -122,7 +135,7 @@ def deployed(card: Card, network: Network, precision: Precision, form: Pooling) 
     return quantise(deploy, card.int8_maxima)
 
 
-def convert(deploy: Deploy, size: Size, timing_cache: Path) -> bytes:
+def convert(deploy: Deployed, size: Size, timing_cache: Path) -> bytes:
     """Return a serialised engine of the whole graph; an operation without a converter is an error, never a fallback."""
     import tensorrt
 
@@ -133,7 +146,12 @@ TENSORRT = Toolchain(require_tensorrt, gpu, versions, convert, TensorRTEngine)
 
 
 def find(
-    card: Card, size: Size, precision: Precision, store: ArtifactStore | None = None, tools: Toolchain = TENSORRT
+    card: Card,
+    size: Size,
+    precision: Precision,
+    store: ArtifactStore | None = None,
+    tools: Toolchain = TENSORRT,
+    maps: Maps = LABELS,
 ) -> Artifact | None:
     """Return the kept engine for this card, size, precision, GPU and software; None means: build it.
 
@@ -142,14 +160,20 @@ def find(
     """
     store = store or ArtifactStore.of("tensorrt")
     for form in forms_for(network_class(card).pooling, "tensorrt"):
-        entry = store.load(key_fields(card, size, precision, form, tools))
+        entry = store.load(key_fields(card, size, precision, form, tools, maps))
         if entry is not None:
             return entry
     return None
 
 
 def build(
-    card: Card, size: Size, precision: Precision, store: ArtifactStore, scratch: Path, tools: Toolchain = TENSORRT
+    card: Card,
+    size: Size,
+    precision: Precision,
+    store: ArtifactStore,
+    scratch: Path,
+    tools: Toolchain = TENSORRT,
+    maps: Maps = LABELS,
 ) -> None:
     """Put a checked engine into `store`, or into `scratch` if that is impossible. Runs in the child process.
 
@@ -160,27 +184,36 @@ def build(
     tools.require()
     network = load_network(card)
     forms = forms_for(network.pooling, "tensorrt")
-    with store.making(key_fields(card, size, precision, forms[0], tools)):
-        if find(card, size, precision, store, tools) is not None:
+    run: Callable[..., Engine] = tools.run if maps == LABELS else partial(tools.run, maps=maps)
+    with store.making(key_fields(card, size, precision, forms[0], tools, maps)):
+        if find(card, size, precision, store, tools, maps) is not None:
             return  # another process built it while this one waited
         failure: EngineError | None = None
         built: list[Artifact] = []
         for form in forms:
             try:
-                built.append(_built(network, card, size, precision, form, scratch, tools))
+                blob = tools.convert(deployed(card, network, precision, form, maps), size, scratch / "timing.bin")
+                release_cached()
+                made_of = key_fields(card, size, precision, form, tools, maps)
+                entry = Artifact(made_of, {"parity": {"overall": None}}, {ENGINE: blob})
+                run(card, size, entry).close()
+                built.append(entry)
             except Exception as error:  # TensorRT raises anything
                 failure = as_engine_error(error, f"TensorRT cannot build {card.name} ({form.name})")
                 log.info("%s", failure)
-        for ms, entry in sorted(_timed(built, card, size, tools), key=lambda pair: pair[0]):
+        for ms, entry in sorted(_timed(built, card, size, run, tools), key=lambda pair: pair[0]):
             try:
-                found = _checked(card, size, entry, tools)
+                engine = run(card, size, entry)
+                found = parity.checked(engine, card, tools.frames)
+                engine.close()
             except EngineError as error:
                 failure = error
                 log.info("%s", failure)
                 continue
-            metadata = {"parity": asdict(found), "frame_ms": round(ms, 3)}
+            metadata = {"parity": asdict(found) if found else {"overall": None}, "frame_ms": round(ms, 3)}
             for place in (store, ArtifactStore(scratch)):
                 if place.save(entry.key_fields, metadata, entry.files):
+                    place.drop_like(entry.key_fields, PLACE)
                     return
             raise EngineError(
                 f"the engine is built but neither {store.folder} nor {scratch} can be written", "free some space"
@@ -189,47 +222,22 @@ def build(
         raise failure
 
 
-def _built(
-    network: Network, card: Card, size: Size, precision: Precision, form: Pooling, scratch: Path, tools: Toolchain
-) -> Artifact:
-    """Convert one form and try to open it; return the engine."""
-    blob = tools.convert(deployed(card, network, precision, form), size, scratch / "timing.bin")
-    release_cached()
-    entry = Artifact(key_fields(card, size, precision, form, tools), {"parity": {"overall": None}}, {ENGINE: blob})
-    tools.run(card, size, entry).close()
-    return entry
-
-
-def _timed(built: Sequence[Artifact], card: Card, size: Size, tools: Toolchain) -> list[tuple[float, Artifact]]:
+def _timed(
+    built: Sequence[Artifact], card: Card, size: Size, run: Callable[..., Engine], tools: Toolchain
+) -> list[tuple[float, Artifact]]:
     """Return each engine with the milliseconds of its frame; one alone needs no time."""
     if len(built) < 2:
         return [(0.0, entry) for entry in built]
     with contextlib.ExitStack() as opened:
         engines = []
         for entry in built:
-            engines.append(tools.run(card, size, entry))
+            engines.append(run(card, size, entry))
             opened.callback(engines[-1].close)
         times = _frame_ms(engines, size, tools.timed_frames, tools.warm_s)
     for ms, entry in zip(times, built, strict=True):
         mib = len(entry.files[ENGINE]) / (1 << 20)
         log.info("%s: %.2f ms per frame, %.1f MiB", entry.key_fields["pooling"], ms, mib)
     return list(zip(times, built, strict=True))
-
-
-def _checked(card: Card, size: Size, entry: Artifact, tools: Toolchain) -> parity.Parity:
-    """Measure, remember and return the engine's parity.
-
-    Raises:
-        EngineError: it disagrees with fp32 eager.
-    """
-    engine = tools.run(card, size, entry)
-    try:
-        found = parity.measure(engine, card, tools.frames)
-        parity.require(found, engine.info, card)
-    finally:
-        engine.close()
-    parity.remember(card, engine.info, found)
-    return found
 
 
 def _frame_ms(engines: Sequence[Engine], size: Size, count: int, warm_s: float) -> list[float]:

@@ -19,9 +19,10 @@ from segnet_live.card import Card
 from segnet_live.config import Precision, format_size
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore, Fields, key
+from segnet_live.engine.base import LABELS, Maps
 from segnet_live.engine.nvidia.device import compile_lock, cuda_problem, gpu
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine
-from segnet_live.engine.nvidia.tensorrt_build import deployed, network_fields, precision_of
+from segnet_live.engine.nvidia.tensorrt_build import PLACE, deployed, network_fields, precision_of
 from segnet_live.engine.nvidia.trt_builder import serialised
 from segnet_live.errors import EngineError, UsageError, first_line
 from segnet_live.frame import Size
@@ -80,11 +81,11 @@ def parse_generations(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(asked), key=list(GENERATIONS).index))
 
 
-def _fields(card: Card, size: Size, precision: Precision, pooling: str) -> Fields:
+def _fields(card: Card, size: Size, precision: Precision, pooling: str, maps: Maps) -> Fields:
     """Return everything that a built engine depends on but the GPUs it is for."""
     import tensorrt_rtx
 
-    return network_fields(card, size, precision, pooling) | {"tensorrt_rtx": tensorrt_rtx.__version__}
+    return network_fields(card, size, precision, pooling, maps) | {"tensorrt_rtx": tensorrt_rtx.__version__}
 
 
 def stores(card: Card) -> tuple[ArtifactStore, ...]:
@@ -92,14 +93,14 @@ def stores(card: Card) -> tuple[ArtifactStore, ...]:
     return ArtifactStore.of("tensorrt-rtx"), ArtifactStore(card.folder / "engines")
 
 
-def find(card: Card, size: Size, precision: Precision, target: str) -> Artifact | None:
+def find(card: Card, size: Size, precision: Precision, target: str, maps: Maps = LABELS) -> Artifact | None:
     """Return a kept engine for this GPU generation whose content is intact; None means: build it.
 
     Raises:
         CardError: the architecture is unknown.
     """
     form = forms_for(network_class(card).pooling, "tensorrt")[0]
-    wanted = _fields(card, size, precision, form.name)
+    wanted = _fields(card, size, precision, form.name, maps)
     for store in stores(card):
         others = set()
         for listed in store.entries():
@@ -127,7 +128,12 @@ def _but_version(fields: Fields) -> Fields:
 
 
 def build(
-    card: Card, size: Size, precision: Precision, targets: Sequence[str], store: ArtifactStore | None = None
+    card: Card,
+    size: Size,
+    precision: Precision,
+    targets: Sequence[str],
+    store: ArtifactStore | None = None,
+    maps: Maps = LABELS,
 ) -> Artifact:
     """Build an engine for these GPU generations and keep it. Needs no GPU; takes a second or so.
 
@@ -147,10 +153,12 @@ def build(
     network = load_network(card)
     form = form_for(network, "tensorrt")
     asked = [target.upper() for target in targets]
-    blob = serialised(deployed(card, network, precision, form), size, tensorrt_rtx, targets=asked)
-    fields = _fields(card, size, precision, form.name) | {"targets": list(targets)}
+    blob = serialised(deployed(card, network, precision, form, maps), size, tensorrt_rtx, targets=asked)
+    fields = _fields(card, size, precision, form.name, maps) | {"targets": list(targets)}
     entry = Artifact(fields, {"parity": {"overall": None}}, {ENGINE: blob})
-    (store or ArtifactStore.of("tensorrt-rtx")).save(fields, entry.metadata, entry.files)
+    kept_in = store or ArtifactStore.of("tensorrt-rtx")
+    if kept_in.save(fields, entry.metadata, entry.files):
+        kept_in.drop_like(fields, (*PLACE, "targets"))
     return entry
 
 
@@ -174,17 +182,22 @@ def kernels_of(entry: Artifact) -> _Kernels:
     return _Kernels({"kernels of": key(entry.key_fields), **asdict(gpu())})
 
 
-def _candidates(card: Card, size: Size, precision: Precision, target: str) -> Iterator[Artifact]:
+def _candidates(card: Card, size: Size, precision: Precision, target: str, maps: Maps) -> Iterator[Artifact]:
     """Yield the kept engine, if there is one, then one that is built now."""
-    found = find(card, size, precision, target)
+    found = find(card, size, precision, target, maps)
     if found is not None:
         yield found
     log.info("building a TensorRT-RTX engine for %s at %s", card.name, format_size(size))
-    yield build(card, size, precision, (target,))
+    yield build(card, size, precision, (target,), maps=maps)
 
 
 def open_rtx(
-    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event | None = None
+    card: Card,
+    size: Size,
+    precision: Precision,
+    reason: str,
+    cancel: threading.Event | None = None,
+    maps: Maps = LABELS,
 ) -> TensorRTEngine:
     """Open a kept engine, or build one on the spot; one that is refused is built anew.
 
@@ -200,24 +213,19 @@ def open_rtx(
     import tensorrt_rtx
 
     last: EngineError | None = None
-    for entry in _candidates(card, size, precision, generation()):
+    for entry in _candidates(card, size, precision, generation(), maps):
         kernels = kernels_of(entry)
         seen = kernels.load() is not None  # opened and checked on this very GPU before
         with compile_lock(cancel):
             try:
-                engine = TensorRTEngine(card, size, entry, reason=reason, runtime=tensorrt_rtx, cache=kernels)
+                engine = TensorRTEngine(
+                    card, size, entry, reason=reason, runtime=tensorrt_rtx, cache=kernels, maps=maps
+                )
             except EngineError as error:
                 log.info("%s", error)
                 last = error
                 continue
-            try:
-                found = (parity.known(card, engine.info) if seen else None) or parity.measure(engine, card)
-                parity.require(found, engine.info, card)
-            except Exception:
-                engine.close()
-                raise
-        parity.remember(card, engine.info, found)
-        engine.agrees(found.overall)
+            engine.agrees(parity.checked(engine, card, kept=seen))
         return engine
     assert last is not None
     raise last

@@ -11,7 +11,7 @@ from typing import Any
 from segnet_live.engine.nvidia.trt_network import write_down
 from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import Size
-from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.deploy import Deployed
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def why(trt: Any) -> str:
 
 
 def serialised(
-    deploy: Deploy, size: Size, trt: Any, *, targets: Sequence[str] = (), timing_cache: Path | None = None
+    deploy: Deployed, size: Size, trt: Any, *, targets: Sequence[str] = (), timing_cache: Path | None = None
 ) -> bytes:
     """Return a serialised engine of the whole graph. Networks are strongly typed: the graph's dtype is the precision.
 

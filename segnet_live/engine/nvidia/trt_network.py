@@ -10,6 +10,7 @@ computes their labels.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,15 +20,21 @@ from torch import Tensor, fx
 
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
-from segnet_live.nets.deploy import Deploy
+from segnet_live.nets.deploy import Deployed
 
 Pair = Sequence[int]
 Layer = Any
 """A layer, or one of its outputs, of whichever TensorRT."""
 
 
-def write_down(deploy: Deploy, size: Size, network: Any, trt: Any) -> list[Any]:
-    """Add the layers of `deploy` to a strongly typed network: "rgb" (1, h, w, 3) uint8 in, "ids" (1, h, w) int32 out.
+OUTPUTS = ("ids", "confidence", "variance")
+"""What an engine's outputs are called: (1, h, w) int32, int32 and float32; as many of them as the graph has."""
+NOISE = "noise"
+"""What an engine's inputs for dropout begin with: numbers 0 <= n < 1 of equal probability, new ones for each frame."""
+
+
+def write_down(deploy: Deployed, size: Size, network: Any, trt: Any) -> list[Any]:
+    """Add the layers of `deploy` to a strongly typed network: "rgb" (1, h, w, 3) uint8 in, `OUTPUTS` out.
 
     Args:
         deploy: on the CPU, with int32 class ids, because TensorRT has no uint8 output.
@@ -55,9 +62,9 @@ def write_down(deploy: Deploy, size: Size, network: Any, trt: Any) -> list[Any]:
             arguments, options = fx.map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = writer.add(node, arguments, options)
         elif node.op == "output":
-            [result] = fx.map_arg(node.args[0], values.__getitem__)
-            result.name = "ids"
-            network.mark_output(result)
+            for name, result in zip(OUTPUTS, fx.map_arg(node.args[0], values.__getitem__), strict=False):
+                result.name = name
+                network.mark_output(result)
     return writer.weights
 
 
@@ -68,6 +75,7 @@ class _Writer:
         self.network = network
         self.trt = trt
         self.weights: list[Any] = []
+        self._noises = 0
         types = {"uint8": "UINT8", "int8": "INT8", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
         types |= {"float16": "HALF", "float32": "FLOAT", "bfloat16": "BF16"}
         self._types = {getattr(torch, ours): getattr(trt.DataType, theirs) for ours, theirs in types.items()}
@@ -80,6 +88,8 @@ class _Writer:
         """Return the value of one operation; what depends on constants alone is computed at once."""
         found: list[bool] = []
         fx.node.map_aggregate((arguments, options), lambda a: found.append(self._is_layer(a)))
+        if node.target is operator.getitem:
+            return arguments[0][arguments[1]]
         name = str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.")
         if not any(found) and name not in _EVEN_OF_CONSTANTS:
             assert callable(node.target)
@@ -118,7 +128,15 @@ class _Writer:
     def _both(self, a: Any, b: Any) -> tuple[Layer, Layer]:
         if not self._is_layer(a):
             return self.constant(a, b), b
-        return a, (b if self._is_layer(b) else self.constant(b, a))
+        if not self._is_layer(b):
+            return a, self.constant(b, a)
+        rank = max(len(tuple(a.shape)), len(tuple(b.shape)))
+        return self._of_rank(a, rank), self._of_rank(b, rank)
+
+    def _of_rank(self, x: Layer, rank: int) -> Layer:
+        """Return x with leading sides of 1, which PyTorch adds by itself to broadcast."""
+        shape = tuple(x.shape)
+        return x if len(shape) == rank else self.op_reshape(x, (1,) * (rank - len(shape)) + shape)
 
     # operations of PyTorch by name, with their own arguments
 
@@ -207,6 +225,17 @@ class _Writer:
     def op_sqrt(self, x: Layer) -> Layer:
         return self.network.add_unary(x, self.trt.UnaryOperation.SQRT).get_output(0)
 
+    def op_exp(self, x: Layer) -> Layer:
+        return self.network.add_unary(x, self.trt.UnaryOperation.EXP).get_output(0)
+
+    def op_square(self, x: Layer) -> Layer:
+        return self.binary(x, x, "PROD")
+
+    def op_softmax(self, x: Layer, axis: int) -> Layer:
+        layer = self.network.add_softmax(x)
+        layer.axes = 1 << axis
+        return layer.get_output(0)
+
     def op_add(self, a: Any, b: Any) -> Layer:
         return self.binary(a, b, "SUM")
 
@@ -222,8 +251,15 @@ class _Writer:
     def op_maximum(self, a: Any, b: Any) -> Layer:
         return self.binary(a, b, "MAX")
 
-    def op_clamp(self, x: Layer, least: float) -> Layer:
-        return self.binary(x, least, "MAX")
+    def op_minimum(self, a: Any, b: Any) -> Layer:
+        return self.binary(a, b, "MIN")
+
+    def op_rsub(self, a: Any, b: Any) -> Layer:
+        return self.binary(b, a, "SUB")
+
+    def op_clamp(self, x: Layer, least: float, most: float | None = None) -> Layer:
+        x = self.binary(x, least, "MAX")
+        return x if most is None else self.binary(x, most, "MIN")
 
     def op_eq(self, a: Any, b: Any) -> Layer:
         return self.binary(a, b, "EQUAL")
@@ -250,6 +286,21 @@ class _Writer:
         shape = tuple(x.shape)
         layer = self.network.add_topk(x, self.trt.TopKOperation.MAX, 1, 1 << axis)
         return self.op_reshape(layer.get_output(1), (*shape[:axis], *shape[axis + 1 :]))
+
+    def op_topk(self, x: Layer, k: int, axis: int) -> Sequence[Layer]:
+        layer = self.network.add_topk(x, self.trt.TopKOperation.MAX, k, 1 << axis)
+        return layer.get_output(0), layer.get_output(1)
+
+    def op_unbind(self, x: Layer, axis: int = 0) -> Sequence[Layer]:
+        return [self.op_select(x, axis, index) for index in range(tuple(x.shape)[axis])]
+
+    def op_select(self, x: Layer, axis: int, index: int) -> Layer:
+        shape = tuple(x.shape)
+        return self.op_reshape(self.op_slice(x, axis, index, index + 1), (*shape[:axis], *shape[axis + 1 :]))
+
+    def op_repeat(self, x: Layer, times: Sequence[int]) -> Layer:
+        assert set(times[1:]) == {1}, "only whole batches are repeated"
+        return self.op_cat([x] * times[0])
 
     def op_cat(self, values: Sequence[Any], axis: int = 0) -> Layer:
         like = next(value for value in values if self._is_layer(value))
@@ -287,8 +338,13 @@ class _Writer:
         return x
 
     def op_dropout(self, x: Layer, share: float, training: bool) -> Layer:
-        assert not training
-        return x
+        """Return x, or x with `share` of its values dropped by an input of the engine: TensorRT has no dropout."""
+        if not training or share == 0:
+            return x
+        noise = self.network.add_input(f"{NOISE}{self._noises}", x.dtype, tuple(x.shape))
+        self._noises += 1
+        dropped = self.binary(noise, share, "LESS")
+        return self.op_where(dropped, 0.0, self.op_mul(x, 1 / (1 - share)))
 
     def op__assert_tensor_metadata(self, *_: Any, **__: Any) -> None:
         return None

@@ -156,7 +156,8 @@ def prepare(
             from segnet_live.drives.bonnet import chosen_bonnet
 
             bonnet = chosen_bonnet(config.bonnet, config.video_file, report)
-        engine, governor = _assembled(options, card, source.info, report, open_engine or _opened)
+        at_source = config.masks is not None and not options.smooth
+        engine, governor = _assembled(options, card, source.info, report, open_engine or _opened, at_source)
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
         if engine.info.other is not None:
@@ -238,6 +239,7 @@ def _assembled(
     source: SourceInfo,
     report: Callable[[str], None],
     open_engine: Callable[..., Engine],
+    at_source: bool,
 ) -> tuple[Engine, GovernedEngine | None]:
     """Return the engine as `options` want it, smoothed and governed, and the governor, if any.
 
@@ -257,6 +259,7 @@ def _assembled(
                 confidence=options.needs_confidence,
                 samples=options.samples,
                 overlap=not (source.live or governed or options.compare),
+                at_source=at_source,
             )
 
         return TakeoverEngine(open_with(options.backend), open_with, report)

@@ -10,7 +10,7 @@ from typing import Any
 
 from segnet_live.card import Card
 from segnet_live.config import RunConfig
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented
+from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import SourceError
@@ -117,6 +117,10 @@ class _Lent:
     def overlaps(self) -> bool:
         return overlaps(self._inner)
 
+    @property
+    def shrinks(self) -> bool:
+        return shrinks(self._inner)
+
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
@@ -135,7 +139,7 @@ class _Lent:
             self._forget()
             raise
 
-    def wait(self) -> LabelMap:
+    def wait(self) -> Segmented:
         assert isinstance(self._inner, Overlapping)
         try:
             return self._inner.wait()

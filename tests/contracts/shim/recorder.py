@@ -164,6 +164,9 @@ class Network:
     def add_unary(self, input: Tensor, op: Any) -> Layer:
         return self._add("Unary", trt.IUnaryLayer, [input], rules.unary, op=op)
 
+    def add_softmax(self, input: Tensor) -> Layer:
+        return self._add("SoftMax", trt.ISoftMaxLayer, [input], rules.softmax)
+
     def add_topk(self, input: Tensor, op: Any, k: int, axes: int, *_: Any) -> Layer:
         return self._add("TopK", trt.ITopKLayer, [input], rules.topk, op=op, k=k, axes=axes)
 
@@ -231,6 +234,7 @@ class Builder:
     """Stands in for IBuilder; `recorded` keeps the networks that engines were asked for, the newest last."""
 
     recorded: ClassVar[list[Network]] = []
+    configs: ClassVar[list[BuilderConfig]] = []
 
     def __init__(self, logger: Any = None) -> None:
         pass
@@ -245,6 +249,7 @@ class Builder:
 
     def build_serialized_network(self, network: Network, config: BuilderConfig) -> bytes:
         self.recorded.append(network)
+        self.configs.append(config)
         return b"a recorded network, no TensorRT engine"
 
     def __getattr__(self, name: str) -> Any:

@@ -135,8 +135,17 @@ def reduce(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
 
 def unary(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
     _takes(x, FLOATS, "Unary")
-    require(s["op"] == trt.UnaryOperation.SQRT, f"Unary {s['op'].name}: our graphs have no use for it")
-    return x.sqrt()
+    compute = {trt.UnaryOperation.SQRT: torch.sqrt, trt.UnaryOperation.EXP: torch.exp}.get(s["op"])
+    require(compute is not None, f"Unary {s['op'].name}: our graphs have no use for it")
+    assert compute is not None
+    return compute(x)
+
+
+def softmax(s: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+    _takes(x, FLOATS, "SoftMax")
+    axes = [axis for axis in range(x.dim()) if s["axes"] >> axis & 1]
+    require(len(axes) == 1, "SoftMax: one axis")
+    return x.softmax(axes[0])
 
 
 _RESIZE = {
@@ -161,7 +170,10 @@ def topk(s: dict[str, Any], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     _takes(x, NUMBERS, "TopK")
     axes = [axis for axis in range(x.dim()) if s["axes"] >> axis & 1]
     require(len(axes) == 1 and axes[0] >= x.dim() - 4, f"TopK: axes {axes} of rank {x.dim()}")
-    require(s["op"] == trt.TopKOperation.MAX and s["k"] == 1, "TopK: only the largest")
+    require(s["op"] == trt.TopKOperation.MAX and s["k"] in (1, 2), "TopK: only the largest, or two")
+    if s["k"] == 2:
+        values, places = x.topk(2, axes[0])
+        return values, places.to(torch.int32)
     return x.amax(axes[0], keepdim=True), x.argmax(axes[0], keepdim=True).to(torch.int32)
 
 

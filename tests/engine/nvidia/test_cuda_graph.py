@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segnet_live.engine.nvidia import cuda_graph
+from segnet_live.engine.base import Maps
+from segnet_live.engine.nvidia import cuda_graph, device
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 
 SIZE = (6, 8)
@@ -62,8 +63,8 @@ def test_frames_may_be_under_way_while_the_host_goes_on(loop: FrameLoop) -> None
     loop.submit(pictures[0])
     for before, picture in itertools.pairwise(pictures):
         loop.submit(picture)
-        assert (loop.wait() == before.argmax(-1)).all()
-    assert (loop.wait() == pictures[-1].argmax(-1)).all()
+        assert (loop.wait().labels == before.argmax(-1)).all()
+    assert (loop.wait().labels == pictures[-1].argmax(-1)).all()
 
 
 def test_more_frames_than_slots_and_waiting_for_none_are_refused(loop: FrameLoop) -> None:
@@ -92,9 +93,12 @@ class FakeCuda:
             self.cuda.do(f"{other.kind} -> {self.kind}", lambda: np.copyto(self.data, other.data))
 
         def __getitem__(self, index: int) -> torch.Tensor:
-            assert self.kind in ("frame", "labels"), "the host touches device memory"
+            return torch.from_numpy(self.numpy())[index]
+
+        def numpy(self) -> np.ndarray:
+            assert self.kind in ("frame", "labels", "whole", "large labels"), "the host touches device memory"
             self.cuda.log.append(f"host uses {self.kind}")
-            return torch.from_numpy(self.data)[index]
+            return self.data
 
     class Stream:
         def __init__(self, cuda: FakeCuda) -> None:
@@ -211,12 +215,89 @@ def test_on_a_gpu_each_frame_waits_for_its_own_event_and_gets_its_own_labels(fak
     for before, picture in itertools.pairwise(pictures):
         loop.submit(picture)
         fake.log.clear()
-        assert (loop.wait() == before.argmax(-1)).all()
+        assert (loop.wait().labels == before.argmax(-1)).all()
         assert fake.log == ["waited for an event", "host uses labels"]
     fake.log.clear()
-    assert (loop.wait() == pictures[-1].argmax(-1)).all()
+    assert (loop.wait().labels == pictures[-1].argmax(-1)).all()
     loop.submit(pictures[0])
     assert fake.log[2:] == ["host uses frame", "queued frame -> input", "replayed", "queued output -> labels"]
+
+
+def test_on_a_gpu_a_whole_picture_goes_up_once_and_comes_back_in_labels_of_its_size(
+    fake: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its steps run one by one for the first frame, and as graphs beside the network's from then on."""
+
+    class Halves:
+        """Stands in for Shrink and Enlarge: takes or repeats every second pixel."""
+
+        def __init__(self, shape: tuple[int, ...], work: Callable[[np.ndarray], np.ndarray], name: str) -> None:
+            self.shape, self.work, self.name = shape, work, name
+
+        def to(self, _: object) -> Halves:
+            return self
+
+        def __call__(self, given: FakeCuda.Memory) -> FakeCuda.Memory:
+            result = FakeCuda.Memory(fake, self.shape, "result")
+            fake.do(self.name, lambda: np.copyto(result.data, self.work(given.data)))
+            return result
+
+    large = (2 * SIZE[0], 2 * SIZE[1])
+    shrink = Halves((1, *SIZE, 3), lambda x: x[None, ::2, ::2], "shrink")
+    enlarge = Halves((1, *large), lambda x: x.repeat(2, 1).repeat(2, 2), "enlarge")
+    monkeypatch.setattr(cuda_graph, "Shrink", lambda *_: shrink)
+    monkeypatch.setattr(cuda_graph, "Enlarge", lambda *_: enlarge)
+    gpu = types.SimpleNamespace(type="cuda", index=0)
+    loop = FrameLoop(fake.run, SIZE, gpu, Maps(at_source=True), classes=3)  # type: ignore[arg-type]
+    fake.kinds = iter(("picture", "large", "whole", "whole", "large labels", "large labels"))
+    pictures = list(np.random.default_rng(1).integers(0, 256, (6, *large, 3), dtype=np.uint8))
+    fake.log.clear()
+    loop.submit(pictures[0])
+    assert fake.log == [
+        "waits for the default stream", "host uses whole", "queued whole -> picture", "queued shrink",
+        "queued result -> input", "replayed", "queued enlarge", "queued result -> large", "queued input -> frame",
+        "queued large -> large labels", "queued output -> labels",
+    ]  # fmt: skip
+    for before, picture in itertools.pairwise(pictures):
+        loop.submit(picture)
+        found = loop.wait()
+        assert (found.labels == before[::2, ::2].argmax(-1)).all()
+        assert (found.small == before[::2, ::2]).all()
+        assert found.at_source is not None
+        assert (found.at_source == found.labels.repeat(2, 0).repeat(2, 1)).all()
+    loop.wait()
+    fake.log.clear()
+    loop.submit(pictures[0])
+    assert fake.log == [
+        "host uses whole", "queued whole -> picture", "replayed", "replayed", "replayed", "queued input -> frame",
+        "queued large -> large labels", "queued output -> labels",
+    ]  # fmt: skip
+    assert (loop.wait().labels == pictures[0][::2, ::2].argmax(-1)).all()
+    small = frames(1)[0]
+    assert (loop.segment(small) == small.argmax(-1)).all()  # one that fits goes the short way
+
+
+def test_a_frame_does_not_wait_for_a_compiler_to_have_its_steps_captured(
+    fake: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = cuda_graph.Form((12, 16), None)
+    loop = cuda_loop(fake)
+    steps = types.SimpleNamespace(form=form, graphs=[])
+    loop._whole = steps  # type: ignore[assignment]
+    monkeypatch.setattr(loop, "_captured", lambda _: pytest.fail("captured beside a compiler"))
+    holds, done = threading.Event(), threading.Event()
+
+    def compiler() -> None:
+        with device.compile_lock():
+            holds.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=compiler)
+    thread.start()
+    assert holds.wait(30)
+    assert loop._whole_of(form) is steps
+    done.set()
+    thread.join(30)
 
 
 def test_a_capture_that_fails_leaves_the_steps_and_the_allocator_whole(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
+import numpy as np
 import pynvml
 import pytest
 import torch
 
 from segnet_live.card import Card
+from segnet_live.engine import eager
 from segnet_live.engine import open as engine_open
 from segnet_live.engine.nvidia import auto, device
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine
@@ -24,6 +28,51 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 1)
     monkeypatch.setattr(pynvml, "nvmlSystemGetDriverVersion", lambda: "470.57")
+
+
+class LooksLikeCuda(str):
+    """A device that is named as the CPU and says that it is CUDA: the engine's logic for one, without one."""
+
+    type = "cuda"
+
+
+def test_eager_frames_keep_away_from_the_stream_on_which_others_capture(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finding A4: work on the default stream depends on every blocking stream that another thread may be capturing."""
+    on: list[object] = ["the default stream"]
+    used: list[object] = []
+
+    class Stream:
+        def __init__(self, _: object) -> None:
+            used.append("made")
+
+        def wait_stream(self, other: object) -> None:
+            used.append(f"waits for {other}")
+
+    @contextlib.contextmanager
+    def stream(chosen: object) -> Iterator[None]:
+        on.append(chosen)
+        yield
+        on.pop()
+
+    class Torch:
+        device = staticmethod(lambda _: LooksLikeCuda("cpu"))
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(torch, name)
+
+    monkeypatch.setattr(eager, "torch", Torch())
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: on[-1])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    engine = eager.EagerEngine(tiny_card, SIZE, device="cuda")
+    assert used == ["made", "waits for the default stream"]  # on which the weights were copied
+    assert engine._run is not None
+    engine._run.register_forward_pre_hook(lambda *_: used.append(on[-1]))
+    engine.segment(np.zeros((*SIZE, 3), np.uint8))
+    assert isinstance(used[-1], Stream)
 
 
 def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.engine.eager import EagerEngine
-from segnet_live.engine.nvidia import device, inductor
+from segnet_live.engine.nvidia import device, graphed, inductor
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.errors import EngineError
@@ -30,11 +30,11 @@ def test_cudnn_is_set_up_for_good_so_that_no_frame_beside_a_compiler_stands_stil
     seen = []
 
     class Loop(FrameLoop):
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments: Any, **named: Any) -> None:
             seen.append((cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32))
-            super().__init__(*arguments)
+            super().__init__(*arguments, **named)
 
-    monkeypatch.setattr(inductor, "FrameLoop", Loop)
+    monkeypatch.setattr(graphed, "FrameLoop", Loop)
     monkeypatch.setattr(inductor.torch, "compile", lambda network, **_: network)
     EagerEngine(tiny_card, SIZE, device="cpu").close()
     before = (cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from segnet_live.card import Card, find_card
 from segnet_live.engine import parity
-from segnet_live.engine.base import Engine
+from segnet_live.engine.base import LABELS, Maps
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import auto, tensorrt_rtx
+from segnet_live.engine.nvidia.cuda_graph import GraphedEngine
 from segnet_live.engine.nvidia.device import cuda_problem
 from segnet_live.engine.nvidia.inductor import inductor_problem
 from segnet_live.engine.nvidia.progressive import TRIAL_FRAMES, ProgressiveEngine
 from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
+from segnet_live.labels import labels_at
 from segnet_live.system import nvidia
 from segnet_live.system.paths import models_dir
 
@@ -30,17 +33,17 @@ def card(request: pytest.FixtureRequest) -> Card:
     return find_card(request.param)
 
 
-def opened(backend: str, card: Card) -> Engine:
+def opened(backend: str, card: Card, maps: Maps = LABELS) -> GraphedEngine:
     if backend == "inductor":
-        return auto.open_inductor(card, SIZE, "fp16", "")
+        return auto.open_inductor(card, SIZE, "fp16", "", maps=maps)
     if backend == "tensorrt-rtx":
-        return tensorrt_rtx.open_rtx(card, SIZE, "fp16", "")
+        return tensorrt_rtx.open_rtx(card, SIZE, "fp16", "", maps=maps)
     if backend == "torch":
-        return auto.open_graph(card, SIZE, "fp16", "")
-    return auto.open_tensorrt(card, SIZE, "fp16", "", threading.Event())
+        return auto.open_graph(card, SIZE, "fp16", "", maps=maps)
+    return auto.open_tensorrt(card, SIZE, "fp16", "", threading.Event(), maps)
 
 
-@pytest.mark.parametrize(
+EVERY_BACKEND = pytest.mark.parametrize(
     ("backend", "problem"),
     [
         ("torch", cuda_problem),
@@ -49,11 +52,32 @@ def opened(backend: str, card: Card) -> Engine:
         ("tensorrt-rtx", tensorrt_rtx.rtx_problem),
     ],
 )
+
+
+@EVERY_BACKEND
 def test_agrees_with_fp32_eager(card: Card, backend: str, problem: object) -> None:
     if reason := problem():  # type: ignore[operator]
         pytest.skip(str(reason))
     engine = opened(backend, card)
     assert parity.measure(engine, card).overall >= parity.MINIMUM
+    engine.close()
+
+
+@EVERY_BACKEND
+def test_confidence_and_labels_of_whole_pictures_are_the_host_s(card: Card, backend: str, problem: object) -> None:
+    if reason := problem():  # type: ignore[operator]
+        pytest.skip(str(reason))
+    engine = opened(backend, card, Maps(confidence=True, at_source=True))
+    reference = EagerEngine(card, SIZE, device="cpu", confidence=True)
+    for frame in parity.reference_frames(3):
+        large = cv2.resize(frame, (1920, 1080))
+        found, expected = engine.segment_with_confidence(large), reference.segment_with_confidence(large)  # type: ignore[arg-type]
+        assert found.confidence is not None
+        assert expected.confidence is not None
+        assert found.at_source is not None
+        assert np.mean(found.labels == expected.labels) >= parity.MINIMUM
+        assert np.abs(found.confidence.astype(int) - expected.confidence).mean() < 2
+        assert np.mean(found.at_source == labels_at(found.labels, (1080, 1920))) > 0.995
     engine.close()
 
 
@@ -88,8 +112,8 @@ def test_frames_under_way_get_their_own_labels(card: Card) -> None:
     engine.submit(frames[0])
     for index in range(1, 4):
         engine.submit(frames[index])
-        assert (engine.wait() == expected[index - 1]).all()
-    assert (engine.wait() == expected[3]).all()
+        assert (engine.wait().labels == expected[index - 1]).all()
+    assert (engine.wait().labels == expected[3]).all()
     engine.close()
 
 

@@ -12,6 +12,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.engine.artifacts import ENGINE, Artifact
+from segnet_live.engine.base import Maps
 from segnet_live.engine.nvidia import cuda_graph, tensorrt, trt_builder
 from segnet_live.errors import EngineError
 
@@ -35,15 +36,18 @@ class FakeTensorRT(types.SimpleNamespace):
         self.readable = self.fits = self.starts = True
         self.kernels = b"compiled"
         self.given: list[bytes] = []
-        self.shapes = {"rgb": (1, *SIZE, 3), "output0": (1, *SIZE)}
+        self.tensors = {"rgb": ("u8", (1, *SIZE, 3)), "ids": ("i32", (1, *SIZE))}
         levels = {name: name for name in ("VERBOSE", "INFO", "WARNING", "ERROR", "INTERNAL_ERROR")}
         super().__init__(
             ILogger=type("ILogger", (), levels | {"__init__": lambda self: None}),
             Runtime=lambda logger: self,
             TensorIOMode=Mode,
-            DataType=types.SimpleNamespace(UINT8="u8", INT32="i32"),
-            num_io_tensors=2,
+            DataType=types.SimpleNamespace(UINT8="u8", INT32="i32", FLOAT="f32", HALF="f16"),
         )
+
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self.tensors)
 
     def deserialize_cuda_engine(self, blob: bytes) -> Any:
         return self if self.readable else None
@@ -68,16 +72,16 @@ class FakeTensorRT(types.SimpleNamespace):
         return True
 
     def get_tensor_name(self, index: int) -> str:
-        return ("rgb", "output0")[index]
+        return list(self.tensors)[index]
 
     def get_tensor_mode(self, name: str) -> Mode:
-        return Mode.INPUT if name == "rgb" else Mode.OUTPUT
+        return Mode.INPUT if name.startswith(("rgb", "noise")) else Mode.OUTPUT
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return self.shapes[name]
+        return self.tensors[name][1]
 
     def get_tensor_dtype(self, name: str) -> str:
-        return "u8" if name == "rgb" else "i32"
+        return self.tensors[name][0]
 
     def set_tensor_address(self, name: str, address: int) -> None:
         self.addresses[name] = address
@@ -109,6 +113,28 @@ def test_runs_on_fixed_addresses_and_shows_its_parity(trt: FakeTensorRT, tiny_ca
     assert trt.addresses == before
     assert trt.runs == 2
     engine.close()
+
+
+def test_confidence_and_samples_come_down_beside_labels_and_dropout_gets_new_numbers_for_each_frame(
+    trt: FakeTensorRT, tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (1, *SIZE)
+    trt.tensors |= {"noise0": ("f16", (3, 8, 2, 3)), "confidence": ("i32", shape), "variance": ("f32", shape)}
+    drawn: list[torch.Tensor] = []
+    real = torch.Tensor.uniform_
+    monkeypatch.setattr(torch.Tensor, "uniform_", lambda self: drawn.append(real(self).clone()) or self)
+    engine = tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY, maps=Maps(samples=3))
+    assert (engine.info.confidence, engine.info.samples) == (True, 3)
+    found = engine.segment_with_confidence(np.zeros((*SIZE, 3), np.uint8))
+    assert found.confidence is not None
+    assert found.variance is not None
+    assert (found.confidence.dtype, found.variance.dtype) == (np.uint8, np.float32)
+    engine.segment(np.zeros((*SIZE, 3), np.uint8))
+    assert set(trt.addresses) == set(trt.tensors)
+    assert drawn[0].shape == (3, 8, 2, 3)
+    assert not torch.equal(drawn[0], drawn[1])
+    with pytest.raises(EngineError, match="this engine takes and gives"):
+        tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY)  # of one that gives more than was asked for
 
 
 def test_what_rtx_compiles_for_this_gpu_is_kept_and_given_back(trt: FakeTensorRT, tiny_card: Card) -> None:
@@ -145,7 +171,7 @@ def test_what_tensorrt_complained_of_is_in_the_error_once(trt: FakeTensorRT, tin
     [
         ({"readable": False}, "cannot read the engine; `segnet-live cache clear`"),
         ({"fits": False}, "out of memory"),
-        ({"shapes": {"rgb": (1, 8, 8, 3), "output0": (1, 8, 8)}}, "this engine takes and gives"),
+        ({"tensors": {"rgb": ("u8", (1, 8, 8, 3)), "ids": ("i32", (1, 8, 8))}}, "this engine takes and gives"),
     ],
 )
 def test_an_engine_that_cannot_run_says_why(

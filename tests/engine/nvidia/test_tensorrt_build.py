@@ -177,7 +177,7 @@ def test_where_no_form_can_be_used_the_reason_is_named(tmp_path: Path, store: Ar
     assert tensorrt_build.find(card, SIZE, "fp32", store, TOOLS) is None
 
 
-@pytest.mark.parametrize("change", ["weights", "gpu", "driver", "software", "graph", "options"])
+@pytest.mark.parametrize("change", ["weights", "gpu", "software", "graph", "options"])
 def test_a_stale_engine_is_not_found(
     tiny_card: Card, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -188,8 +188,6 @@ def test_a_stale_engine_is_not_found(
         card = write_card(tmp_path / "tiny", seed=1)
     elif change == "gpu":
         tools = replace(TOOLS, gpu=lambda: stand_ins.GPU("another GPU", "0.0", "13.0", "580.00"))
-    elif change == "driver":
-        tools = replace(TOOLS, gpu=lambda: stand_ins.GPU("no GPU at all", "0.0", "13.0", "581.00"))
     elif change == "software":
         tools = replace(TOOLS, versions=lambda: stand_ins.SOFTWARE | {"tensorrt": "1"})
     elif change == "graph":
@@ -197,6 +195,19 @@ def test_a_stale_engine_is_not_found(
     else:
         monkeypatch.setattr(tensorrt_build, "OPTIONS", tensorrt_build.OPTIONS | {"optimization_level": 5})
     assert tensorrt_build.find(card, SIZE, "fp32", store, tools) is None
+
+
+def test_an_update_of_the_driver_keeps_engines_and_newer_ones_replace_those_of_older_software(
+    tiny_card: Card, store: ArtifactStore, tmp_path: Path
+) -> None:
+    tensorrt_build.build(tiny_card, SIZE, "fp32", store, tmp_path, TOOLS)
+    updated = replace(TOOLS, gpu=lambda: stand_ins.GPU("no GPU at all", "0.0", "13.0", "581.00"))
+    assert tensorrt_build.find(tiny_card, SIZE, "fp32", store, updated) is not None
+    newer = replace(TOOLS, versions=lambda: stand_ins.SOFTWARE | {"tensorrt": "12"})
+    tensorrt_build.build(tiny_card, SIZE, "fp32", store, tmp_path, newer)
+    tensorrt_build.build(tiny_card, SIZE, "fp16", store, tmp_path, newer)
+    assert tensorrt_build.find(tiny_card, SIZE, "fp32", store, TOOLS) is None
+    assert sorted(entry.key_fields["precision"] for entry in store.entries()) == ["fp16", "fp32"]
 
 
 def test_forms_are_timed_in_turns_on_a_device_at_speed() -> None:

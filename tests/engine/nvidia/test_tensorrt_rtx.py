@@ -106,7 +106,9 @@ class Opened:
     refuses: tuple[bytes, ...] = ()
     seen: tuple[bytes, ...] = ()
 
-    def __init__(self, card: Card, size: Any, entry: Artifact, *, reason: str, runtime: Any, cache: Any) -> None:
+    def __init__(
+        self, card: Card, size: Any, entry: Artifact, *, reason: str, runtime: Any, cache: Any, **_: Any
+    ) -> None:
         blob = entry.files[ENGINE]
         Opened.seen = (*Opened.seen, blob)
         if blob in self.refuses:
@@ -114,8 +116,8 @@ class Opened:
         cache.save(b"kernels")
         self.info = EngineInfo("tensorrt-rtx", "RTX 4060", "fp16", card.name, size, reason)
 
-    def agrees(self, share: float) -> None:
-        self.info = replace(self.info, parity=share)
+    def agrees(self, found: parity.Parity) -> None:
+        self.info = replace(self.info, parity=found.overall)
 
     def close(self) -> None:
         pass
@@ -127,7 +129,7 @@ def test_a_refused_engine_is_built_anew_and_one_seen_before_is_not_measured_agai
 ) -> None:
     measured: list[object] = []
 
-    def measure(engine: object, _: Card) -> parity.Parity:
+    def measure(engine: object, *_: object) -> parity.Parity:
         measured.append(engine)
         return parity.Parity(0.999, (None,) * 11, 8)
 
