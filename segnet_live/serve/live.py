@@ -31,6 +31,7 @@ from segnet_live.shown import fit_to_show
 from segnet_live.system.usage import UsageMeter
 from segnet_live.video.location import display_name
 from segnet_live.video.open import open_source
+from segnet_live.video.source import VideoSource
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ class Channel:
         self._running: Running | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.TimerHandle | None = None
+        self._closing: threading.Thread | None = None
         self._source: SourceState | None = None
         self._engine_error = ""
         self._last: Picture | None = None
@@ -154,7 +156,19 @@ class Channel:
         if not self._viewers:
             running, self._running = self._running, None
             if running is not None:
-                threading.Thread(target=_close, args=(running,), name="serve close", daemon=True).start()
+                self._close_behind(running)
+
+    def _close_behind(self, running: Running) -> None:
+        """Close in a thread, which may take as long as a device does; the next session waits for that."""
+        self._closing = threading.Thread(target=_close, args=(running,), name="serve close", daemon=True)
+        self._closing.start()
+
+    def _open_source(self, spec: SourceSpec) -> VideoSource:
+        """Open the source, in the capture thread: a camera only when the session before has let go of it."""
+        closing = self._closing
+        if closing is not None:
+            closing.join(LINGER_S)
+        return open_source(spec)
 
     def close(self) -> None:
         """End everything, and complete the recording; blocks until then."""
@@ -175,7 +189,7 @@ class Channel:
         if self._running is not None:  # the next viewer tries again what failed
             self._end_failed()
         self._loop = asyncio.get_running_loop()
-        session = LiveSession(open_source, open_engine, self._notify, self._choice.card.classes)
+        session = LiveSession(self._open_source, open_engine, self._notify, self._choice.card.classes)
         stop = threading.Event()
         thread = threading.Thread(target=self._send, args=(session, stop), name="serve live", daemon=True)
         self._running = Running(session, thread, UsageMeter(), stop)
@@ -194,7 +208,7 @@ class Channel:
         running, self._running = self._running, None
         self._source = None
         if running is not None:
-            threading.Thread(target=_close, args=(running,), name="serve close", daemon=True).start()
+            self._close_behind(running)
 
     def _notify(self, news: News) -> None:
         """Take news from the session's threads."""
