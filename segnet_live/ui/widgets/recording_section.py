@@ -78,9 +78,13 @@ class RecordingSection(QWidget):
         self.burn.toggled.connect(saver.set_burn_hud)
         self.encoder, self.quality = QComboBox(), QSpinBox()
         for encoder in ENCODERS:
-            self.encoder.addItem("Best available" if encoder == "auto" else encoder, encoder)
+            self.encoder.addItem("Auto" if encoder == "auto" else encoder, encoder)
+        # as the longest name is wider than the panel has room for beside the quality
+        self.encoder.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.encoder.setMinimumContentsLength(3)
         self.encoder.setToolTip("What encodes the next recording: hardware where it opens, else x264")
         self.encoder.activated.connect(self._use_encoding)
+        self.quality.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)  # typed or turned; there is no room
         self.quality.setRange(QUALITIES.start, QUALITIES.stop - 1)
         self.quality.setToolTip("Quality of the next recording: lower is better and larger")
         self.quality.valueChanged.connect(self._use_encoding)
