@@ -25,7 +25,7 @@ from segnet_live.frame import Size
 from segnet_live.learning.augment import sample_params
 from segnet_live.learning.data import Sample, class_frequencies, median_frequency_weights
 from segnet_live.learning.losses import balanced_cross_entropy, distillation
-from segnet_live.learning.memory import keep_freed_memory
+from segnet_live.system.allocator import keep_freed_memory
 from segnet_live.learning.pool import USUAL_PIXELS, Pool
 from segnet_live.nets.pooling import form_for
 from segnet_live.nets.segnet import Network

@@ -105,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.serve.limits import InFlight, Rate
     from segnet_live.serve.live import Watching
     from segnet_live.serve.pictures import Labeller, Line
+    from segnet_live.system.allocator import return_freed_memory
 
     listening = listen(arguments.host, arguments.port)
     host, port = listening.getsockname()[:2]
@@ -127,6 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_loopback(host):
         say("other machines can reach it with this token, which travels unencrypted: no TLS is spoken here")
     freeze_libraries()
+    return_freed_memory()
     asyncio.run(HttpServer(app, server.end).serve([listening]))
     return 0
 

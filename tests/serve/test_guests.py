@@ -1,7 +1,6 @@
 """Many guests at once, half of them misbehaving: no crash, flat memory, and the honest ones are served.
 
-The long form, for figures: pytest -m bench -s tests/serve/test_guests.py. On two cores it does not pass yet: memory
-still grew by 29 MiB a minute when it ended (47, 498 MiB in all and levelling off, after 110 s of a busy machine).
+The long form, for figures: pytest -m bench -s tests/serve/test_guests.py.
 """
 
 from __future__ import annotations
