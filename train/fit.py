@@ -25,9 +25,9 @@ from segnet_live.learning.averaging import recompute_batch_norm, update_ema
 from segnet_live.learning.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
 from segnet_live.learning.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from segnet_live.learning.losses import balanced_cross_entropy, distillation, lovasz_softmax, soft_cross_entropy
-from segnet_live.system.allocator import keep_freed_memory
 from segnet_live.nets.pooling import form_for
 from segnet_live.nets.segnet import Network
+from segnet_live.system.allocator import keep_freed_memory
 from train.auxiliary import AuxiliaryHead
 from train.batches import Batch, BatchSampler
 from train.checkpoint import load, save

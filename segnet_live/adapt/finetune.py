@@ -25,10 +25,10 @@ from segnet_live.frame import Size
 from segnet_live.learning.augment import sample_params
 from segnet_live.learning.data import Sample, class_frequencies, median_frequency_weights
 from segnet_live.learning.losses import balanced_cross_entropy, distillation
-from segnet_live.system.allocator import keep_freed_memory
 from segnet_live.learning.pool import USUAL_PIXELS, Pool
 from segnet_live.nets.pooling import form_for
 from segnet_live.nets.segnet import Network
+from segnet_live.system.allocator import keep_freed_memory
 
 Progress = Callable[[float], None]
 """Takes the share 0..1 that is done."""
