@@ -26,12 +26,20 @@ from tests.support.engines import FakeEngine
 from tests.support.sources import FakeSource, fail_at
 
 LOST = SourceLost("camera 0: unplugged")
+TAKEN = threading.Semaphore(0)
+"""Counts the frames that the engine has taken: a camera here gives the next one then, so that none is ever skipped."""
+
+
+def engine() -> FakeEngine:
+    return FakeEngine(before=lambda _: TAKEN.release())
 
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[VideoSource | Exception]:
     """What opening a source gives, one time after the other."""
     script: list[VideoSource | Exception] = []
+    while TAKEN.acquire(blocking=False):
+        pass
 
     def open_source(spec: object) -> VideoSource:
         found = script.pop(0) if script else SourceError("camera 0: still gone")
@@ -41,18 +49,19 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[VideoSource | Exception]:
 
     for module in (headless_job, reconnect):
         monkeypatch.setattr(module, "open_source", open_source)
-    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: FakeEngine())
+    monkeypatch.setattr(headless_job, "open_engine", lambda card, **options: engine())
     monkeypatch.setattr(backoff, "FIRST_S", 0.05)
     monkeypatch.setattr(reconnect, "POLL_S", 0.01)
     return script
 
 
 def live(count: int, *, lost: bool) -> FakeSource:
-    """A camera of `count` frames, too slow for any to be skipped; then it is lost, or has given what was asked for."""
+    """A camera of `count` frames, each given when the one before was taken; then it is lost, or all have been given."""
     fail = fail_at(count, LOST if lost else SourceError("never"))
 
     def before_read(index: int) -> None:
-        time.sleep(0.03)
+        if index:
+            assert TAKEN.acquire(timeout=60)
         if lost:
             fail(index)
 
@@ -91,14 +100,13 @@ import sys
 from segnet_live.errors import SourceError
 from segnet_live.pipeline import backoff
 from segnet_live.pipeline.headless import job, reconnect, run
-from tests.pipeline.headless.test_reconnect import live
-from tests.support.engines import FakeEngine
+from tests.pipeline.headless.test_reconnect import engine, live
 
 def still_gone(spec):
     raise SourceError("camera 0: still gone")
 
 job.open_source, reconnect.open_source = lambda spec: live(5, lost=True), still_gone
-job.open_engine = lambda card, **options: FakeEngine()
+job.open_engine = lambda card, **options: engine()
 backoff.FIRST_S = backoff.LONGEST_S = 60.0
 from segnet_live.cli import main
 sys.exit(main(sys.argv[1:]))
