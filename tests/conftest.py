@@ -23,10 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Share the whole suite among the cores; single files, and what needs the machine to itself, get one process."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share the whole suite among the cores; single files, and what needs the machine to itself, get one process.
+
+    One process more than there are cores: some test always waits for a window or a stream.
+    """
     whole = config.args == config.getini("testpaths") and "not bench" in str(config.getoption("markexpr"))
-    return None if whole else 0
+    return (os.cpu_count() or 1) + 1 if whole else 0
 
 
 @pytest.hookimpl(tryfirst=True)

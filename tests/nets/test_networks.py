@@ -13,7 +13,7 @@ from segnet_live.nets.deploy import Deploy, fold_batch_norm
 from segnet_live.nets.networks import NETWORKS, TABLE_1, TABLE_6_MB
 from segnet_live.nets.pooling import NEAREST, RESIZE, SLICES, form_for, forms_for
 from segnet_live.nets.segnet import VGG16Encoder
-from tests.support.networks import SMALL, lively
+from tests.support.networks import SMALL, lively, shared
 
 MEAN, STD = (0.41, 0.42, 0.43), (0.3, 0.31, 0.32)
 ALL = pytest.mark.parametrize("name", NETWORKS, scope="module")  # one network's tests stand together: it is built once
@@ -44,7 +44,7 @@ def test_the_names_that_need_no_torch_are_the_networks() -> None:
 @pytest.mark.parametrize("size", [(64, 96), SIZE, (33, 32), (5, 7), (1, 1)])
 def test_logits_have_the_input_s_size(name: str, size: tuple[int, int]) -> None:
     with torch.inference_mode():
-        logits = lively(name)(images(size, 2))
+        logits = shared(name)(images(size, 2))
     assert logits.shape == (2, 11, *size)
     assert logits.isfinite().all()
 
@@ -58,7 +58,7 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
 
 @ALL
 def test_the_deployed_form_exports_to_the_same_labels(name: str) -> None:
-    network = lively(name)
+    network = shared(name)
     deploy = Deploy(network, MEAN, STD, pooling=form_for(network, "openvino"))
     rgb = torch.randint(0, 256, (1, *SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
     exported = torch.export.export(deploy, (rgb,), strict=False).module()
@@ -68,7 +68,7 @@ def test_the_deployed_form_exports_to_the_same_labels(name: str) -> None:
 
 @ALL
 def test_deployed_form_normalises_and_labels(name: str) -> None:
-    network = lively(name)
+    network = shared(name)
     rgb = torch.randint(0, 256, (1, *SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
     x = (rgb.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
     with torch.inference_mode():
@@ -82,7 +82,7 @@ def test_deployed_form_normalises_and_labels(name: str) -> None:
 @ALL
 @pytest.mark.parametrize("size", [(64, 96), SIZE])
 def test_label_ids_are_the_arg_max_of_the_logits(name: str, size: tuple[int, int]) -> None:
-    network = lively(name)
+    network = shared(name)
     with torch.inference_mode():
         assert torch.equal(network.label_ids(images(size)), network(images(size)).argmax(1))
 
@@ -100,7 +100,7 @@ def test_folding_batch_norm_leaves_the_function(name: str) -> None:
 
 @ALL
 def test_weights_go_to_a_file_and_back(name: str) -> None:
-    network = lively(name)
+    network = shared(name)
     again = NETWORKS[name](11, **SMALL.get(name, {})).eval()
     again.load_state_dict(load(save({k: v.contiguous() for k, v in network.state_dict().items()})))
     with torch.inference_mode():
@@ -119,7 +119,7 @@ def test_the_logit_bias_adds_to_the_logits(name: str) -> None:
 
 @ALL
 def test_only_networks_with_exact_pooling_indices_take_another_pooling(name: str) -> None:
-    network = lively(name)
+    network = shared(name)
     forms = forms_for(network.pooling, "tensorrt")
     assert forms == ((NEAREST, SLICES, RESIZE) if "max_unpool2d" in operations(network) else (network.pooling,))
 

@@ -26,6 +26,11 @@ def lively(name: str, **arguments: Any) -> Network:
     return copy.deepcopy(_lively(name, tuple(arguments.items())))
 
 
+def shared(name: str) -> Network:
+    """Return the same network as `lively`, which other tests have too: not to be changed."""
+    return _lively(name, ())
+
+
 @lru_cache(maxsize=1)
 def _lively(name: str, more: tuple[tuple[str, Any], ...]) -> Network:
     """Build it: drawing 30 million numbers takes longer than copying them."""
