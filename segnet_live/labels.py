@@ -17,6 +17,8 @@ UNSURE = 128
 _IDENTITY = np.arange(256, dtype=np.uint8)
 _MOST_PLACES = 1 << 18
 """Pixels of all kinds of cells that are told apart; beyond (sizes without a common measure) in 64 steps a side."""
+_ORDERS = 75
+"""Ways in which four labels compare, each with a table of every place in a cell."""
 _PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
 
@@ -55,7 +57,9 @@ class LabelsAt:
 
     def __init__(self, labels: NDArray[np.uint8], size: tuple[int, int], beside: LabelsAt | None = None) -> None:
         self._labels, self._plan, self._cells = labels, None, None
-        if labels.shape[0] > size[0] or labels.shape[1] > size[1]:
+        if labels.size == 1:  # the void map of a frame that no engine has labelled
+            self._labels = np.full(size, labels[0, 0], np.uint8)
+        elif labels.shape[0] > size[0] or labels.shape[1] > size[1]:
             self._labels = _covering_most(labels, size)
         elif labels.shape != size:
             self._plan = _plan((labels.shape[0], labels.shape[1]), size)
@@ -106,7 +110,7 @@ class _Plan:
 @lru_cache(maxsize=8)
 def _plan(small: tuple[int, int], size: tuple[int, int]) -> _Plan:
     row, column = _axis(small[0], size[0]), _axis(small[1], size[1])
-    if row.kinds.size * column.kinds.size > _MOST_PLACES:
+    if max(row.kinds.size * column.kinds.size, _ORDERS * len(row.places) * len(column.places)) > _MOST_PLACES:
         row, column = _axis(small[0], size[0], steps=64), _axis(small[1], size[1], steps=64)
     orders, winners = _winners(row.places, column.places)
     corners = winners[:, row.kinds][..., column.kinds].transpose(0, 1, 3, 2, 4)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segnet_live.labels import LabelsAt, labels_at
+from segnet_live.labels import LabelsAt, _plan, labels_at
 
 
 def blobs(height: int, width: int, classes: int = 11) -> NDArray[np.uint8]:
@@ -43,3 +43,16 @@ def test_a_table_gives_what_it_holds_for_each_label() -> None:
 def test_one_label_fills_any_size() -> None:
     assert (labels_at(np.full((1, 1), 255, np.uint8), (31, 47)) == 255).all()
     assert (labels_at(np.full((3, 5), 4, np.uint8), (9, 5)) == 4).all()
+
+
+def test_sizes_without_a_common_measure_are_prepared_in_64_steps_and_a_single_label_not_at_all() -> None:
+    """A window that is dragged has such sizes, one after the other; a frame without labels has one void label."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segnet_live.labels._winners", lambda *_: pytest.fail("nothing is to be prepared"))
+        assert (labels_at(np.full((1, 1), 11, np.uint8), (555, 987)) == 11).all()
+    plan = _plan((320, 544), (437, 776))
+    assert len(plan.corners) <= 75 * 65 * 65
+    labels = np.zeros((320, 544), np.uint8)
+    labels[100:, 200:] = 3
+    near = cv2.resize(labels, (776, 437), interpolation=cv2.INTER_NEAREST)
+    assert (labels_at(labels, (437, 776)) == near).mean() > 0.995
