@@ -17,8 +17,7 @@ UNSURE = 128
 _IDENTITY = np.arange(256, dtype=np.uint8)
 _MOST_PLACES = 1 << 18
 """Pixels of all kinds of cells that are told apart; beyond (sizes without a common measure) in 64 steps a side."""
-_ORDERS = 75
-"""Ways in which four labels compare, each with a table of every place in a cell."""
+_CORNER_SETS = [chosen for count in (1, 2, 3, 4) for chosen in itertools.combinations(range(4), count)]
 _PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
 
@@ -90,7 +89,7 @@ class _Plan:
         rows, columns: (h + 1, m) and (w + 1, n), the pixels in each row and column of cells, the rows as indices of
             their first pixel; the last of a row or column stands for those it has not.
         row_kinds, column_kinds: (h + 1,) and (w + 1,), which add up to a cell's kind.
-        has_rows, has_columns: whether there are any; None where all rows and columns of cells have pixels.
+        has_rows, has_columns: whether there are any.
         orders: (4096,) what to add to the kind, by how the four labels of a cell compare.
         corners: (orders and kinds, m n), the corner of the cell (0..3, row by row) whose class is largest.
     """
@@ -110,11 +109,12 @@ class _Plan:
 @lru_cache(maxsize=8)
 def _plan(small: tuple[int, int], size: tuple[int, int]) -> _Plan:
     row, column = _axis(small[0], size[0]), _axis(small[1], size[1])
-    if max(row.kinds.size * column.kinds.size, _ORDERS * len(row.places) * len(column.places)) > _MOST_PLACES:
+    if row.kinds.size * column.kinds.size > _MOST_PLACES:
         row, column = _axis(small[0], size[0], steps=64), _axis(small[1], size[1], steps=64)
     orders, winners = _winners(row.places, column.places)
-    corners = winners[:, row.kinds][..., column.kinds].transpose(0, 1, 3, 2, 4)
     count = len(row.kinds) * len(column.kinds)
+    places = row.kinds[:, None, :, None] * len(column.places) + column.kinds[:, None]
+    corners = winners.reshape(len(winners), -1).take(places.ravel(), axis=1)
     return _Plan(
         nearest_row=row.nearest,
         nearest_column=column.nearest,
@@ -176,16 +176,21 @@ def _winners(
     """
     down, across = row_places[:, None], column_places[None]
     weights = np.stack(((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across))
+    # Members of a class count together, in 8 bits: one map for each set of corners that may be of one class.
+    members = {chosen: np.rint(255 * weights[list(chosen)].sum(0)).astype(np.uint8) for chosen in _CORNER_SETS}
     orders = np.zeros(1 << 2 * len(_PAIRS), np.intp)
     winners: list[NDArray[np.uint8]] = []
     for ranks in itertools.product(range(4), repeat=4):
         if list(ranks) != [sum(other < rank for other in ranks) for rank in ranks]:
             continue  # no four labels compare like this
-        # Members of a class count together, in 8 bits; of equal ones the smallest id wins.
-        distinct = sorted(set(ranks))
-        members = [np.rint(255 * weights[[rank == each for each in ranks]].sum(0)) for rank in distinct]
         orders[_comparison(np.array(ranks, np.uint8)[:, None])] = len(winners)
-        winners.append(np.array([ranks.index(rank) for rank in distinct], np.uint8)[np.argmax(members, axis=0)])
+        winner = np.zeros(weights.shape[1:], np.uint8)
+        best = np.zeros_like(winner)
+        for rank in sorted(set(ranks)):  # of equal members the smallest id wins
+            chosen = tuple(corner for corner in range(4) if ranks[corner] == rank)
+            np.copyto(winner, np.uint8(chosen[0]), where=members[chosen] > best)
+            np.maximum(best, members[chosen], out=best)
+        winners.append(winner)
     return orders, np.stack(winners)
 
 

@@ -45,14 +45,16 @@ def test_one_label_fills_any_size() -> None:
     assert (labels_at(np.full((3, 5), 4, np.uint8), (9, 5)) == 4).all()
 
 
-def test_sizes_without_a_common_measure_are_prepared_in_64_steps_and_a_single_label_not_at_all() -> None:
-    """A window that is dragged has such sizes, one after the other; a frame without labels has one void label."""
+def test_a_single_label_is_prepared_for_no_size() -> None:
+    """A frame without labels has one void label, whatever the size of the window."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segnet_live.labels._winners", lambda *_: pytest.fail("nothing is to be prepared"))
         assert (labels_at(np.full((1, 1), 11, np.uint8), (555, 987)) == 11).all()
-    plan = _plan((320, 544), (437, 776))
-    assert len(plan.corners) <= 75 * 65 * 65
-    labels = np.zeros((320, 544), np.uint8)
-    labels[100:, 200:] = 3
-    near = cv2.resize(labels, (776, 437), interpolation=cv2.INTER_NEAREST)
-    assert (labels_at(labels, (437, 776)) == near).mean() > 0.995
+
+
+def test_sizes_without_a_common_measure_have_bounded_tables_and_true_edges() -> None:
+    """A window that is dragged has such sizes, one after the other."""
+    for size in ((437, 776), (1087, 1933)):
+        assert _plan((320, 544), size).corners.nbytes <= 20_000_000
+        labels = blobs(320, 544)
+        assert (labels_at(labels, size) == by_whole_pictures(labels, size)).mean() >= 0.998

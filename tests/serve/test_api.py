@@ -7,7 +7,6 @@ import base64
 import json
 import re
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,7 +219,6 @@ def test_uploads_share_a_bound_on_memory() -> None:
 
 
 def test_who_is_too_slow_is_hung_up_on(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    began_s = time.monotonic()
     monkeypatch.setattr(connections, "GRACE_S", 0.2)
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")  # and no end of the headers
@@ -237,7 +235,6 @@ def test_who_is_too_slow_is_hung_up_on(served: Served, monkeypatch: pytest.Monke
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as noise:
         noise.sendall(b"\x16\x03\x01 this is no HTTP at all\r\n\r\n")
         assert noise.recv(1000).startswith(b"HTTP/1.1 400")
-    assert time.monotonic() - began_s < 15
     assert served.parts.in_flight.now == 0
     assert served.ask("GET", "/health").status == 200
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import av
@@ -171,9 +170,7 @@ def test_the_seconds_that_were_asked_for_are_not_asked_for_again(
         "--record",
         str(record),
     ]
-    began_s = time.monotonic()
     assert main(given) == 0
-    assert time.monotonic() - began_s < 20
     assert frames(record) == 5
 
 
