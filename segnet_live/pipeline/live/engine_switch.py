@@ -113,8 +113,8 @@ class EngineSwitch:
         self._engine: Engine | None = None
         self._governed: GovernedEngine | None = None
         self._choice: EngineChoice | None = None
-        self._rate_fps: float | None = None
-        """The source's rate, which frames are skipped to keep up with; None where a target is asked for instead."""
+        self._rate: Fraction | None = None
+        """The source's frames a second, as far as it has a rate."""
         self._busy_ms: deque[float] = deque(maxlen=TOO_SLOW_FRAMES)
         self._failed: set[tuple[Path, Backend]] = set()
         """(model folder, backend) of the engines that failed."""
@@ -127,7 +127,7 @@ class EngineSwitch:
         Args:
             rate: the source's frames a second; without a target, frames are skipped only to keep up with it.
         """
-        self._rate_fps = float(rate) if rate and not choice.target else None
+        self._rate = rate
         top = choice.size or network_size(source_size, choice.card.pixels)
         # a governor's smaller sizes follow the source's aspect ratio even where the first one is given
         steps = ladder(source_size, top, strides=STRIDES) if choice.target else ()
@@ -251,11 +251,10 @@ class EngineSwitch:
             governed.observe(busy_ms, latency_ms)
             return
         self._busy_ms.append(busy_ms)
-        rate = self._rate_fps
-        if rate is None or len(self._busy_ms) < TOO_SLOW_FRAMES:
+        if self._rate is None or len(self._busy_ms) < TOO_SLOW_FRAMES:
             return
-        if sorted(self._busy_ms)[TOO_SLOW_FRAMES // 2] * rate > 1000:
-            self._skip_to_keep_up(rate)
+        if sorted(self._busy_ms)[TOO_SLOW_FRAMES // 2] * self._rate > 1000:
+            self._skip_to_keep_up(float(self._rate))
 
     def _skip_to_keep_up(self, rate_fps: float) -> None:
         """Let the engine in use leave frames out from the next one on; their label maps are carried along."""
@@ -263,10 +262,10 @@ class EngineSwitch:
         if engine is None or choice is None or overlaps(engine):
             return
         bare = engine.inner if isinstance(engine, SmoothedEngine) else engine
-        steps = strided(bare.info.input_size)
-        governed = GovernedEngine(lambda _: bare, Target(fps=rate_fps), steps)
-        self._engine = SmoothedEngine(governed, choice.card.classes, smooth=choice.smooth, skips=governed.skips)
-        self._governed = governed
+        size = bare.info.input_size
+        self._engine, self._governed = assemble(
+            lambda _: bare, choice.card, size, size=size, target=None, smooth=choice.smooth, keep_up_fps=rate_fps
+        )
         log.info("%s is too slow for %g frames/s: frames are left out", bare.info.model, rate_fps)
 
     def hurry(self) -> None:
@@ -296,7 +295,7 @@ class EngineSwitch:
             return
         if choice.other is not None:  # either may have failed: the first one alone shows which
             self.fail(f"{error}; the comparison ends")
-            self.request(replace(choice, other=None), source_size)
+            self.request(replace(choice, other=None), source_size, self._rate)
             return
         self._failed.add((choice.card.folder, running.backend))
         order: tuple[Backend, ...] = ("openvino", "torch")
@@ -307,7 +306,7 @@ class EngineSwitch:
             self.fail(f"{error}; choose another backend in the Model section")
             return
         self.fail(f"{error}; {following} takes over")
-        self.request(replace(choice, backend=following, precision="auto"), source_size)
+        self.request(replace(choice, backend=following, precision="auto"), source_size, self._rate)
 
     def _retire(self, engine: Engine | None) -> None:
         if engine is not None:

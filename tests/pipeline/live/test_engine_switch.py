@@ -151,3 +151,20 @@ def test_large_or_quick_sources_spare_the_engine_frames_that_others_wait_behind(
     else:
         with pytest.raises(RuntimeError, match="all the same"):
             engine.segment(picture)
+
+
+def test_an_engine_that_takes_over_spares_the_frames_that_the_failed_one_spared(rig: Rig) -> None:
+    large = (2160, 3840)
+    rig.switch.request(rig.choice, large, Fraction(30))
+    until(lambda: rig.switch.has_pending)
+    assert rig.switch.current() is not None
+    rig.switch.take_over("the engine stopped", large)
+    until(lambda: rig.switch.has_pending)
+    current = rig.switch.current()
+    assert current is not None
+    assert current[1].backend == "openvino"
+    picture = np.zeros((32, 48, 3), np.uint8)
+    current[0].segment(picture)
+    rig.switch.hurry()
+    current[0].segment(picture)
+    assert rig.engines.opened[-1].segmented == 1, "its labels are carried along"
