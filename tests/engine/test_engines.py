@@ -32,9 +32,12 @@ def scene(size: tuple[int, int] = SIZE, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_openvino_fp32_equals_eager(tmp_path: Path, architecture: str) -> None:
+def test_openvino_fp32_equals_eager(tmp_path: Path, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
+    from tests.support.networks import narrow_vgg16
+
+    narrow_vgg16(monkeypatch)
     card = write_card(tmp_path / architecture, architecture)
     eager = open_engine(card, backend="torch", size=SIZE)
     fast = open_engine(card, backend="openvino", size=SIZE, precision="fp32")

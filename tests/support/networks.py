@@ -6,9 +6,11 @@ import copy
 from functools import lru_cache
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
+from segnet_live.nets import deconvnet, deeplab, fcn, segnet, unet
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.segnet import Network
 
@@ -19,6 +21,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "deeplab-largefov": {"features": 32},
 }
 """Arguments that spare tests the hundreds of MB of what was fully connected; every other network is small enough."""
+
+
+def narrow_vgg16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give VGG16 an eighth of its maps: the structure is the same, and 30 million numbers are neither drawn nor kept."""
+    narrow = tuple(tuple(maps // 8 for maps in stage) for stage in segnet.VGG16)
+    for module in (segnet, deconvnet, deeplab, fcn, unet):
+        monkeypatch.setattr(module, "VGG16", narrow)
 
 
 def lively(name: str, **arguments: Any) -> Network:

@@ -14,7 +14,7 @@ from segnet_live.learning import model_folder
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS, TABLE_1
 from tests.support.cards import write_card
-from tests.support.networks import SMALL
+from tests.support.networks import SMALL, narrow_vgg16
 from tests.support.training import run
 from train.config import FitConfig, recipe
 from train.logit_adjustment import log_weights, remove_prior
@@ -24,8 +24,9 @@ NEW = [name for name in NETWORKS if name not in ("segnet", "segnet-basic", "segn
 
 @pytest.mark.parametrize("name", NEW)
 def test_a_network_trains_with_a_second_classifier_on_its_deepest_features(
-    camvid: Path, quick: FitConfig, tmp_path: Path, name: str
+    camvid: Path, quick: FitConfig, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    narrow_vgg16(monkeypatch)
     config = replace(quick, model=name, arguments=SMALL.get(name, {}), epochs=1, evaluations=1, auxiliary=0.4)
     fitted = run(config, camvid, tmp_path / name)
     before = {key: value.clone() for key, value in fitted.network.state_dict().items()}
