@@ -73,7 +73,7 @@ def _engines(card: Card, folder: Path) -> Iterator[tuple[str, Callable[[], Engin
 
     def no_openvino() -> EngineError | None:
         try:
-            import openvino  # noqa: F401
+            import segnet_live.engine.quiet_openvino  # noqa: F401
         except ImportError as error:
             return EngineError(f"OpenVINO does not load ({error})", "pip install openvino")
         return None

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino as ov
-import openvino.opset13 as ops
 from numpy.typing import ArrayLike
 
 from segnet_live.card import check_ranges
+from segnet_live.engine.quiet_openvino import ops, ov
 
 INPUT_LEVELS = 256
 KERNEL_LEVELS = 255

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino as ov
 
 from segnet_live.card import Card, read_weights
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import ArtifactStore, Fields
 from segnet_live.engine.base import EngineInfo, Segmented
 from segnet_live.engine.int8 import quantise
+from segnet_live.engine.quiet_openvino import convert_model, ov
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRAPH = "uint8 HWC -> uint8 ids, r2"
+GRAPH = "uint8 HWC -> uint8 ids, r3"
 CONFIDENCE_GRAPH = "uint8 margin, r1"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 
@@ -64,7 +64,7 @@ def _key_fields(card: Card, size: Size, confidence: bool) -> Fields:
 
 
 def _converted(card: Card, network: Network, size: Size, confidence: bool) -> ov.Model:
-    """Return the deployed form of `network` as an OpenVINO model in memory, (1, h, w, 3) uint8 in."""
+    """Return `network`, deployed, as an OpenVINO model in memory, for (1, h, w, 3) uint8 of this size alone."""
     import torch
 
     from segnet_live.nets.deploy import deploy
@@ -72,10 +72,15 @@ def _converted(card: Card, network: Network, size: Size, confidence: bool) -> ov
 
     form = form_for(network, "openvino")
     deployed = deploy(network, card.mean, card.std, confidence=confidence, temperature=card.temperature, pooling=form)
+    # Normalised in rows: 0.7 ms less of 10, as the permutation is then the layout in which convolutions read.
+    deployed.in_rows = True
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
-        return ov.convert_model(torch.export.export(deployed, (example,), strict=False))
+        model = convert_model(torch.export.export(deployed, (example,), strict=False))
+    # The converter leaves all four sizes open. Of known ones, OpenVINO fuses more and needs a fifth less time.
+    model.reshape([1, *size, 3])
+    return model
 
 
 def _kept(core: ov.Core, card: Card, size: Size, confidence: bool) -> tuple[ov.Model, Path | None]:

@@ -180,13 +180,12 @@ def _run_pt2(path: Path, frames: Sequence[RGB]) -> tuple[list[LabelMap], str]:
 
 
 def _write_openvino(card: Card, path: Path, size: Size, precision: ExportPrecision, facts: dict[str, str]) -> None:
-    import openvino as ov
-
     from segnet_live.engine.int8 import quantise
+    from segnet_live.engine.quiet_openvino import convert_model, ov
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = ov.convert_model(_program(_deployed(card, "fp32"), size))
+        model = convert_model(_program(_deployed(card, "fp32"), size))
     model.inputs[0].get_tensor().set_names({INPUT})
     model.outputs[0].get_tensor().set_names({OUTPUT})
     if precision == "int8":
@@ -197,9 +196,8 @@ def _write_openvino(card: Card, path: Path, size: Size, precision: ExportPrecisi
 
 
 def _run_openvino(path: Path, frames: Sequence[RGB]) -> tuple[list[LabelMap], str]:
-    import openvino as ov
-
     from segnet_live.engine.openvino import core
+    from segnet_live.engine.quiet_openvino import ov
 
     # its own accuracy, not that of bf16, which the CPU plugin would take where it can
     compiled = core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

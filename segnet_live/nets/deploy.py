@@ -36,7 +36,14 @@ def fold_batch_norm(network: Network) -> Network:
 
 
 class Deployed(nn.Module):
-    """What all deployed forms have in common: the folded network, and the way from uint8 to its input."""
+    """What all deployed forms have in common: the folded network, and the way from uint8 to its input.
+
+    Attributes:
+        in_rows: normalise rows of 3 W values before the permutation, as OpenVINO does it in the least time; the values
+            are the same.
+    """
+
+    in_rows = False
 
     def __init__(
         self,
@@ -64,7 +71,11 @@ class Deployed(nn.Module):
         self.eval()
 
     def _normalised(self, rgb: Tensor) -> Tensor:
-        # scaled after the permutation: OpenVINO then needs 0.7 ms less than for a broadcast along the last axis
+        if self.in_rows:
+            n, height, width, channels = rgb.shape
+            scale, shift = (each.view(1, 1, channels).repeat(1, 1, width) for each in (self.scale, self.shift))
+            rows = rgb.to(self.dtype).reshape(n, height, width * channels) * scale + shift
+            return rows.reshape(n, height, width, channels).permute(0, 3, 1, 2)
         return rgb.to(self.dtype).permute(0, 3, 1, 2) * self.scale + self.shift
 
 

@@ -66,6 +66,14 @@ def test_the_deployed_form_exports_to_the_same_labels(name: str) -> None:
         assert torch.equal(exported(rgb), deploy(rgb))
 
 
+def test_rows_are_normalised_to_the_same_values() -> None:
+    deploy = Deploy(shared("segnet-fast"), MEAN, STD)
+    rgb = torch.randint(0, 256, (2, *SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    whole = deploy._normalised(rgb)
+    deploy.in_rows = True
+    assert torch.equal(deploy._normalised(rgb), whole)
+
+
 @ALL
 def test_deployed_form_normalises_and_labels(name: str) -> None:
     network = shared(name)

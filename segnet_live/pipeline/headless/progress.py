@@ -5,20 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+if TYPE_CHECKING:
+    from segnet_live.pipeline.headless.progress_bar import FrameBar
 
 LINE_EVERY_S = 5.0
-
-
-class _Rate(ProgressColumn):
-    """Frames per second since the first frame."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.fields['rate']:.1f} frames/s", style="progress.data.speed")
 
 
 class FrameProgress:
@@ -32,21 +24,9 @@ class FrameProgress:
     def __init__(self, total: int | None, to: TextIO | None = None) -> None:
         self._total, self._to = total, to or sys.stdout
         self._began = self._spoke = time.monotonic()
-        self._bar: Progress | None = None
-        if self._to.isatty():
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                _Rate(),
-                TimeRemainingColumn(),
-            )
-            self._bar = Progress(*columns, console=Console(file=self._to), transient=True)
-            self._task = self._bar.add_task("segmenting", total=total, rate=0.0)
+        self._bar: FrameBar | None = None
 
     def __enter__(self) -> FrameProgress:
-        if self._bar:
-            self._bar.start()
         return self
 
     def __exit__(
@@ -54,6 +34,7 @@ class FrameProgress:
     ) -> None:
         if self._bar:
             self._bar.stop()
+            self._bar = None
 
     def update(self, done: int, skipped: int) -> None:
         """Show that `done` frames are through and `skipped` were left out."""
@@ -61,9 +42,12 @@ class FrameProgress:
         if done == 0:
             self._began = now  # loading and the first frame's warm-up say nothing about the rate
         rate = done / (now - self._began) if done else 0.0
-        if self._bar:
-            total = self._total if self._total is None else max(self._total, done)
-            self._bar.update(self._task, completed=done, total=total, rate=rate)
+        if self._to.isatty():
+            if self._bar is None:
+                from segnet_live.pipeline.headless.progress_bar import FrameBar
+
+                self._bar = FrameBar(self._total, self._to)
+            self._bar.update(done, self._total if self._total is None else max(self._total, done), rate)
         elif now - self._spoke >= LINE_EVERY_S:
             self._spoke = now
             print(_line(done, self._total, rate, skipped), file=self._to, flush=True)
