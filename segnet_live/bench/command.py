@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.bench.machine import describe_machine
     from segnet_live.bench.memory import in_own_process
     from segnet_live.bench.network import PaperRow, paper_row, paper_subjects
-    from segnet_live.bench.video import run_video
+    from segnet_live.bench.video import VideoRow, run_video
     from segnet_live.card import find_card, installed_cards
     from segnet_live.config import RunConfig, SourceSpec
     from segnet_live.engine.parity import reference_frames
@@ -104,8 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
                 left_out.append((subject if isinstance(subject, str) else subject.name, str(error)))
         if paper:
             tables.append(reports.paper_table(paper, left_out))
-    videos = []
+    videos: list[VideoRow] = []
     for video in arguments.video:
+        runs: list[VideoRow] = []
         for card in cards:
             fastest = report.fastest(card.name)
             if fastest is None:
@@ -117,9 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
                 precision=fastest.precision,
                 size=size,
             )
-            videos.append(in_own_process(run_video, config))
-    if videos:
-        tables += [reports.video_table(videos), reports.stage_table(videos)]
+            runs.append(in_own_process(run_video, config))
+        if runs:
+            tables.append(reports.video_table(runs))
+        videos += runs
     if arguments.markdown:
         print(f"```sh\n{command}\n```\n\n{'  '.join(line + chr(10) for line in machine.lines())}")
     for index, table in enumerate(tables):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from segnet_live.classes import ClassSet
+from segnet_live.config import Encoding
 from segnet_live.engine.base import Engine
 from segnet_live.engine.resize import picture_at
 from segnet_live.engine.smoothing import Smoother
@@ -24,13 +26,30 @@ from segnet_live.frame import FrameResult
 from segnet_live.pipeline.record.video import compose_recorded
 from segnet_live.render.view import ViewSettings
 from segnet_live.video.file import FileSource
-from segnet_live.video.recorder import Recorder
+from segnet_live.video.recorder import DEFAULT, Recorder
 
 TOGETHER = 16
-"""Frames that go through a stage before the next begins: threads of a decoder or encoder finish one or two later."""
+"""Frames that go through a stage before the next begins."""
+_IDLE = 0.1
+"""Share of a core below which nothing is at work any more."""
 
 
-def stages_ms(path: str, engine: Engine, classes: ClassSet, frames: int = 96) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Transcode:
+    """What FFmpeg alone does with a file.
+
+    Attributes:
+        fps: frames a second.
+        core_ms: milliseconds of a core for a frame, all of its threads together.
+    """
+
+    fps: float
+    core_ms: float
+
+
+def stages_ms(
+    path: str, engine: Engine, classes: ClassSet, encoding: Encoding = DEFAULT, frames: int = 96
+) -> dict[str, float]:
     """Return the milliseconds of a core that each stage takes for a frame, over the first `frames` of a video.
 
     Raises:
@@ -42,13 +61,22 @@ def stages_ms(path: str, engine: Engine, classes: ClassSet, frames: int = 96) ->
     def counted(stage: str) -> Iterator[None]:
         began_s = time.process_time()
         yield
+        _settle()
         spent[stage] = spent.get(stage, 0.0) + (time.process_time() - began_s) * 1e3
 
     source, smoother, settings, count = FileSource(path), Smoother(), ViewSettings(), 0
     info, size = source.info, engine.info.input_size
     with (
         tempfile.TemporaryDirectory() as folder,
-        Recorder(Path(folder) / "stages.mp4", info.size, time_base=info.time_base, rate=info.rate) as recorder,
+        Recorder(
+            Path(folder) / "stages.mp4",
+            info.size,
+            time_base=info.time_base,
+            rate=info.rate,
+            audio_from=info.sound_location,
+            cut_audio=True,
+            encoding=encoding,
+        ) as recorder,
     ):
         while count < frames:
             with counted("decode"):
@@ -66,17 +94,25 @@ def stages_ms(path: str, engine: Engine, classes: ClassSet, frames: int = 96) ->
             results = [r.with_labels(each, classes, 0.0) for r, each in zip(results, labels, strict=True)]
             with counted("labels, blend"):
                 pictures = [compose_recorded(result, settings) for result in results]
-            with counted("encode"):
+            with counted("encode, sound"):
                 for picture, frame in zip(pictures, batch, strict=True):
                     recorder.write(picture, frame.pts, frame.duration)
-        with counted("encode"):
+        with counted("encode, sound"):
             recorder.close()
     source.close()
     return {stage: ms / max(1, count) for stage, ms in spent.items()}
 
 
-def transcode_fps(path: str) -> float:
-    """Return frames a second of FFmpeg alone: its decoder and x264 ultrafast, each in a thread of ours and all cores.
+def _settle() -> None:
+    """Wait until threads of a decoder or encoder have done what they were given: it belongs to their stage."""
+    spent_s = -1.0
+    while (now_s := time.process_time()) - spent_s > _IDLE * 0.005:
+        spent_s = now_s
+        time.sleep(0.005)
+
+
+def transcode(path: str) -> Transcode:
+    """Time FFmpeg alone: its decoder and x264 ultrafast, each in a thread of ours and on all cores, without sound.
 
     The yardstick for a pipeline: what a machine can do with a file at all.
     """
@@ -84,7 +120,7 @@ def transcode_fps(path: str) -> float:
     with av.open(path) as source, tempfile.TemporaryDirectory() as folder:
         stream = source.streams.video[0]
         stream.thread_type = "AUTO"
-        began_s, count = time.perf_counter(), 0
+        began_s, began_core_s, count = time.perf_counter(), time.process_time(), 0
         decoder = threading.Thread(target=_decode, args=(source, stream, frames), daemon=True)
         decoder.start()
         with av.open(str(Path(folder) / "transcoded.mp4"), "w") as output:
@@ -96,9 +132,9 @@ def transcode_fps(path: str) -> float:
                 output.mux(video.encode(frame))
                 count += 1
             output.mux(video.encode(None))
-        seconds = time.perf_counter() - began_s
+        seconds, core_s = time.perf_counter() - began_s, time.process_time() - began_core_s
         decoder.join()
-    return count / seconds
+    return Transcode(count / seconds, core_s / max(1, count) * 1e3)
 
 
 def _decode(source: av.container.InputContainer, stream: VideoStream, frames: queue.Queue[VideoFrame | None]) -> None:

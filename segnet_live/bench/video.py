@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segnet_live.bench.memory import peak_rss_mib
-from segnet_live.bench.stages import stages_ms, transcode_fps
+from segnet_live.bench.stages import Transcode, stages_ms, transcode
 from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.config import RunConfig
 from segnet_live.engine.base import EngineInfo
@@ -32,10 +32,10 @@ class VideoRow:
         source_fps: the file's own rate; None where it has none.
         real_time: seconds of video done per second, nan where the file has no rate.
         latency_ms: decode start to label map ready, over the run's last two seconds.
-        stages_ms: means over the run's last two seconds; stages overlap, so their sum is more than 1000 / fps.
         peak_mib: the most memory the whole process had.
-        core_ms: milliseconds of a core that each stage takes for a frame, measured one after the other.
-        ffmpeg_fps: frames per second of FFmpeg alone, decoding and x264 ultrafast, the better of two runs.
+        core_ms: milliseconds of a core that a frame of the run took, all threads together.
+        stages_ms: of these, what each stage takes, measured one after the other.
+        ffmpeg: FFmpeg alone, the better of two runs.
     """
 
     video: str
@@ -47,10 +47,10 @@ class VideoRow:
     source_fps: float | None
     real_time: float
     latency_ms: Percentiles
-    stages_ms: dict[str, float]
     peak_mib: float
-    core_ms: dict[str, float]
-    ffmpeg_fps: float
+    core_ms: float
+    stages_ms: dict[str, float]
+    ffmpeg: Transcode
 
 
 def run_video(config: RunConfig) -> VideoRow:
@@ -66,27 +66,29 @@ def run_video(config: RunConfig) -> VideoRow:
             job.engine.segment(np.zeros((*job.source.info.size, 3), np.uint8))  # the first one is slow
             freeze_libraries()
             share_cores()
-            began_s = time.perf_counter()
+            began_s, began_core_s = time.perf_counter(), time.process_time()
             pipeline.start()
             snapshot = job.metrics.snapshot()
             while not pipeline.wait(POLL_S):
                 snapshot = job.metrics.snapshot()
-            seconds = time.perf_counter() - began_s
+            seconds, core_s = time.perf_counter() - began_s, time.process_time() - began_core_s
         finally:
             pipeline.close()
         if pipeline.error:
             raise pipeline.error
     info, peak_mib = job.source.info, peak_rss_mib()
     assert config.source is not None
-    path, card = config.source.value, find_card(config.model or DEFAULT_MODEL)
-    engine = open_engine(card, backend=job.engine.info.backend, size=job.engine.info.input_size)
+    path, card, chosen = config.source.value, find_card(config.model or DEFAULT_MODEL), job.engine.info
+    engine = open_engine(
+        card, backend=chosen.backend, size=chosen.input_size, precision=chosen.precision, overlap=True
+    )  # on as many threads for a frame as in the run
     try:
-        core_ms = stages_ms(path, engine, card.classes)
+        spent_ms = stages_ms(path, engine, card.classes, config.options().encoding)
     finally:
         engine.close()
     return VideoRow(
         video=Path(info.title).name,
-        info=job.engine.info,
+        info=chosen,
         size=info.size,
         frames=pipeline.written,
         seconds=seconds,
@@ -94,8 +96,8 @@ def run_video(config: RunConfig) -> VideoRow:
         source_fps=float(info.rate) if info.rate else None,
         real_time=real_time(pipeline.written, info.rate, seconds),
         latency_ms=snapshot.latency_ms,
-        stages_ms=snapshot.stages_ms,
         peak_mib=peak_mib,
-        core_ms=core_ms,
-        ffmpeg_fps=max(transcode_fps(path) for _ in range(2)),
+        core_ms=core_s / max(1, pipeline.written) * 1e3,
+        stages_ms=spent_ms,
+        ffmpeg=max((transcode(path) for _ in range(2)), key=lambda run: run.fps),
     )

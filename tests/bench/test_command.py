@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from segnet_live import cli
-from segnet_live.bench import engines
+from segnet_live.bench import engines, memory
 from segnet_live.bench.machine import Noise
 from segnet_live.card import Card
 from segnet_live.engine import parity
+from tests.support.clips import grey_clip
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (48, 96, 3), np.uint8) for i in range(2)]
 FAST = ["--size", "32x64", "--n", "5", "--seconds", "0.1", "--no-memory"]
@@ -77,6 +78,30 @@ def test_markdown_has_the_command_above_the_table(tiny_card: Card, capsys: pytes
     lines = printed.splitlines()
     before, after = lines.index(table[0]) - 1, lines.index(table[-1]) + 1
     assert lines[before] == lines[after] == "", "a table that touches text is none"
+
+
+def test_a_video_is_recorded_and_its_stages_add_up_beside_ffmpeg(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "in_own_process", lambda work, *args: work(*args))  # starting one takes seconds
+    clip = grey_clip(tmp_path / "clip.mp4", frames=20)
+    arguments = ["bench", "--model", str(tiny_card.folder), "--backend", "openvino", "--precision", "fp32", *FAST]
+    out = tmp_path / "bench.json"
+    assert cli.main([*arguments, "--video", str(clip), "--json", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("Recording clip.mp4, 96x64, 20.00 frames/s"))
+    table = lines[first:]
+    assert max(map(len, table)) <= 100
+    assert re.split(r" {2,}", table[1].strip()) == ["tiny openvino fp32", "FFmpeg alone"]
+    shown = {name: cell for name, cell, *_ in (re.split(r" {2,}", line.strip()) for line in table[3:-4])}
+    (row,) = json.loads(out.read_text())["videos"]
+    assert row["frames"] == 20
+    stages = ["decode", "to network", "inference", "smoothing", "labels, blend", "encode, sound"]
+    assert list(row["stages_ms"]) == stages
+    assert float(shown["these together"]) == pytest.approx(sum(row["stages_ms"].values()), abs=0.06)
+    assert float(shown["share of FFmpeg's"]) == pytest.approx(row["fps"] / row["ffmpeg"]["fps"], abs=0.006)
+    assert row["core_ms"] > 0
+    assert row["ffmpeg"]["core_ms"] > 0
 
 
 def test_engines_are_closed_also_when_measuring_fails(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
