@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from segnet_live.drives.bonnet import Bonnet
 
 COLLECT_EVERY = 100
-"""Frames between collections of garbage. PyAV's frames sit in reference cycles; left to itself, Python collects those
-so seldom that a recording's memory grows by hundreds of MiB."""
+"""Frames between collections of garbage. Some of PyAV's frames sit in reference cycles (`PictureConverter`); left to
+itself, Python collects those so seldom that a recording's memory grows by hundreds of MiB."""
 
 R = TypeVar("R", bound=FrameResult)
 

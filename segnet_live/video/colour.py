@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -41,9 +41,10 @@ def matrix_for(height: int) -> Matrix:
 
 
 class PictureConverter:
-    """A converter of decoded pictures that keeps swscale contexts between them. Any threads, one at a time."""
+    """A converter of one source's decoded pictures, with what they have in common. Any threads, one at a time."""
 
     def __init__(self) -> None:
+        self._turned: tuple[int, Turn | None] | None = None
         self._scaler = VideoReformatter()
         self._lock = threading.Lock()
 
@@ -60,7 +61,8 @@ class PictureConverter:
         split = None if _stretched(picture, pixel_aspect) != (picture.width, picture.height) else _split(picture)
         if split is None:
             return self.rgb(picture, pixel_aspect)
-        y, u, v = (turned_upright(plane, picture) for plane in split)
+        turn = self._turn(picture)
+        y, u, v = (turned_upright(plane, turn) for plane in split)
         make_rgb = partial(self.rgb, picture, pixel_aspect)
         return Planes(y, u, v, Colours(_matrix_of(picture), _is_full(picture)), make_rgb=make_rgb)
 
@@ -85,7 +87,18 @@ class PictureConverter:
                 interpolation=Interpolation.BICUBIC,
                 threads=1,
             )
-        return turned_upright(np.asarray(upright.to_ndarray(), np.uint8), picture)
+        return turned_upright(np.asarray(upright.to_ndarray(), np.uint8), self._turn(picture))
+
+    def _turn(self, picture: VideoFrame) -> Turn | None:
+        """Return the picture's `Turn`, read from the first picture and from one that is turned otherwise.
+
+        A picture that is asked for its side data refers to itself from then on, and lies in memory until garbage is
+        collected: at 4K that was a GiB.
+        """
+        known, rotation = self._turned, picture.rotation
+        if known is None or known[0] != rotation:
+            self._turned = known = rotation, _turn_of(picture)
+        return known[1]
 
 
 def _is_full(picture: VideoFrame) -> bool:
@@ -161,13 +174,24 @@ def _in_8_bits(samples: NDArray[Any], shift: int) -> Plane:
     return cv2.convertScaleAbs(samples, alpha=1 / (1 << shift)).astype(np.uint8, copy=False)
 
 
-def turned_upright(rgb: NDArray[np.uint8], picture: VideoFrame) -> NDArray[np.uint8]:
-    """Return RGB or a plane turned and mirrored as the picture's display matrix says, in steps of 90 degrees."""
+Turn: TypeAlias = tuple[int, int, int, int]
+"""a, b, c and d of a display matrix: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 6.2.2)."""
+
+
+def _turn_of(picture: VideoFrame) -> Turn | None:
+    """Return how a picture is to be turned and mirrored, None where it says nothing."""
     if "DISPLAYMATRIX" not in picture.side_data:
-        return rgb
-    # Row-vector convention: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 6.2.2).
+        return None
     side = picture.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item]  # PyAV's stub names only one kind
     a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def turned_upright(rgb: NDArray[np.uint8], turn: Turn | None) -> NDArray[np.uint8]:
+    """Return RGB or a plane turned and mirrored, in steps of 90 degrees."""
+    if turn is None:
+        return rgb
+    a, b, c, d = turn
     if abs(b) > abs(a):
         rgb = cv2.transpose(rgb)  # type: ignore[assignment]
         a, d = c, b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -132,6 +133,20 @@ def test_phone_footage_comes_out_upright(clip: MakeClip, degrees: int, mirrored:
     source = FileSource(path)
     assert source.info.size == expected.shape[:2]
     assert abs(corners(source.read().rgb) - corners(expected)).max() <= 3  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_frames_that_nobody_holds_leave_memory_at_once(clip: MakeClip, pix_fmt: str) -> None:
+    source = FileSource(clip(frames=30, pix_fmt=pix_fmt))
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+        assert len([frame.rgb.shape for frame in iter(source.read, None)]) == 30
+        after = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after - before <= 1, "the first is asked how it is turned, and refers to itself from then on"
 
 
 MATRICES = {
