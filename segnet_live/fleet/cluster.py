@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
+import secrets
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +24,10 @@ _OBJECT_STORE = 80 << 20
 """Bytes of shared memory for a cluster of one machine: no picture passes through it, and Ray asks for 75 MiB."""
 _KNOCK_S = 5.0
 _ADVICE = "start a cluster with `ray start --head`, or leave the address to auto"
+_TOKEN_ADVICE = (
+    "if it wants a token: export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as `ray get-auth-token` prints it on its head"
+)
+SAME_TOKEN = "set RAY_AUTH_MODE (token or disabled) and the token as they were when the cluster was started"
 _RETRIES = 2
 """How often a file is begun again whose worker died; one that ends three workers is at fault itself."""
 
@@ -56,32 +63,71 @@ def connected(address: str, report: Callable[[str], None]) -> Iterator[None]:
     Raises:
         UsageError: Ray is not installed, or no cluster answers there.
     """
-    # Read when Ray is imported. Whoever wants to send its makers statistics sets it to 1.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError("--ray needs Ray, which is not installed", "pip install 'segnet-live[fleet]'") from error
-    if ray.is_initialized():
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("--ray needs Ray, which is not installed", "pip install 'segnet-live[fleet]'")
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    cluster = _cluster_here() if address == "auto" else address
+    here = _cluster_here()
+    cluster = here if address == "auto" else address
     if cluster is not None:
         _knock(cluster)
+    _agree_on_token(cluster, is_here=cluster is not None and cluster == here)
+    # Read when Ray is imported, like the token. Whoever wants to send its makers statistics sets it to 1.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if cluster is not None:
-            ray.init(cluster, **quiet)
+            with _stderr_shut():
+                ray.init(cluster, **quiet)
         else:
             ray.init("local", num_cpus=cores(), include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
             report(f"ray: this machine belongs to no cluster; started one of its {cores()} cores for this run")
     except (ConnectionError, RuntimeError, ValueError, OSError, ImportError) as error:
         ray.shutdown()
-        raise UsageError(f"--ray {address}: no cluster answers ({first_line(error)})", _ADVICE) from error
+        advice = _ADVICE if cluster is None else _TOKEN_ADVICE
+        raise UsageError(f"--ray {address}: no cluster lets us in ({first_line(error)})", advice) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _stderr_shut() -> Iterator[None]:
+    """Keep the terminal clean of what Ray's C++ part writes every second while it is refused: the exception follows."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _agree_on_token(cluster: str | None, *, is_here: bool) -> None:
+    """Say whether Ray shall use a token, unless RAY_AUTH_MODE says it: Ray 2.60 has a rule of its own for each case.
+
+    Where a token lies in the home folder, `ray start --head` asks for it from then on; who connects by an address does
+    not send it, and is refused after 20 s. So we send it to the cluster of this machine. A cluster that a process
+    starts for itself always has one, which Ray would leave in the home folder: it gets one that nobody keeps.
+
+    Args:
+        cluster: its address, None for one that is to be started.
+        is_here: `ray start` made this machine a part of it.
+    """
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    has_token = named or (Path.home() / ".ray" / "auth_token").is_file()
+    if cluster is None and not has_token:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if cluster is None or (is_here and has_token):
+        os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _cluster_here() -> str | None:

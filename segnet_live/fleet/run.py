@@ -14,7 +14,7 @@ from typing import Any
 from segnet_live import __version__
 from segnet_live.config import RunConfig
 from segnet_live.errors import SegnetLiveError, UsageError, first_line
-from segnet_live.fleet.cluster import Share, connected, room_for, share_of
+from segnet_live.fleet.cluster import SAME_TOKEN, Share, connected, room_for, share_of
 from segnet_live.fleet.pieces import Piece, cut, save_joined_index
 from segnet_live.fleet.worker import Board, Outcome, Worker
 from segnet_live.pipeline.headless.progress import FrameProgress
@@ -249,8 +249,8 @@ class _Fleet:
         try:
             version = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            self._problem = f"a machine of the cluster cannot start a worker ({lines[-1] if lines else error})"
+            self._told()  # which nothing that is installed there could keep from running
+            self._problem = f"a machine of the cluster cannot start a worker ({_last_line(error)})"
         else:
             if version == __version__:
                 self._idle.append(actor)
@@ -293,15 +293,33 @@ class _Fleet:
 
     def _under_way(self) -> int:
         """Return the frames done of pieces that are not."""
-        frames = self._ray.get(self._board.frames.remote())
+        frames = self._told()
         pieces = [work.piece for _, work in self._running.values()]
         return sum(frames.get(piece.id, 0) for piece in pieces if piece is not None)
+
+    def _told(self) -> dict[int, int]:
+        """Return what the board knows.
+
+        Raises:
+            UsageError: it never ran.
+        """
+        try:
+            frames: dict[int, int] = self._ray.get(self._board.frames.remote())
+        except self._ray.exceptions.RayError as error:
+            problem = f"the cluster starts nothing for this command ({_last_line(error)})"
+            raise UsageError(problem, SAME_TOKEN) from error
+        return frames
 
     def _release(self, actors: Sequence[Any]) -> None:
         for actor in actors:
             self._ray.kill(actor)
             self._idle = [each for each in self._idle if each is not actor]
             self._starting = {reference: each for reference, each in self._starting.items() if each is not actor}
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else str(error)
 
 
 def _described(share: Share) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -69,3 +70,61 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         RunConfig(source=SourceSpec("video", str(tmp_path)), headless=True, piece_s=60)
     with pytest.raises(UsageError, match="--piece got 0"):
         RunConfig(source=SourceSpec("video", str(tmp_path)), headless=True, ray="auto", piece_s=0)
+
+
+@pytest.mark.parametrize(
+    ("noted", "environment", "is_here", "mode", "own"),
+    [
+        (None, {}, False, "token", True),  # a cluster of this process has a token that is kept nowhere
+        (None, {"RAY_AUTH_TOKEN": "x" * 64}, False, "token", False),
+        ("far:6379", {}, False, None, False),
+        ("here:6379", {}, True, None, False),  # `ray start` found no token either
+        ("here:6379", {"RAY_AUTH_TOKEN": "x" * 64}, True, "token", False),
+        ("far:6379", {"RAY_AUTH_TOKEN": "x" * 64}, False, None, False),  # Ray's rule for an address
+        (None, {"RAY_AUTH_MODE": "disabled"}, False, "disabled", False),
+    ],
+)
+def test_a_token_is_sent_where_ray_start_asks_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: str | None, environment: dict, is_here: bool,
+    mode: str | None, own: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that what is set here goes with the test
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cluster._agree_on_token(noted, is_here=is_here)
+    assert os.environ.get("RAY_AUTH_MODE") == mode
+    assert ("RAY_AUTH_TOKEN" in os.environ) == (own or "RAY_AUTH_TOKEN" in environment)
+
+
+def test_the_token_that_lies_in_the_home_folder_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("x" * 64)
+    cluster._agree_on_token("here:6379", is_here=True)
+    assert (os.environ["RAY_AUTH_MODE"], "RAY_AUTH_TOKEN" in os.environ) == ("token", False)
+
+
+def test_a_cluster_that_refuses_is_told_of_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refusing(*_: object, **__: object) -> None:
+        os.write(2, b"gcs_client.cc: Unauthenticated\n")
+        raise ConnectionError("Failed to connect")
+
+    monkeypatch.setattr(ray, "init", refusing)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster, "_cluster_here", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        expected = r"lets us in \(Failed to connect\); if it wants a token: export RAY_AUTH_MODE=token"
+        with pytest.raises(UsageError, match=expected), connected(address, print):
+            pytest.fail("it lets nobody in")
+    assert capfd.readouterr().err == ""

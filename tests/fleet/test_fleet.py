@@ -26,6 +26,7 @@ LONG_FRAMES = 110
 def cluster() -> Iterator[None]:
     """One cluster of two cores for all tests, started where one GPU too many is to be seen."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_AUTH_TOKEN"] = "0" * 64  # else Ray writes one into the home folder of whoever runs this
     ray = pytest.importorskip("ray")
     before, os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES"), "7"
     ray.init(
