@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -253,12 +254,14 @@ def make_app(server: Server) -> Starlette:
     """Return the app, without the gate in front of it."""
     files = _files()
     examples: dict[str, bytes] = {}
+    filling = threading.Lock()
 
     def example(number: str) -> bytes:
-        if not examples:
-            for i, frame in enumerate(frames_at(CLIP, EXAMPLES_S)):
-                examples[str(i)] = jpeg(frame.rgb)
-            examples["clip"] = CLIP.read_bytes()
+        with filling:  # a page asks for all of them at once
+            if not examples:
+                for i, frame in enumerate(frames_at(CLIP, EXAMPLES_S)):
+                    examples[str(i)] = jpeg(frame.rgb)
+                examples["clip"] = CLIP.read_bytes()
         if number not in examples:
             raise Refused(404, "there is no such example")
         return examples[number]

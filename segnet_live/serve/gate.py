@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
-import logging
+import sys
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
@@ -14,8 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segnet_live.serve.limits import Refused
 from segnet_live.system import crash
-
-log = logging.getLogger(__name__)
 
 POLICY = "; ".join(
     (
@@ -98,9 +96,10 @@ class Gate:
                 return
         except Refused as refused:
             answer = error(refused)
-        except Exception as failure:  # a fault of ours is one request's, and its line goes to the terminal
-            log.exception("a request failed")
-            crash.report(failure)
+        except (
+            Exception
+        ) as failure:  # a fault of ours is one request's; the terminal names the report with its traceback
+            print(f"segnet-live: {scope['path'][:80]!r} failed: {crash.report(failure)}", file=sys.stderr, flush=True)
             if begun and not ended:
                 raise  # closes the connection: nobody must take half an answer for a whole one
             return

@@ -8,6 +8,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -237,6 +238,32 @@ def test_who_is_too_slow_is_hung_up_on(served: Served, monkeypatch: pytest.Monke
         assert noise.recv(1000).startswith(b"HTTP/1.1 400")
     assert served.parts.in_flight.now == 0
     assert served.ask("GET", "/health").status == 200
+
+
+def test_a_fault_of_ours_is_answered_and_its_traceback_is_kept(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault to be found")
+
+    monkeypatch.setattr(served.parts.labeller, "label", broken)
+    answer = served.ask("POST", "/segment", picture())
+    monkeypatch.undo()
+    assert answer.status == 500
+    assert "the terminal" in json.loads(answer.body)["error"]
+    while "\n" not in (told := capsys.readouterr().err):  # the answer comes first
+        pass
+    assert "'/segment' failed: ZeroDivisionError: a fault to be found; please send" in told
+    report = Path(told.partition("the report ")[2].partition(" (--debug")[0]).read_text()
+    assert "in broken" in report
+    assert served.ask("POST", "/segment", picture()).status == 200
+
+
+def test_the_examples_are_there_for_a_page_that_asks_for_all_at_once(tiny_card: Card) -> None:
+    with serving(tiny_card) as fresh, ThreadPoolExecutor(4) as pool:
+        names = ["0", "2", "clip", "1"]
+        answers = list(pool.map(lambda name: fresh.ask("GET", f"/examples/{name}"), names))
+    assert [answer.status for answer in answers] == [200] * 4
 
 
 def test_the_page_is_plain_files_in_one_folder() -> None:
