@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 
 from segnet_live.card import Card
 from tests.support.browser import Browser, browser, needs_chromium
+from tests.support.clips import Clip, make
 from tests.support.serving import Served, serving
 
 pytestmark = needs_chromium
@@ -88,16 +92,60 @@ def test_a_picture_is_tried_and_a_source_watched(chromium: Browser, served: Serv
 def test_a_refusal_is_shown_and_the_page_goes_on(chromium: Browser, served: Served) -> None:
     chromium.show(f"{served.address}/?refused", width=1280)
     wait(chromium, READY)
-    chromium.run(
-        "const letter = new File(['no picture'], 'letter.jpg', {type: 'image/jpeg'});"
-        "const given = new DataTransfer(); given.items.add(letter);"
-        "const event = new ClipboardEvent('paste', {clipboardData: given}); dispatchEvent(event)"
-    )
+    paste(chromium, b"no picture", "letter.jpg", "image/jpeg")
     wait(chromium, "document.getElementById('problem').textContent.includes('JPEG, PNG or WebP')")
     chromium.run("document.querySelectorAll('#strip button')[1].click()")
     wait(chromium, "!document.getElementById('frame').hidden")
     assert chromium.run("return document.getElementById('problem').hidden")
     chromium.complaints()  # Chromium writes down that the server answered 415
+
+
+def paste(chromium: Browser, data: bytes, name: str, kind: str) -> None:
+    chromium.run(
+        f"const bytes = Uint8Array.from(atob('{base64.b64encode(data).decode()}'), (letter) => letter.charCodeAt(0));"
+        f"const given = new DataTransfer(); given.items.add(new File([bytes], '{name}', {{type: '{kind}'}}));"
+        "dispatchEvent(new ClipboardEvent('paste', {clipboardData: given}))"
+    )
+
+
+def slide(chromium: Browser, opacity: int) -> None:
+    chromium.run(
+        f"const o = document.getElementById('opacity'); o.value = {opacity}; o.dispatchEvent(new Event('input'))"
+    )
+
+
+def colour_of(chromium: Browser, video: str) -> np.ndarray:
+    """The mean colour of a video's picture of this moment."""
+    wait(chromium, f"document.getElementById('{video}').readyState >= 2")
+    return np.array(
+        chromium.run(
+            f"const v = document.getElementById('{video}'); const c = new OffscreenCanvas(1, 1).getContext('2d');"
+            "c.imageSmoothingQuality = 'high'; c.drawImage(v, 0, 0, 1, 1); return [...c.getImageData(0, 0, 1, 1).data]"
+        )[:3],
+        float,
+    )
+
+
+def test_a_clip_is_recorded_at_the_opacity_that_was_chosen(chromium: Browser, served: Served, tmp_path: Path) -> None:
+    chromium.show(f"{served.address}/?clip", width=1280)
+    wait(chromium, READY)
+    clip = Path(make(tmp_path, Clip(frames=6, size=(64, 96), rate=Fraction(6)))).read_bytes()
+    told = "document.getElementById('said').textContent.includes('opacity {} %')"
+    slide(chromium, 0)
+    paste(chromium, clip, "drive.mp4", "video/mp4")
+    wait(chromium, told.format(0))
+    original = colour_of(chromium, "clip-original")
+    assert np.abs(colour_of(chromium, "clip-annotated") - original).max() < 12, "nothing is laid over"
+    assert chromium.run("return document.getElementById('redo').hidden")
+    slide(chromium, 100)
+    assert not chromium.run("return document.getElementById('redo').hidden")
+    chromium.run("document.getElementById('redo').click()")
+    wait(chromium, told.format(100))
+    assert chromium.run("return document.getElementById('redo').hidden")
+    assert np.abs(colour_of(chromium, "clip-annotated") - original).max() > 40, "the classes' colours alone"
+    slide(chromium, 25)
+    assert float(chromium.run("return document.getElementById('clip-annotated').style.opacity")) == 0.25
+    assert not chromium.complaints()
 
 
 def test_everything_is_reached_by_keyboard_and_has_a_name(chromium: Browser, served: Served) -> None:

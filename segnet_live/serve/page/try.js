@@ -30,7 +30,8 @@ export function begin(given) {
   for (const type of ["dragover", "drop", "dragleave"]) addEventListener(type, dragged);
   for (const id of ["wiper", "opacity"]) $(id).addEventListener("input", redraw);
   $("views").addEventListener("change", redraw);
-  $("model").addEventListener("change", () => shown && !shown.isClip && again(shown));
+  $("model").addEventListener("change", () => (shown && !shown.isClip ? again(shown) : redraw()));
+  $("redo").addEventListener("click", () => again(shown));
   $("busy-stop").addEventListener("click", () => running?.abort());
   $("save-picture").addEventListener("click", savePicture);
   $("save-labels").addEventListener("click", () => save(shown.labelsPng, `${shown.name}-labels.png`));
@@ -134,8 +135,9 @@ async function carryOut(item) {
   }
 }
 
-async function again(item) {
-  item.answer = null;
+/** Ask anew about an item; what is known of it stays until the answer has come. */
+function again(item) {
+  complain("");
   waiting = waiting.then(() => carryOut(item));
 }
 
@@ -154,20 +156,20 @@ async function label(item) {
   const told = await answer.json();
   item.there_ms = performance.now() - began;
   item.bitmap ??= await createImageBitmap(item.file, { imageOrientation: "from-image" });
-  [item.labelsPng, item.labels] = await readMap(told.labels);
-  if (told.confidence_map) [, item.confidence] = await readMap(told.confidence_map);
-  item.answer = told;
+  const [labelsPng, labels] = await readMap(told.labels);
+  const [, confidence] = told.confidence_map ? await readMap(told.confidence_map) : [null, null];
+  Object.assign(item, { answer: told, labelsPng, labels, confidence });
 }
 
 async function annotate(item) {
   busy("Sending the clip ...");
-  const query = new URLSearchParams({ model: $("model").value, opacity: $("opacity").value / 100 });
-  item.opacity = $("opacity").value / 100;
+  const [model, opacity] = [$("model").value, $("opacity").value / 100];
+  const query = new URLSearchParams({ model, opacity });
   const answer = await fetch(`/clip?${query}`, { method: "POST", body: item.file, signal: running.signal });
   if (!answer.ok) throw await refused(answer);
   const [told, clip] = await openClip(answer, (frames, of) => busy(`${frames} of ${of ?? "?"} frames`, of ? frames / of : null));
-  item.clip = clip;
-  item.answer = told;
+  if (item.clipAddress) URL.revokeObjectURL(item.clipAddress);
+  Object.assign(item, { answer: told, clip, clipAddress: null, model, opacity });
 }
 
 /** Put an item that has its answer on the stage. */
@@ -180,6 +182,7 @@ function put(item) {
   $("picture").hidden = item.isClip;
   $("save-picture").hidden = $("save-labels").hidden = item.isClip;
   $("save-clip").hidden = $("player").hidden = !item.isClip;
+  $("redo").hidden = true;
   for (const input of document.querySelectorAll('input[name="view"]'))
     input.disabled = (item.isClip && input.value !== "overlay") || (input.value === "confidence" && !item.confidence);
   if (document.querySelector('input[name="view"]:checked').disabled) document.querySelector('input[name="view"]').checked = true;
@@ -202,17 +205,18 @@ function pictureRows(told, there_ms) {
   return rows;
 }
 
-function clipRows(told) {
+function clipRows(told, { model, opacity }) {
   const rate = (told.frames / told.seconds).toFixed(1);
   return [
     ["Annotated", `${told.frames} frames in ${told.seconds.toFixed(1)} s, ${rate} frames/s`],
+    ["Recorded", `by ${model}, opacity ${Math.round(opacity * 100)} %`],
     ["Shares", "means of the whole clip"],
   ];
 }
 
 function tell(item) {
   const told = item.answer;
-  const rows = item.isClip ? clipRows(told) : pictureRows(told, item.there_ms);
+  const rows = item.isClip ? clipRows(told, item) : pictureRows(told, item.there_ms);
   $("said").replaceChildren(
     ...rows.flatMap(([name, value]) => {
       const [term, text] = [document.createElement("dt"), document.createElement("dd")];
@@ -241,7 +245,11 @@ function redraw() {
   $("edge").hidden = now.wiper <= 0 || now.wiper >= 1;
   if (shown.isClip) {
     $("clip-annotated").style.clipPath = `inset(0 0 0 ${now.wiper * 100}%)`;
-    $("clip-annotated").style.opacity = Math.min(1, now.opacity / Math.max(0.01, shown.opacity));
+    // Over the original a recording can be made weaker at once; a stronger one has to be made, as has one to keep.
+    const weaker = $("clip-original").hidden ? 1 : Math.min(1, now.opacity / Math.max(0.01, shown.opacity));
+    $("clip-annotated").style.opacity = weaker;
+    $("redo").textContent = `Annotate again at ${$("opacity").value} %`;
+    $("redo").hidden = now.opacity === shown.opacity && $("model").value === shown.model;
   } else draw($("picture"), shown, now, 2048);
 }
 
@@ -268,7 +276,7 @@ function showClip(item) {
     $("play").textContent = annotated.paused ? "Play" : "Pause";
     $("play").setAttribute("aria-label", $("play").textContent);
   };
-  original.onerror = () => (original.hidden = true); // a format that this browser cannot play: the annotated one it can
+  original.onerror = () => ((original.hidden = true), redraw()); // a format that this browser cannot play: the annotated one it can
   annotated.onplay = () => (original.play().catch(() => {}), label());
   annotated.onpause = () => (original.pause(), label());
   annotated.onseeked = follow;
