@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from segnet_live.config import SourceSpec
 from segnet_live.frame import Size, SourceInfo
@@ -306,13 +308,18 @@ def _screen(info: SourceInfo) -> Size:
     return fitted if fitted < info.size else info.size
 
 
+def pixels_of(picture: Picture, view: LiveView) -> NDArray[np.uint8]:
+    """Return a view of a frame, (h, w, 4) uint8 BGRX, at the size for viewers."""
+    result, pixels = picture.result, picture.screen
+    if view == picture.settings.view:
+        return pixels
+    box = pixels.shape[0], pixels.shape[1] * (2 if view == "side-by-side" else 1)
+    return compose_for_screen(result.frame, result.network_labels, result.classes, ViewSettings(view), box)
+
+
 def jpeg_of(picture: Picture, view: LiveView) -> bytes:
     """Return a view of a frame as JPEG."""
-    result, pixels = picture.result, picture.screen
-    if view != picture.settings.view:
-        box = pixels.shape[0], pixels.shape[1] * (2 if view == "side-by-side" else 1)
-        pixels = compose_for_screen(result.frame, result.network_labels, result.classes, ViewSettings(view), box)
-    bgr = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
+    bgr = cv2.cvtColor(pixels_of(picture, view), cv2.COLOR_BGRA2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 

@@ -40,7 +40,7 @@ def place(tiny_card: Card, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_a_clip_comes_back_annotated_and_nothing_of_it_is_kept(place: Place, tmp_path: Path) -> None:
-    clip = make(tmp_path, Clip(frames=8, size=(64, 96), rate=Fraction(8), audio="aac"))
+    clip = make(tmp_path, Clip(frames=8, size=(72, 128), rate=Fraction(8), audio="aac"))
     answer = place.served.ask("POST", "/clip?opacity=0.7", Path(clip).read_bytes())
     assert answer.status == 200
     *_, last = (json.loads(line) for line in answer.body.split(b"\n") if line.startswith(b'{"'))

@@ -74,7 +74,7 @@ def test_a_picture_is_tried_and_a_source_watched(chromium: Browser, served: Serv
     assert pixels is not None
     assert (pixels[-3:].mean() < 60) == dark
     chromium.run("location.hash = '#live'")
-    wait(chromium, "document.getElementById('live-picture').naturalWidth === 640")
+    wait(chromium, "document.getElementById('live-picture').width === 640")
     wait(chromium, "/[1-9]\\d* pictures shown to you, \\d+ dropped/.test(document.getElementById('drops').textContent)")
     wait(chromium, "document.getElementById('hud-text').textContent.includes('latency')")
     assert chromium.run(narrow) <= width
@@ -129,7 +129,7 @@ def colour_of(chromium: Browser, video: str) -> np.ndarray:
 def test_a_clip_is_recorded_at_the_opacity_that_was_chosen(chromium: Browser, served: Served, tmp_path: Path) -> None:
     chromium.show(f"{served.address}/?clip", width=1280)
     wait(chromium, READY)
-    clip = Path(make(tmp_path, Clip(frames=6, size=(64, 96), rate=Fraction(6)))).read_bytes()
+    clip = Path(make(tmp_path, Clip(frames=6, size=(72, 128), rate=Fraction(6)))).read_bytes()
     told = "document.getElementById('said').textContent.includes('opacity {} %')"
     slide(chromium, 0)
     paste(chromium, clip, "drive.mp4", "video/mp4")
@@ -184,7 +184,7 @@ def test_the_token_in_the_address_lets_a_browser_in_and_leaves_it(chromium: Brow
         wait(chromium, READY)
         assert "token" not in chromium.run("return location.href")
         chromium.run("location.hash = '#live'")
-        wait(chromium, "document.getElementById('live-picture').naturalWidth === 640")
+        wait(chromium, "document.getElementById('live-picture').width === 640")
         wait(chromium, "document.getElementById('hud-text').textContent.includes('latency')")
         assert not chromium.complaints()
         chromium.run("location.hash = '#try'")

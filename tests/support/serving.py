@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import http.client
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from starlette.routing import BaseRoute
 
 from segnet_live.card import Card
 from segnet_live.config import SourceSpec
@@ -54,12 +55,19 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(card: Card, limits: Limits | None = None, *, open_to_all: bool = False) -> Iterator[Served]:
-    """Serve the example drive and one model during the body."""
+def serving(
+    card: Card,
+    limits: Limits | None = None,
+    *,
+    open_to_all: bool = False,
+    channel: Channel | None = None,
+    routes: Sequence[BaseRoute] = (),
+) -> Iterator[Served]:
+    """Serve one source (the example drive) and one model during the body; `routes` come before those of the app."""
     limits = limits or Limits()
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    channel = Channel(SourceSpec("synthetic"), EngineChoice(card))
+    channel = channel or Channel(SourceSpec("synthetic"), EngineChoice(card))
     parts = Server(
         limits=limits,
         cards={card.name: card},
@@ -70,7 +78,9 @@ def serving(card: Card, limits: Limits | None = None, *, open_to_all: bool = Fal
         rate=Rate(limits.rate),
         in_flight=InFlight(limits.in_flight_bytes),
     )
-    app = Gate(make_app(parts), token=TOKEN, port=port, open_to_all=open_to_all)
+    inner = make_app(parts)
+    inner.routes[:0] = routes
+    app = Gate(inner, token=TOKEN, port=port, open_to_all=open_to_all)
     server = HttpServer(app, parts.end)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve([listening])), name="serving")

@@ -1,8 +1,9 @@
-// Watch live: pictures come as one endless answer (MJPEG), figures over a WebSocket; both name the same viewer.
+// Watch live: pictures come as one endless answer, figures over a WebSocket; both name the same viewer.
 import { $, entry } from "./page.js";
+import { showPictures } from "./pictures.js";
 
 const WORDS = { overlay: "Overlay", "side-by-side": "Side by side", labels: "Labels", original: "Original" };
-let watching = null; // {id, socket, timer}
+let watching = null; // {id, socket, stop, timer, skipped}
 let stopped = false;
 let wait = 500;
 
@@ -30,7 +31,6 @@ export function begin(facts) {
     if (stopped) leave("Stopped");
     else restart();
   });
-  $("live-picture").addEventListener("error", () => watching && later());
 }
 
 /** Begin when the part of the page is shown, and end when it is not: nobody then watches. */
@@ -51,10 +51,15 @@ function enter() {
   const view = document.querySelector('input[name="live-view"]:checked').value;
   const number = $("source").value || 0;
   const query = new URLSearchParams({ viewer: id, view });
-  $("live-picture").src = `/live/${number}?${query}`;
+  const stop = new AbortController();
   $("live-picture").hidden = false;
   const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/live/${number}/figures?${query}`);
-  watching = { id, socket, timer: 0 };
+  watching = { id, socket, stop, timer: 0, skipped: 0 };
+  const skipped = (count) => watching?.id === id && (watching.skipped += count);
+  showPictures(`/live/${number}?${query}`, $("live-picture"), stop.signal, skipped).then(
+    () => watching?.id === id && later(),
+    (error) => watching?.id === id && later(error.name === "Error" ? error.message : ""),
+  );
   socket.addEventListener("message", (event) => watching?.id === id && tell(JSON.parse(event.data)));
   socket.addEventListener("close", () => watching?.id === id && later());
 }
@@ -63,19 +68,19 @@ function leave(word) {
   if (watching) {
     clearTimeout(watching.timer);
     watching.socket.close();
+    watching.stop.abort();
   }
   watching = null;
-  $("live-picture").removeAttribute("src");
   $("live-picture").hidden = true;
   $("hud").hidden = true;
   $("live-state").textContent = word;
   $("drops").textContent = "\u00a0";
 }
 
-/** Try again, after a longer and longer wait. */
-function later() {
+/** Try again, after a longer and longer wait; `line` says what the server did. */
+function later(line = "") {
   if (watching.timer) return;
-  $("live-state").textContent = "The connection is lost; trying again ...";
+  $("live-state").textContent = line || "The connection is lost; trying again ...";
   watching.timer = setTimeout(() => {
     wait = Math.min(15000, wait * 2);
     leave("The connection is lost; trying again ...");
@@ -84,11 +89,12 @@ function later() {
 }
 
 function tell(told) {
+  if (watching.timer) return; // there are figures, but no pictures
   wait = 500;
   const state = told.state ? told.state[0].toUpperCase() + told.state.slice(1) : "";
   if ($("live-state").textContent !== state) $("live-state").textContent = state;
   const people = told.viewers === 1 ? "you alone watch" : `${told.viewers} watch`;
-  if ("shown" in told) $("drops").textContent = `${told.shown} pictures shown to you, ${told.dropped} dropped; ${people}`;
+  if ("shown" in told) $("drops").textContent = `${told.shown - watching.skipped} pictures shown to you, ${told.dropped + watching.skipped} dropped; ${people}`;
   $("recording").textContent = told.recording ? `Recording: ${told.recording}` : "";
   if (told.hud) {
     $("hud-text").textContent = told.hud.join("\n");
