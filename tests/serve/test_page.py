@@ -130,7 +130,7 @@ def test_a_clip_is_recorded_at_the_opacity_that_was_chosen(chromium: Browser, se
     chromium.show(f"{served.address}/?clip", width=1280)
     wait(chromium, READY)
     clip = Path(make(tmp_path, Clip(frames=6, size=(72, 128), rate=Fraction(6)))).read_bytes()
-    told = "document.getElementById('said').textContent.includes('opacity {} %')"
+    told = "document.getElementById('said').textContent.includes('opacity\\u00a0{}\\u00a0%')"
     slide(chromium, 0)
     paste(chromium, clip, "drive.mp4", "video/mp4")
     wait(chromium, told.format(0))

@@ -209,7 +209,7 @@ function clipRows(told, { model, opacity }) {
   const rate = (told.frames / told.seconds).toFixed(1);
   return [
     ["Annotated", `${told.frames} frames in ${told.seconds.toFixed(1)} s, ${rate} frames/s`],
-    ["Recorded", `by ${model}, opacity ${Math.round(opacity * 100)} %`],
+    ["Recorded", `by ${model}, opacity\u00a0${Math.round(opacity * 100)}\u00a0%`],
     ["Shares", "means of the whole clip"],
   ];
 }
