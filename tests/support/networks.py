@@ -24,7 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def narrow_vgg16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give VGG16 an eighth of its maps: the structure is the same, and 30 million numbers are neither drawn nor kept."""
+    """Give VGG16 an eighth of its maps: its structure stays, and 30 million numbers are neither drawn nor kept."""
     narrow = tuple(tuple(maps // 8 for maps in stage) for stage in segnet.VGG16)
     for module in (segnet, deconvnet, deeplab, fcn, unet):
         monkeypatch.setattr(module, "VGG16", narrow)
