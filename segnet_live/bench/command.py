@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--paper-table",
         action="store_true",
-        help="the columns of the paper's Table 6 too, of every network: random weights where none are installed "
-        "(PyTorch; half an hour on a CPU; with --model only those)",
+        help="parameters, time and memory of every network as the paper's Tables 1 and 6 too, its figures beside them: "
+        "random weights where none are installed (PyTorch; half an hour on a CPU; with --model only those)",
     )
     add("--no-memory", action="store_true", help="skip memory, which needs a process for each engine")
     add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
@@ -97,11 +97,14 @@ def run(arguments: argparse.Namespace) -> int:
     paper: list[PaperRow] = []
     if arguments.paper_table:
         left_out = []
-        for subject in cards if arguments.model else paper_subjects(cards):
+        subjects = cards if arguments.model else paper_subjects(cards)
+        for number, subject in enumerate(subjects, 1):
+            name = subject if isinstance(subject, str) else subject.name
+            print(f"paper table: {number} of {len(subjects)}, {name}", file=sys.stderr, flush=True)
             try:
-                paper.append(in_own_process(paper_row, subject, size or (360, 480)))
+                paper.append(in_own_process(paper_row, subject, size or (360, 480), arguments.seconds))
             except EngineError as error:  # the largest networks need more memory than some machines have
-                left_out.append((subject if isinstance(subject, str) else subject.name, str(error)))
+                left_out.append((name, str(error)))
         if paper:
             tables.append(reports.paper_table(paper, left_out))
     videos: list[VideoRow] = []

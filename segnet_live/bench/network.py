@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,31 +21,35 @@ from segnet_live.classes import CAMVID_NAMES
 from segnet_live.engine.nvidia.device import set_up_cudnn
 from segnet_live.frame import Size
 from segnet_live.nets.load import load_network
-from segnet_live.nets.networks import NETWORKS
+from segnet_live.nets.networks import NETWORKS, TABLE_1, TABLE_6
 from segnet_live.nets.pooling import form_for
 from segnet_live.nets.segnet import Network
 
 TRAINING_BATCH = 4
 ITERATIONS = 10
+FEWEST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PaperRow:
-    """The columns of arXiv:1511.00561, Table 6, with the paper's own definitions: mini-batch 1, 10 iterations averaged;
-    training memory for a mini-batch of 4.
+    """The columns of arXiv:1511.00561, Table 6, with the paper's own definitions: mini-batch 1, 10 iterations averaged
+    (fewer of a slow network); training memory for a mini-batch of 4.
 
     Attributes:
         model: the card's name, or the network's where the weights are random.
+        architecture: the network, by which the paper's own figures are found.
         trained: False for random weights, which take the same time and memory.
         device: "cpu" or the GPU's name. Memory is the process's peak above what it had with all libraries loaded (CPU),
             or torch's peak of reserved device memory (GPU).
         threads: of the CPU.
         parameters: the number of trained ones.
         storage_multiplier: see `Network.storage_multiplier`.
+        n: iterations averaged.
         model_mib: the weights file as shipped; None for random weights.
     """
 
     model: str
+    architecture: str
     trained: bool
     device: str
     threads: int
@@ -78,16 +84,20 @@ def gflop(network: Network, size: Size, device: Literal["meta", "cpu"] = "meta")
 
 
 def paper_subjects(cards: Sequence[Card]) -> tuple[Card | str, ...]:
-    """Return a card or a name for every network there is: `cards`, then those that none of them has weights for."""
+    """Return a card or a name for every network there is: `cards`, then those that none of them has weights for.
+
+    The latter in the paper's order: Table 6's, Table 1's, the others.
+    """
     have = {card.architecture for card in cards}
-    return *cards, *(name for name in NETWORKS if name not in have)
+    return *cards, *(name for name in dict.fromkeys((*TABLE_6, *TABLE_1, *NETWORKS)) if name not in have)
 
 
-def paper_row(subject: Card | str, size: Size) -> PaperRow:
+def paper_row(subject: Card | str, size: Size, seconds: float = math.inf) -> PaperRow:
     """Measure one row; call it in a process of its own, whose peak memory nothing else has raised.
 
     Args:
         subject: a card, or the name of a network to run with random weights and CamVid's number of classes.
+        seconds: after so long, forward and backward passes end with three iterations or more.
 
     Raises:
         CardError: the weights are damaged or do not fit.
@@ -111,8 +121,16 @@ def paper_row(subject: Card | str, size: Size) -> PaperRow:
     def peak_mib() -> float:
         return torch.cuda.max_memory_reserved() / 2**20 if device.type == "cuda" else peak_rss_mib() - base_mib
 
+    def iterated(once: Callable[[], float]) -> list[float]:
+        once()  # warm-up
+        ends_s = time.perf_counter() + seconds
+        times_ms: list[float] = []
+        while len(times_ms) < ITERATIONS and (len(times_ms) < FEWEST or time.perf_counter() < ends_s):
+            times_ms.append(once())
+        return times_ms
+
     with torch.inference_mode():
-        forward = [timed(lambda: network(image)) for _ in range(ITERATIONS + 1)][1:]
+        forward = iterated(lambda: timed(lambda: network(image)))
     inference_mib = peak_mib()
 
     network.train()
@@ -122,22 +140,23 @@ def paper_row(subject: Card | str, size: Size) -> PaperRow:
         timed(lambda: loss)  # waits for the forward pass
         return timed(lambda: torch.autograd.backward(loss))
 
-    backward = [backward_ms() for _ in range(ITERATIONS + 1)][1:]
+    backward = iterated(backward_ms)
     truth = torch.zeros((TRAINING_BATCH, *size), dtype=torch.long, device=device)
     optimiser = torch.optim.SGD(network.parameters(), lr=1e-6, momentum=0.9)
-    for _ in range(2):  # the second step has the optimiser's memory too
-        optimiser.zero_grad()
-        loss = F.cross_entropy(network(image.expand(TRAINING_BATCH, -1, -1, -1).contiguous()), truth)
-        torch.autograd.backward(loss)
-        timed(optimiser.step)
+    optimiser.step()  # by the gradients that are there: from now on it has its memory, as in every step but the first
+    optimiser.zero_grad()
+    loss = F.cross_entropy(network(image.expand(TRAINING_BATCH, -1, -1, -1).contiguous()), truth)
+    torch.autograd.backward(loss)
+    timed(optimiser.step)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return PaperRow(
         model=str(subject) if card is None else card.name,
+        architecture=str(subject) if card is None else card.architecture,
         trained=card is not None,
         device=name,
         threads=torch.get_num_threads(),
         input_size=size,
-        n=ITERATIONS,
+        n=min(len(forward), len(backward)),
         forward_ms=Timing.of(forward).mean,
         backward_ms=Timing.of(backward).mean,
         training_mib=peak_mib(),

@@ -17,6 +17,7 @@ from segnet_live.bench.machine import Machine
 from segnet_live.bench.network import PaperRow
 from segnet_live.bench.video import VideoRow
 from segnet_live.config import format_size
+from segnet_live.nets.networks import TABLE_1, TABLE_6
 
 WIDTH = 10_000
 
@@ -98,38 +99,53 @@ def _engine_cells(row: Row, report: Report) -> tuple[str, ...]:
 
 
 def paper_table(rows: Sequence[PaperRow], missing: Sequence[tuple[str, str]] = ()) -> Table:
-    """Return the columns of the paper's Table 6, and what could not be measured as (what, why) below it."""
+    """Return the columns of the paper's Tables 1 and 6, its own figures in brackets, and what could not be measured.
+
+    Args:
+        missing: (what, why), told below the table.
+    """
     columns = (
-        "network", "weights", "parameters M", "storage multiplier", "forward ms", "backward ms", "training MiB",
-        "inference MiB", "model MiB",
+        "network", "weights", "parameters M", "fp32 MB", "storage multiplier", "forward ms", "backward ms",
+        "training MiB", "inference MiB", "file MiB", "n",
     )  # fmt: skip
-    cells = tuple(
-        (
-            row.model,
-            "trained" if row.trained else "random",
-            f"{row.parameters / 1e6:.3f}",
-            f"{row.storage_multiplier:g}",
-            f"{row.forward_ms:.1f}",
-            f"{row.backward_ms:.1f}",
-            f"{row.training_mib:.0f}",
-            f"{row.inference_mib:.0f}",
-            "-" if row.model_mib is None else f"{row.model_mib:.1f}",
-        )
-        for row in rows
-    )
     first = rows[0]
-    where = f"{first.threads} CPU threads" if first.device == "cpu" else first.device
+    where = f"CPU, {first.threads} threads" if first.device == "cpu" else first.device
     return Table(
-        f"As Table 6 of arXiv:1511.00561: PyTorch fp32, {where}, {format_size(first.input_size)}",
+        f"As Tables 1 and 6 of arXiv:1511.00561: PyTorch fp32, {where}, {format_size(first.input_size)}",
         columns,
-        cells,
+        tuple(map(_paper_cells, rows)),
         (
-            f"Forward and backward: mean of {first.n} iterations, mini-batch 1. Training memory: mini-batch 4, SGD "
-            "with momentum. Inference memory: mini-batch 1. The paper's SegNet: 422.5, 488.7 ms, 6803, 1052, 117 MB. "
-            "Random weights take the time and memory of trained ones.",
+            "In brackets the paper's figures, on an NVIDIA Titan with Caffe and cuDNN v3, 360x480, memory in MB: of "
+            "Table 6 or, for the small networks (forward alone), of Table 1; DeconvNet's model size fits no reading of "
+            "its text. Forward and backward: mean of n iterations, mini-batch 1. Training memory: mini-batch 4, SGD "
+            "with momentum. Inference memory: mini-batch 1. fp32 MB: of the parameters; file: the weights as they "
+            "ship. Random weights take the time and memory of trained ones.",
             *(f"{what} left out: {why}" for what, why in missing),
         ),
     )
+
+
+def _paper_cells(row: PaperRow) -> tuple[str, ...]:
+    small, large = TABLE_1.get(row.architecture), TABLE_6.get(row.architecture)
+    stored = None if small is None or small.storage_multiplier is None else small.storage_multiplier
+    published_ms = small.inference_ms if small is not None else large.forward_ms if large is not None else None
+    return (
+        row.model,
+        "trained" if row.trained else "random",
+        _beside(f"{row.parameters / 1e6:.3f}", None if small is None else small.parameters_m),
+        _beside(f"{row.parameters * 4 / 1e6:.1f}", None if large is None else large.model_mb),
+        _beside(f"{row.storage_multiplier:g}", stored),
+        _beside(f"{row.forward_ms:.1f}", published_ms),
+        _beside(f"{row.backward_ms:.1f}", None if large is None else large.backward_ms),
+        _beside(f"{row.training_mib:.0f}", None if large is None else large.training_mb),
+        _beside(f"{row.inference_mib:.0f}", None if large is None else large.inference_mb),
+        "-" if row.model_mib is None else f"{row.model_mib:.1f}",
+        str(row.n),
+    )
+
+
+def _beside(ours: str, papers: float | None) -> str:
+    return ours if papers is None else f"{ours} ({papers:g})"
 
 
 def video_table(rows: Sequence[VideoRow]) -> Table:

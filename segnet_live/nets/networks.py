@@ -45,23 +45,42 @@ NETWORKS: dict[str, type[Network]] = {
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A row of arXiv:1511.00561, Table 1: millions of parameters, and the storage multiplier (None: n/a)."""
+    """A row of arXiv:1511.00561, Table 1: millions of parameters, the storage multiplier (None: n/a), and the inference
+    time in ms, of a 360x480 image on an NVIDIA Titan."""
 
     parameters_m: float
     storage_multiplier: float | None
+    inference_ms: float
 
 
 TABLE_1 = {
-    "bilinear-interpolation": Variant(0.625, 0),
-    "segnet-basic": Variant(1.425, 1),
-    "segnet-basic-encoder-addition": Variant(1.425, 64),
-    "segnet-basic-single-channel-decoder": Variant(0.625, 1),
-    "fcn-basic": Variant(0.65, 11),
-    "fcn-basic-no-addition": Variant(0.65, None),
-    "fcn-basic-no-dim-reduction": Variant(1.625, 64),
-    "fcn-basic-no-addition-no-dim-reduction": Variant(1.625, 0),
+    "bilinear-interpolation": Variant(0.625, 0, 24.2),
+    "segnet-basic": Variant(1.425, 1, 52.6),
+    "segnet-basic-encoder-addition": Variant(1.425, 64, 53.0),
+    "segnet-basic-single-channel-decoder": Variant(0.625, 1, 33.1),
+    "fcn-basic": Variant(0.65, 11, 24.2),
+    "fcn-basic-no-addition": Variant(0.65, None, 23.8),
+    "fcn-basic-no-dim-reduction": Variant(1.625, 64, 44.8),
+    "fcn-basic-no-addition-no-dim-reduction": Variant(1.625, 0, 43.9),
 }
 """The paper's eight decoder variants, in its order; `basic_variants.py` says where ours differ and why."""
 
-TABLE_6_MB = {"segnet": 117, "deeplab-largefov": 83, "fcn-learnt-deconvolution": 539, "deconvnet": 877}
-"""Model sizes of arXiv:1511.00561, Table 6, in MB of float32 parameters; ours of DeconvNet differs, see there."""
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """A row of arXiv:1511.00561, Table 6: ms of a pass of a 360x480 image, and MB, on an NVIDIA Titan with cuDNN v3."""
+
+    forward_ms: float
+    backward_ms: float
+    training_mb: float
+    inference_mb: float
+    model_mb: float
+
+
+TABLE_6 = {
+    "segnet": Resources(422.50, 488.71, 6803, 1052, 117),
+    "deeplab-largefov": Resources(110.06, 160.73, 5618, 1993, 83),
+    "fcn-learnt-deconvolution": Resources(317.09, 484.11, 9735, 1806, 539),
+    "deconvnet": Resources(474.65, 602.15, 9731, 1872, 877),
+}
+"""Its four large networks. The model sizes are those of float32 parameters; ours of DeconvNet differs, see there."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segnet_live.bench import engines
 from segnet_live.bench.measure import Timing
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
-from segnet_live.bench.network import gflop, paper_row, paper_subjects, parameters
+from segnet_live.bench.network import PaperRow, gflop, paper_row, paper_subjects, parameters
 from segnet_live.bench.report import paper_table
 from segnet_live.card import Card
 from segnet_live.engine.eager import EagerEngine
@@ -50,6 +52,25 @@ def test_table_6_has_every_network_once_with_random_weights_where_none_are_insta
     table = paper_table([row, paper_row(tiny_card, (32, 48))], [("fcn", "it was killed")])
     assert [cells[:2] for cells in table.rows] == [("fcn-basic", "random"), ("tiny", "trained")]
     assert table.notes[-1] == "fcn left out: it was killed"
+
+
+def test_the_papers_figures_stand_beside_ours() -> None:
+    one = PaperRow(
+        "mine", "segnet", True, "cpu", 2, (360, 480), 10, 1234.56, 2000.0, 3000.0, 400.0, 29_441_419, 1, 28.3
+    )  # fmt: skip
+    small = replace(one, model="fcn-basic", architecture="fcn-basic", trained=False, storage_multiplier=11)
+    tables = (paper_table([row]) for row in (one, small))
+    large, small_cells = (dict(zip(table.columns, table.rows[0], strict=True)) for table in tables)
+    assert large["forward ms"] == "1234.6 (422.5)"
+    assert (large["backward ms"], large["training MiB"]) == ("2000.0 (488.71)", "3000 (6803)")
+    assert (large["inference MiB"], large["fp32 MB"], large["file MiB"]) == ("400 (1052)", "117.8 (117)", "28.3")
+    assert (small_cells["forward ms"], small_cells["backward ms"]) == ("1234.6 (24.2)", "2000.0")
+    assert (small_cells["storage multiplier"], small_cells["parameters M"]) == ("11 (11)", "29.441 (0.65)")
+
+
+def test_a_slow_network_is_averaged_over_fewer_iterations() -> None:
+    assert paper_row("segnet-2015", (32, 48), seconds=0).n == 3
+    assert paper_row("segnet-2015", (32, 48)).n == 10
 
 
 def _die() -> None:
