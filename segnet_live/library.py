@@ -119,6 +119,7 @@ class Segmenter:
                 confidence=self._with_confidence,
                 samples=self._samples,
                 at_source=not self._smooth,
+                enlarges=self._smooth,
             )
 
         engine, _ = assemble(open_at, self._card, picture, size=self._size, target=None, smooth=self._smooth)

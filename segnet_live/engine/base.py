@@ -52,6 +52,8 @@ class Segmented(NamedTuple):
         other: uint8 class ids from the second engine of a comparison, (h, w) at its own `info.input_size`; else None.
         small: the picture as (h, w, 3) uint8 RGB, from an engine that shrinks it itself; else None.
         at_source: (H, W) uint8 class ids at the picture's size, from such an engine that was asked for them; else None.
+        enlarge: brings (h, w) uint8 class ids that were made of `labels` to the picture's size on the GPU; None comes
+            back where that failed. Belongs to the thread that owns the engine. From an engine that was asked for it.
     """
 
     labels: LabelMap
@@ -60,6 +62,7 @@ class Segmented(NamedTuple):
     other: LabelMap | None = None
     small: RGB | None = None
     at_source: LabelMap | None = None
+    enlarge: Callable[[LabelMap], LabelMap | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,13 @@ class Maps:
         confidence: how sure the network is of each pixel.
         samples: passes with dropout on, whose mean labels the frame; they give confidence and variance. 0 for none.
         at_source: labels at the size of the picture, where a GPU has it anyway; who gets none makes them (`labels_at`).
+        enlarges: the same for labels that the host changes first: no labels of that size, but the means to make them.
     """
 
     confidence: bool = False
     samples: int = 0
     at_source: bool = False
+    enlarges: bool = False
 
     @property
     def count(self) -> int:

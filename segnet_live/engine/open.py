@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from segnet_live.card import Card
+from segnet_live.card import Card, require_rgb
 from segnet_live.config import BACKENDS, Backend, Precision
 from segnet_live.engine.base import Engine, Maps
 from segnet_live.engine.governed import GovernedEngine
@@ -44,6 +44,7 @@ def open_engine(
     samples: int = 0,
     overlap: bool = False,
     at_source: bool = False,
+    enlarges: bool = False,
 ) -> Engine:
     """Open an engine for `card`.
 
@@ -57,24 +58,20 @@ def open_engine(
         overlap: let an engine that has the choice begin a frame while the one before is under way: more frames a
             second, each later. On a GPU that is so in any case.
         at_source: label maps are wanted at the frames' size, too; an engine on a GPU makes them there.
+        enlarges: the same for label maps that are smoothed before (`Segmented.enlarge`).
 
     Raises:
         EngineError: unknown or missing backend, unknown precision, or the network cannot be run; the backend draws no
-            samples, or the network has no dropout.
+            samples, or the network has no dropout, or it takes depth.
         CardError: the weights are damaged or do not fit.
     """
     if backend not in BACKENDS:
         raise EngineError(f"unknown backend {backend!r}", f"choose from {', '.join(BACKENDS)}")
-    inputs = card.arguments.get("inputs", 3)
-    if inputs != 3:
-        raise EngineError(
-            f"{card.name} takes {inputs} channels, RGB and depth, and there is no depth here",
-            "choose a model that takes RGB",
-        )
+    require_rgb(card)
     if size is None:
         size = network_size(source_size, card.pixels) if source_size else card.input_size
     reason = "asked for"
-    maps = Maps(confidence, samples, at_source)
+    maps = Maps(confidence, samples, at_source, enlarges)
     if backend == "openvino" and samples:
         raise EngineError("backend openvino draws no samples", "take --backend torch, or leave --backend out")
     if backend == "auto":

@@ -194,7 +194,11 @@ class SmoothedEngine:
             own = cv2.compare(labels, found.labels, cv2.CMP_EQ)
             confidence = cv2.bitwise_and(confidence, own).astype(np.uint8, copy=False)
         self._confidence = confidence
-        return Segmented(labels, _own(confidence), found.variance, self._smoothed_other(rgb, found.other))
+        at_source = found.at_source  # of the engine's own labels
+        if self._smooth:
+            at_source = None if found.enlarge is None else found.enlarge(labels)
+        other = self._smoothed_other(rgb, found.other)
+        return Segmented(labels, _own(confidence), found.variance, other, at_source=at_source)
 
     def _rgb(self, picture: RGB | Planes) -> RGB:
         """Return a picture as RGB: what an engine on a GPU gets may be planes."""

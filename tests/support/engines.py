@@ -119,6 +119,7 @@ class Engines:
         samples: int = 0,
         overlap: bool = False,
         at_source: bool = False,
+        enlarges: bool = False,
     ) -> Engine:
         self.before(backend)
         engine = HalfEngine(card.name, backend, size or (32, 48), confidence=confidence)

@@ -17,6 +17,7 @@ from torch import Tensor
 from segnet_live.engine.base import LABELS, EngineInfo, Maps, Segmented
 from segnet_live.engine.nvidia.device import as_engine_error, compile_lock_if_free, release_cached
 from segnet_live.engine.nvidia.device_steps import Enlarge, Form, Shrink, form_of, lay_out
+from segnet_live.engine.nvidia.enlarger import Enlarger
 from segnet_live.engine.parity import Parity
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import first_line
@@ -110,7 +111,7 @@ class FrameLoop:
             always called with the same input memory.
         size: (h, w).
         maps: what `run` gives; labels at the picture's size are made of its class ids here.
-        classes: how many there are; 0 if they are not wanted at the picture's size.
+        classes: how many there are; needed where they are wanted at the picture's size.
         graph: capture a CUDA graph; without CUDA it has no effect.
 
     Raises:
@@ -124,6 +125,8 @@ class FrameLoop:
         self._run: Run | None = run
         self._size, self._device = size, device
         self._classes = classes if maps.at_source else 0
+        self._to_enlarge = classes if maps.enlarges else 0
+        self._enlarger: Enlarger | None = None
         self._stream = torch.cuda.Stream(device) if cuda else None  # type: ignore[no-untyped-call]
         self._input = torch.zeros((1, *size, 3), dtype=torch.uint8, device=device)
         self._outputs = [torch.zeros((1, *size), dtype=dtype, device=device) for dtype in _DTYPES[: maps.count]]
@@ -142,12 +145,16 @@ class FrameLoop:
         self._captures = self._graph is not None
 
     def _captured(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+        assert self._stream is not None
+        return self._captured_on(work, self._stream)
+
+    def _captured_on(self, work: Callable[[], None], stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph | None:
         """Return the graph of some work; None, after a log line, if the device does not let it be captured."""
         graph = torch.cuda.CUDAGraph()
         pool = torch.cuda.graph_pool_handle()
         try:
             # thread_local: another thread may use the GPU meanwhile, as the engine in use does
-            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
                 work()
         except RuntimeError as error:
             log.warning("no CUDA graph (%s); its steps run one by one, which is slower", first_line(error))
@@ -232,14 +239,30 @@ class FrameLoop:
                 self._run = None  # what else is under way is lost, too
                 self._under_way.appendleft(slot)
                 raise
-        found = Segmented(*(host[0].numpy().copy() for host in slot.maps))
+        labels, *more = (host[0].numpy().copy() for host in slot.maps)
+        found = Segmented(labels, *more)
         if slot.whole is not None:
             found = found._replace(small=slot.frame[0].numpy().copy())
             if self._classes:
                 found = found._replace(at_source=slot.whole.labels[slot.index][0].numpy().copy())
+            if self._to_enlarge:
+                found = found._replace(enlarge=partial(self._enlarged, slot.whole.form.size))
             slot.whole = None
         self._free.append(slot)
         return found
+
+    def _enlarged(self, size: Size, labels: LabelMap) -> LabelMap | None:
+        """Return labels at a picture's size, made on the device; None where the host has to, as the device failed."""
+        if self._run is None or not self._to_enlarge:
+            return None
+        try:
+            if self._enlarger is None or self._enlarger.size != size:
+                self._enlarger = Enlarger(self._to_enlarge, self._size, size, self._device, self._captured_on)
+            return self._enlarger(labels)
+        except RuntimeError as error:  # the next frame meets it, too, if it is more than this
+            log.warning("labels are enlarged by the host from now on (%s)", first_line(error))
+            self._to_enlarge = 0
+            return None
 
     def segment(self, rgb: RGB) -> LabelMap:
         """Label a frame; see `submit` and `wait`."""
@@ -259,11 +282,14 @@ class FrameLoop:
                 self._stream.synchronize()
             except RuntimeError:  # a lost GPU answers nothing any more
                 _ABANDONED.append(
-                    (slots, self._graph, self._run, self._input, self._outputs, self._stream, self._whole)
-                )
+                    (
+                        slots, self._graph, self._run, self._input, self._outputs, self._stream, self._whole,
+                        self._enlarger,
+                    )
+                )  # fmt: skip
         self._free.clear()
         self._under_way.clear()
-        self._graph = self._run = self._whole = None
+        self._graph = self._run = self._whole = self._enlarger = None
         self._input, self._outputs = torch.empty(0), []
 
 

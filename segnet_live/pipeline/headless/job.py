@@ -156,7 +156,7 @@ def prepare(
             from segnet_live.drives.bonnet import chosen_bonnet
 
             bonnet = chosen_bonnet(config.bonnet, config.video_file, report)
-        at_source = config.masks is not None and not options.smooth
+        at_source = config.masks is not None
         engine, governor = _assembled(options, card, source.info, report, open_engine or _opened, at_source)
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
@@ -259,7 +259,8 @@ def _assembled(
                 confidence=options.needs_confidence,
                 samples=options.samples,
                 overlap=not (source.live or governed or options.compare),
-                at_source=at_source,
+                at_source=at_source and not options.smooth,
+                enlarges=at_source and options.smooth,
             )
 
         return TakeoverEngine(open_with(options.backend), open_with, report)
