@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from segnet_live.nets.networks import NETWORKS, TABLE_1
 from tests.support.cards import write_card
 from tests.support.networks import SMALL, narrow_vgg16
 from tests.support.training import run
-from train.config import FitConfig, recipe
+from train.cli import _parser
+from train.config import RECIPES, FitConfig, from_options, recipe
 from train.logit_adjustment import log_weights, remove_prior
 
 NEW = [name for name in NETWORKS if name not in ("segnet", "segnet-basic", "segnet-fast")]
@@ -34,6 +36,15 @@ def test_a_network_trains_with_a_second_classifier_on_its_deepest_features(
     after = fitted.network.state_dict()
     assert all(value.isfinite().all() for value in after.values())
     assert [key for key, value in fitted.network.named_parameters() if torch.equal(value, before[key])] == []
+
+
+def test_fit_takes_every_network_by_its_name_and_both_recipes() -> None:
+    for name, by in itertools.product(NETWORKS, RECIPES):
+        args = _parser().parse_args(["fit", "--data", "d", "--model", name, "--recipe", by])
+        config = from_options(args, None)
+        assert (config.model, config.recipe) == (name, by)
+        with torch.device("meta"):
+            NETWORKS[name](11, **config.arguments)  # a recipe's arguments are its network's
 
 
 @pytest.mark.parametrize("name", ["fcn-basic", "fcn-learnt-deconvolution", "bilinear-interpolation", "deconvnet"])
