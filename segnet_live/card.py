@@ -17,7 +17,7 @@ from safetensors.numpy import load as load_safetensors
 
 from segnet_live.classes import ClassSet
 from segnet_live.config import LARGEST_SIDE, SMALLEST_SIDE
-from segnet_live.errors import CardError, UsageError, first_line
+from segnet_live.errors import CardError, EngineError, UsageError, first_line
 from segnet_live.shown import plain
 from segnet_live.system.files import write_atomically
 from segnet_live.system.paths import models_dir, user_models_dir
@@ -64,7 +64,8 @@ class Card:
         arguments: keyword arguments of that network besides the number of classes.
         input_size: (height, width) the weights were trained for and are measured at; frames of other shapes are brought
             to about as many pixels.
-        mean, std: per RGB channel, of values 0..1: the network sees (rgb / 255 - mean) / std.
+        mean, std: per RGB channel, of values 0..1: the network sees (rgb / 255 - mean) / std. Where the network takes
+            depth, each has a fourth number, in metres.
         sha256: of `weights.safetensors`, hexadecimal.
         training: data, what was seen of it (numbers of images by set and split, see `segnet_live.learning.seen`),
             licence of the data, recipe, command.
@@ -81,8 +82,8 @@ class Card:
     arguments: dict[str, Any]
     classes: ClassSet
     input_size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     sha256: str
     licence: str
     training: dict[str, Any] = field(default_factory=dict)
@@ -94,6 +95,11 @@ class Card:
     def pixels(self) -> int:
         """Return how many pixels the weights were trained for."""
         return self.input_size[0] * self.input_size[1]
+
+    @property
+    def channels(self) -> int:
+        """Return how many channels the network takes: 3 for RGB, 4 for RGB and depth."""
+        return len(self.mean)
 
     @property
     def temperature(self) -> float:
@@ -126,15 +132,17 @@ def read_card(folder: Path) -> Card:
             void_id=_within(int(raw["void_id"]), 0, 255),
         )
         height, width = (_within(int(v), SMALLEST_SIDE, LARGEST_SIDE) for v in raw["input_size"])
+        arguments = _arguments(raw.get("arguments", {}))
+        channels = _within(int(arguments.get("inputs", 3)), 3, 4)
         return Card(
             folder=folder,
             name=plain(str(raw["name"])),
             architecture=plain(str(raw["architecture"])),
-            arguments=_arguments(raw.get("arguments", {})),
+            arguments=arguments,
             classes=classes,
             input_size=(height, width),
-            mean=_triple(raw["normalisation"]["mean"]),
-            std=_triple(raw["normalisation"]["std"], least=1e-6),
+            mean=_of_channels(raw["normalisation"]["mean"], channels),
+            std=_of_channels(raw["normalisation"]["std"], channels, least=1e-6),
             sha256=str(raw["sha256"]),
             licence=plain(str(raw["licence"])),
             training=dict(raw.get("training", {})),
@@ -160,6 +168,18 @@ def check_ranges(maxima: Sequence[float | None], convolutions: int) -> None:
         raise CardError(
             f"the card has int8 ranges for {len(maxima)} convolutions, the network has {convolutions}; "
             "package it again with `python -m train package --data`"
+        )
+
+
+def require_rgb(card: Card) -> None:
+    """Check that a card's network takes what a camera gives.
+
+    Raises:
+        EngineError: it takes depth as well.
+    """
+    if card.channels != 3 or card.arguments.get("inputs", 3) != 3:
+        raise EngineError(
+            f"{card.name} takes 4 channels, RGB and depth, and there is no depth here", "choose a model that takes RGB"
         )
 
 
@@ -189,9 +209,15 @@ def _calibration(fields: dict[str, Any]) -> dict[str, Any]:
     return dict(fields)
 
 
-def _triple(values: list[float], least: float = -100.0) -> tuple[float, float, float]:
-    a, b, c = (_within(float(v), least, 100.0) for v in values)
-    return a, b, c
+def _of_channels(values: list[float], channels: int, least: float = -100.0) -> tuple[float, ...]:
+    """Return the numbers of a normalisation.
+
+    Raises:
+        ValueError: there is not one for each channel, or one is out of bounds.
+    """
+    if len(values) != channels:
+        raise ValueError(f"the network takes {channels} channels, the normalisation is for {len(values)}")
+    return tuple(_within(float(v), least, 100.0) for v in values)
 
 
 def _arguments(raw: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Batch:
     """The crops of one step, on the device.
 
     Attributes:
-        rgb: (N, 3, h, w) float32 of values 0..1; the labelled ones first.
+        rgb: (N, 3, h, w) float32 of values 0..1; the labelled ones first. With depth (N, 4, h, w): metres, 0 unknown.
         labels: (N, h, w) int64 class ids; void throughout for unlabelled pictures.
         soft: (N, K, h/2, w/2) float32 probabilities of the teachers, or None where there are none.
         labelled: how many of the N have labels.
@@ -91,7 +91,8 @@ class BatchSampler:
             samples = [s.at(size_at((s.rgb.shape[0], s.rgb.shape[1]), config.zoom)) for s in samples]
         classes, void_id = len(self._classes), self._classes.void_id
         soft = None if opinions is None else [opinions.of(s.name) for s in samples]
-        self._pool = Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device)
+        depth = [s.depth for s in samples if s.depth is not None] if config.depth else None
+        self._pool = Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device, depth)
         self._focuses = [_focuses(s, classes, config.seed) for s in samples] if config.uniform else []
         if self._unlabelled:
             self._pictures = Pool([p.rgb for p in pictures], None, [p.soft for p in pictures], classes, void_id, device)
@@ -110,7 +111,7 @@ class BatchSampler:
         chosen = order[first : first + self._labelled]
         if config.crop is None:
             index = torch.from_numpy(chosen).to(self._pool.rgb.device, non_blocking=True)
-            return Batch(self._pool.rgb[index].float() / 255, self._pool.labels[index].long(), None, len(chosen))
+            return Batch(self._pool.whole(index), self._pool.labels[index].long(), None, len(chosen))
         params = []
         for i, image in enumerate(chosen):
             rng = np.random.default_rng((config.seed, epoch, first + i))
@@ -158,8 +159,9 @@ class BatchSampler:
         return float(row), float(column)
 
     def whole(self) -> Iterator[Tensor]:
-        """Return the training images uncropped, in batches (N, 3, H, W) float32 of values 0..1."""
-        return (part.float() / 255 for part in torch.split(self._pool.rgb, self._config.batch))
+        """Return the training images uncropped, in batches as `Batch.rgb`."""
+        size = self._config.batch
+        return (self._pool.whole(slice(i, i + size)) for i in range(0, len(self._pool.sizes), size))
 
 
 def _focuses(sample: Sample, classes: int, seed: int) -> list[NDArray[np.int64]]:

@@ -33,7 +33,7 @@ def calibration_fields(
             weights were trained on.
         size: the network's (height, width); None for what the app takes for such images.
     """
-    samples = [sample for split in splits for sample in labelled.load(data, split)]
+    samples = [sample for split in splits for sample in labelled.load(data, split, depth=card.channels == 4)]
     fitted = calibrate(held_out or card, samples, size)
     fields = fitted.as_json() | {"fitted_on": f"{labelled.name} {' and '.join(splits)}"}
     if held_out is not None:

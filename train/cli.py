@@ -217,7 +217,14 @@ def _fit(args: argparse.Namespace) -> bool:
     """Train; return True if the run is complete."""
     from train.distributed import init_distributed
     from train.fit import Run, Session
-    from train.initialise import load_teacher, seen_by_run, split_samples, starting_network, unlabelled_pictures
+    from train.initialise import (
+        load_teacher,
+        normalised_for,
+        seen_by_run,
+        split_samples,
+        starting_network,
+        unlabelled_pictures,
+    )
 
     config = from_options(args, args.crop)
     labelled = SETS[args.set]
@@ -227,6 +234,7 @@ def _fit(args: argparse.Namespace) -> bool:
         str(getattr(args, name, "")) for name in ("init", "vgg16", "teacher", "pictures", "held_out")
     )
     images = split_samples(config, labelled, args.data, out)
+    config = normalised_for(config, images.train)
     network = starting_network(config, labelled, init, vgg16)
     teacher = load_teacher(teacher_path, config, labelled) if teacher_path else None
     folders = getattr(args, "opinions", ())
@@ -268,7 +276,7 @@ def _layerwise(args: argparse.Namespace) -> None:
     from train.layerwise import LayerwiseRun
 
     labelled = SETS[args.set]
-    complete = LayerwiseRun(args, labelled, labelled_images(labelled, args.data)).run()
+    complete = LayerwiseRun(args, labelled, labelled_images(labelled, args.data, depth=args.depth)).run()
     print(f"{args.out / 'last.pt'}: {'complete' if complete else 'not complete; the same command goes on'}")
 
 
@@ -329,9 +337,6 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise UsageError("the dense CRF gives no confidence", "drop --dense-crf or --confidence")
 
     labelled = SETS[args.set]
-    samples = (
-        [] if args.data is None else [s for split in args.split for s in labelled.load(args.data, split, args.drives)]
-    )
     with _subject(args) as card:
         if args.clip is not None:
             figures = measured_on_clip(card, args.clip, _via(args))
@@ -341,6 +346,8 @@ def _evaluate(args: argparse.Namespace) -> None:
                 "pass the --set it was trained on",
             )
         else:
+            depth = card.channels == 4
+            samples = [s for split in args.split for s in labelled.load(args.data, split, args.drives, depth=depth)]
             figures = measured(card, samples, _via(args), args.pictures)
             if args.confidence:
                 figures["confidence"] = measured_confidence(card, samples, _via(args))

@@ -132,8 +132,8 @@ class FitConfig:
         group="start",
     )  # fmt: skip
     seed: int = option(0, "of everything random", group="start")
-    mean: tuple[float, float, float] = LabelledSet.mean  # what images are normalised with: the set's,
-    std: tuple[float, float, float] = LabelledSet.std  # or ImageNet's with `vgg16`
+    mean: tuple[float, ...] = LabelledSet.mean  # what images are normalised with: the set's,
+    std: tuple[float, ...] = LabelledSet.std  # or ImageNet's with `vgg16`; with depth a fourth number each, in metres
 
     def __post_init__(self) -> None:
         if self.model not in NETWORKS:
@@ -149,6 +149,11 @@ class FitConfig:
             raise UsageError(f"crop {format_size(self.crop)} is no multiple of 32", "for example --crop 256x320")
         if self.arguments.get("dropout") and "dropout" not in inspect.signature(NETWORKS[self.model]).parameters:
             raise UsageError(f"{self.model} has no dropout", "drop --dropout")
+        if self.depth and "inputs" not in inspect.signature(NETWORKS[self.model]).parameters:
+            raise UsageError(f"{self.model} takes RGB alone", "--depth is for --model segnet-2015")
+        for name in ("rendered", "opinions", "teacher"):
+            if self.depth and getattr(self, name):
+                raise UsageError(f"--depth and --{name} do not go together: those have no depth", f"drop --{name}")
         if self.vgg16 and not issubclass(NETWORKS[self.model], VGG16Encoder):
             raise UsageError(f"{self.model} has not VGG16's encoder", "drop --vgg16")
         if self.dilated_init and self.model != "segnet-basic":
@@ -164,6 +169,11 @@ class FitConfig:
         for name in ("batch", "epochs", "evaluations", "lr"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} is {getattr(self, name)}", "it must be above 0")
+
+    @property
+    def depth(self) -> bool:
+        """Return whether the network takes depth beside RGB."""
+        return bool(self.arguments.get("inputs", 3) == 4)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -212,7 +222,7 @@ def add_options(command: argparse.ArgumentParser, only: Collection[str] | None =
     """Add the options of `fit` that change a recipe; each defaults to the recipe's own value.
 
     Args:
-        only: names of the settings to offer; None offers all, `--dropout` among them.
+        only: names of the settings to offer; None offers all, `--dropout` and `--depth` among them.
     """
     command.add_argument("--recipe", choices=RECIPES, default="release", help="where the settings below start from")
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -237,6 +247,12 @@ def add_options(command: argparse.ArgumentParser, only: Collection[str] | None =
         return
     groups["optimiser"].add_argument(
         "--dropout", type=float, default=0.0, help="in the deeper layers, where a network has it"
+    )
+    groups["images"].add_argument(
+        "--depth",
+        action="store_true",
+        help="RGB-D input, for --model segnet-2015: 16-bit PNGs of millimetres (0: not measured) in DIR/traindepth and "
+        "DIR/valdepth, named as the images; with --set sunrgbd its own files in DIR/depth/train. CamVid has no depth",
     )
 
 
@@ -264,8 +280,11 @@ def from_options(args: argparse.Namespace, crop: tuple[int, int] | None) -> FitC
     changes["std"] = IMAGENET_STD if changes.get("vgg16") else labelled.std
     if crop is not None:
         changes["crop"] = crop
-    if args.dropout:
-        changes["arguments"] = base.arguments | {"dropout": args.dropout}
+    arguments = {"dropout": args.dropout} if args.dropout else {}
+    if getattr(args, "depth", False):  # the study has no such option
+        arguments["inputs"] = 4
+    if arguments:
+        changes["arguments"] = base.arguments | arguments
     return replace(base, **changes)
 
 

@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from segnet_live.engine.resize import fit_input
 from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import LabelMap
 from segnet_live.labels import labels_at
 from segnet_live.learning.averaging import recompute_batch_norm, update_ema
 from segnet_live.learning.data import LabelledSet, Sample, class_frequencies, median_frequency_weights, size_at
+from segnet_live.learning.depth import network_input, normalised
 from segnet_live.learning.evaluate import Evaluation, comparison, evaluate, write_json, write_picture
 from segnet_live.learning.losses import balanced_cross_entropy, distillation, lovasz_softmax, soft_cross_entropy
 from segnet_live.nets.pooling import form_for
@@ -106,8 +106,8 @@ class Run:
         self.frequencies = class_frequencies(train, labelled.classes)
         weights = median_frequency_weights(self.frequencies, config.weight_power)
         self.class_weight = torch.tensor(weights, dtype=torch.float32, device=device)
-        self.mean = torch.tensor(config.mean, device=device).view(1, 3, 1, 1)
-        self.deviation = torch.tensor(config.std, device=device).view(1, 3, 1, 1)
+        self.mean = torch.tensor(config.mean, device=device).view(1, -1, 1, 1)
+        self.deviation = torch.tensor(config.std, device=device).view(1, -1, 1, 1)
         self.step, self.seconds, self.evaluations, self.best = 0, 0.0, 0, 0.0
         self.dilated = bool(config.dilated_init)  # whether 7x7 kernels still are
         self.history: list[Row] = []
@@ -239,7 +239,7 @@ class Run:
         return min(steps / (self.config.epochs * self.sampler.steps_per_epoch), 1.0)
 
     def _normalised(self, rgb: Tensor) -> Tensor:
-        return ((rgb - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+        return normalised(rgb, self.mean, self.deviation).contiguous(memory_format=torch.channels_last)
 
     def _check_loss(self) -> float:
         """Return the mean loss of the epoch so far; waits for the device.
@@ -292,10 +292,10 @@ class Run:
         """Add G, C and mIoU of the averaged network to `row`; return True if it is the best so far."""
         if not self.config.ema_decay:
             recompute_batch_norm(self.average, map(self._normalised, self.sampler.whole()))
-        result: Evaluation = evaluate(self.segment, self.val, self.labelled.classes, bf=False)
+        result: Evaluation = evaluate(self._segment_sample, self.val, self.labelled.classes, bf=False)
         row |= {"G": result.global_accuracy, "C": result.class_accuracy, "mIoU": result.miou}
         shown = self.val[:: max(1, len(self.val) // 4)][:4]
-        rows = [comparison(sample, self.segment(sample.rgb), self.labelled.classes) for sample in shown]
+        rows = [comparison(sample, self._segment_sample(sample), self.labelled.classes) for sample in shown]
         if len({r.shape for r in rows}) == 1:
             write_picture(self.session.out / "samples" / f"epoch-{int(row['epoch']):05d}.png", np.concatenate(rows))
         if self.config.train_on_val or row[self.config.select] <= self.best:
@@ -303,15 +303,18 @@ class Run:
         self.best = row[self.config.select]
         return True
 
-    @torch.no_grad()
     def segment(self, rgb: NDArray[np.uint8]) -> LabelMap:
         """Return (H, W) uint8 class ids of (H, W, 3) uint8 RGB, by the averaged network at the recipe's zoom."""
+        return self._segment_sample(Sample("", rgb, np.zeros(rgb.shape[:2], np.uint8)))
+
+    @torch.no_grad()
+    def _segment_sample(self, sample: Sample) -> LabelMap:
         device = self.processes.device
-        source = (rgb.shape[0], rgb.shape[1])
-        fitted = torch.from_numpy(fit_input(rgb, size_at(source, self.config.zoom))).to(device)
-        x = fitted.permute(2, 0, 1)[None].float() / 255
+        source = (sample.rgb.shape[0], sample.rgb.shape[1])
+        x = network_input(sample, size_at(source, self.config.zoom), self.mean, self.deviation)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            labels: LabelMap = self.average.label_ids(self._normalised(x))[0].to("cpu", torch.uint8).numpy()
+            ids = self.average.label_ids(x.contiguous(memory_format=torch.channels_last))
+        labels: LabelMap = ids[0].to("cpu", torch.uint8).numpy()
         return labels_at(labels, source)
 
     def _line(self, row: Row) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from segnet_live.card import find_card, read_card
 from segnet_live.errors import DataError, UsageError, first_line
 from segnet_live.learning.data import LabelledSet, Sample
+from segnet_live.learning.depth import statistics
 from segnet_live.learning.seen import Seen, SplitSeen, ancestor, seen_by
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS
@@ -38,13 +39,15 @@ class Images:
     seen: Seen
 
 
-def labelled_images(labelled: LabelledSet, root: Path, *, leave_out: str = "", train_on_val: bool = False) -> Images:
+def labelled_images(
+    labelled: LabelledSet, root: Path, *, leave_out: str = "", train_on_val: bool = False, depth: bool = False
+) -> Images:
     """Return the labelled images of a run with these settings (see `FitConfig`).
 
     Raises:
         DataError: see `LabelledSet.load`.
     """
-    splits = {split: labelled.load(root, split) for split in ("train", "val")}
+    splits = {split: labelled.load(root, split, depth=depth) for split in ("train", "val")}
     train, val, about = splits["train"], splits["val"], f"{labelled.name} train"
     used = {"train": train}
     if leave_out:
@@ -66,7 +69,9 @@ def split_samples(config: FitConfig, labelled: LabelledSet, root: Path, out: Pat
     Raises:
         DataError: see `LabelledSet.load`.
     """
-    images = labelled_images(labelled, root, leave_out=config.leave_out, train_on_val=config.train_on_val)
+    images = labelled_images(
+        labelled, root, leave_out=config.leave_out, train_on_val=config.train_on_val, depth=config.depth
+    )
     if not config.rendered:
         return images
     return Images(
@@ -75,6 +80,18 @@ def split_samples(config: FitConfig, labelled: LabelledSet, root: Path, out: Pat
         f"{images.about} and {config.rendered} rendered frames",
         images.seen.joined(Seen(rendered=config.rendered)),
     )
+
+
+def normalised_for(config: FitConfig, train: Sequence[Sample]) -> FitConfig:
+    """Return the settings with what the depth of the training images is normalised by, where the network takes depth.
+
+    Raises:
+        DataError: nothing was measured in any of them.
+    """
+    if not config.depth:
+        return config
+    mean, std = statistics(train)
+    return replace(config, mean=(*config.mean[:3], mean), std=(*config.std[:3], std))
 
 
 def seen_by_run(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from segnet_live.errors import UsageError
 from segnet_live.learning.data import LabelledSet, class_frequencies, median_frequency_weights
+from segnet_live.learning.depth import normalised
 from segnet_live.learning.losses import balanced_cross_entropy
 from segnet_live.nets.first_segnet import FirstSegNet
 from train.batches import BatchSampler
@@ -30,7 +31,7 @@ from train.card_fields import shown_command
 from train.checkpoint import current_commit, load, save
 from train.config import FitConfig, recipe, require_same
 from train.fit import DivergedError
-from train.initialise import Images, starting_network
+from train.initialise import Images, normalised_for, starting_network
 from train.interrupt import StopRequest
 
 MODEL = "segnet-2015"
@@ -67,10 +68,12 @@ class LayerwiseRun:
             if getattr(args, name) < 1:
                 raise UsageError(f"--{name} got {getattr(args, name)}", "it must be above 0")
         base = recipe("release", MODEL)
-        self.config: FitConfig = replace(
-            base, set=labelled.name, batch=args.batch, crop=args.crop, zoom=args.zoom, seed=args.seed,
+        config = replace(
+            base, arguments={"inputs": 4} if args.depth else {},
+            set=labelled.name, batch=args.batch, crop=args.crop, zoom=args.zoom, seed=args.seed,
             mean=labelled.mean, std=labelled.std, weight_power=1.0, boundary=0.0, precision="fp32", ema_decay=0.0,
         )  # fmt: skip
+        self.config: FitConfig = normalised_for(config, images.train)
         self.about: dict[str, Any] = {
             "command": shown_command(args.command_line),
             "commit": current_commit(),
@@ -87,8 +90,8 @@ class LayerwiseRun:
         frequencies = class_frequencies(images.train, labelled.classes)
         self.about["class_frequencies"] = frequencies.tolist()
         self._weight = torch.tensor(median_frequency_weights(frequencies), dtype=torch.float32, device=device)
-        self._mean = torch.tensor(self.config.mean, device=device).view(1, 3, 1, 1)
-        self._deviation = torch.tensor(self.config.std, device=device).view(1, 3, 1, 1)
+        self._mean = torch.tensor(self.config.mean, device=device).view(1, -1, 1, 1)
+        self._deviation = torch.tensor(self.config.std, device=device).view(1, -1, 1, 1)
         self.step = 0
         self.losses: list[float] = []  # of each mini-batch so far, after its last iteration
         self._path = args.out / "last.pt"
@@ -139,7 +142,7 @@ class LayerwiseRun:
     def _minimise(self, network: FirstSegNet, learning: Sequence[nn.Parameter]) -> float:
         """Minimise the loss of the next mini-batch over `learning`; return what it is then."""
         batch = self._sampler.batch(self.step, self.config.photometric)
-        x = (batch.rgb - self._mean) / self._deviation
+        x = normalised(batch.rgb, self._mean, self._deviation)
         self.network.requires_grad_(False)
         for parameter in learning:
             parameter.requires_grad_(True)

@@ -10,14 +10,15 @@ from typing import Any
 
 from segnet_live.card import Card
 from segnet_live.config import Backend, Precision, SourceSpec, format_size
-from segnet_live.engine.base import Engine
+from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import open_engine, steady
 from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import UsageError
 from segnet_live.frame import Size
 from segnet_live.learning.data import Sample
-from segnet_live.learning.evaluate import clip_flicker, evaluate, print_evaluation, through
+from segnet_live.learning.depth import through_network
+from segnet_live.learning.evaluate import clip_flicker, evaluate, on_samples, print_evaluation, through
 from segnet_live.video.open import open_source
 from train.deciles import as_json, by_confidence, print_deciles
 
@@ -65,17 +66,38 @@ class Through:
             )
         return SmoothedEngine(engine, card.classes) if self.smooth else engine
 
+    def require_plain(self, card: Card) -> None:
+        """Check that nothing is asked for that a network with depth has not: PyTorch in fp32 runs it, and no engine.
+
+        Raises:
+            UsageError: something is.
+        """
+        if self.backend not in ("auto", "torch") or self.precision not in ("auto", "fp32"):
+            raise UsageError(f"{card.name} takes depth: PyTorch runs it, in fp32", "drop --backend and --precision")
+        if self.smooth or self.dense_crf or self.confidence:
+            raise UsageError(
+                f"{card.name} takes depth, and is measured as it is", "drop --smooth, --dense-crf and --confidence"
+            )
+
 
 def measured(card: Card, samples: Sequence[Sample], via: Through, pictures: Path | None = None) -> dict[str, Any]:
-    """Print and return the figures of `card` on images of one size; with `pictures`, see `evaluate`.
+    """Print and return the figures of `card` on images of one size, with depth where its network takes that.
+
+    With `pictures`, see `evaluate`.
 
     `measured_with` tells the engine: backend, precision, network_size and image_size (height, width), smooth, and
     dense_crf where one came after it.
     """
     source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
-    with closing(via.opened(card, source)) as engine:
-        result = evaluate(through(engine), samples, card.classes, pictures=pictures)
-        info = engine.info
+    if card.channels == 4:
+        via.require_plain(card)
+        size = via.size or network_size(source, card.pixels)
+        info = EngineInfo("torch", "", "fp32", card.name, size, "RGB and depth")
+        result = evaluate(through_network(card, size), samples, card.classes, pictures=pictures)
+    else:
+        with closing(via.opened(card, source)) as engine:
+            result = evaluate(on_samples(through(engine)), samples, card.classes, pictures=pictures)
+            info = engine.info
     smooth = (", dense CRF" if via.dense_crf else "") + (", smoothed over time" if via.smooth else "")
     sizes = f"network at {format_size(info.input_size)}, images {format_size(source)}"
     print_evaluation(result, f"{card.name}: {info.backend} {info.precision}{smooth}, {sizes}")
@@ -92,6 +114,8 @@ def measured(card: Card, samples: Sequence[Sample], via: Through, pictures: Path
 
 def measured_confidence(card: Card, samples: Sequence[Sample], via: Through) -> dict[str, Any]:
     """Print and return how right `card` is on images of one size where it is how sure."""
+    if card.channels == 4:
+        replace(via, confidence=True).require_plain(card)
     source = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
     with closing(replace(via, confidence=True).opened(card, source)) as engine:
         deciles = by_confidence(engine, samples, len(card.classes))

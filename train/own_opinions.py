@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from segnet_live.card import Card
+from segnet_live.card import Card, require_rgb
 from segnet_live.engine.resize import fit_input, network_size
 from segnet_live.frame import RGB, Size
 from segnet_live.learning.data import read_rgb
@@ -38,8 +38,9 @@ def write_opinions(
     """Write what the model of `card` thinks of each (name, file) to `out`/name.png; return how many were written.
 
     Raises:
-        DataError: a picture cannot be read. OutputError: `out` cannot be written.
+        DataError: a picture cannot be read. OutputError: `out` cannot be written. EngineError: the network takes depth.
     """
+    require_rgb(card)
     network = load_network(card).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     count, seen = 0, seen_by(card.training)
     for name, path in pictures:
@@ -57,8 +58,8 @@ def write_opinions(
 def opinion(
     network: Network,
     rgb: RGB,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
     sizes: Sequence[Size],
     size: Size,
 ) -> NDArray[np.float32]:

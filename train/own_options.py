@@ -48,6 +48,7 @@ def add_layerwise_options(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the run's folder; it goes on there",
     )
+    add("--depth", action="store_true", help="RGB-D input, as in fit")
     add("--steps", type=int, default=200, metavar="N", help="mini-batches of each stage (default %(default)s)")
     add("--iterations", type=int, default=8, metavar="N", help="of L-BFGS on each mini-batch (default %(default)s)")
     add("--batch", type=int, default=8, metavar="N", help="crops in a mini-batch (default %(default)s)")

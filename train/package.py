@@ -136,8 +136,9 @@ def _finished(card: Card, checkpoint: Checkpoint, labelled: LabelledSet, figures
     if config.get("recipe") == "release" and config.get("weight_power"):
         frequencies = balancing_frequencies(checkpoint, labelled, figures.data)
         card = remove_prior(card, frequencies, config["weight_power"], figures.balancing)
-    int8 = {"maxima": input_maxima(card, images.train), "data": images.about}
-    write_json(card.folder / "card.json", read_fields(card) | {"int8": int8})
+    if card.channels == 3:  # else no engine takes it
+        int8 = {"maxima": input_maxima(card, images.train), "data": images.about}
+        write_json(card.folder / "card.json", read_fields(card) | {"int8": int8})
     return read_card(card.folder)
 
 
@@ -169,7 +170,7 @@ def _metrics(card: Card, labelled: LabelledSet, figures: Figures) -> dict[str, A
     """Return the figures on each split, with the command that measures them again."""
     metrics, seen = {}, seen_by(card.training)
     for split in figures.splits:
-        samples = labelled.load(figures.data, split)
+        samples = labelled.load(figures.data, split, depth=card.channels == 4)
         found = measured(card, samples, figures.via)
         count = seen.among(labelled.name, split, (s.name for s in samples))
         if count:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.errors import DataError
@@ -55,6 +56,9 @@ class Kitti(LabelledSet):
         every = matched(files_by_stem(images, "*.png"), files_by_stem(annotations, "*.png"), images, annotations)
         return [pair for i, pair in enumerate(every) if (i % 5 == 4) == (split == "val")]
 
+    def depths(self, root: Path, split: str) -> dict[str, Path]:
+        raise DataError("kitti's labelled images have no depth", "drop --depth")
+
     def decode(self, labels: LabelMap) -> LabelMap:
         return self._ids[labels]
 
@@ -65,6 +69,9 @@ _SUN_NAMES = (
     "Fridge", "TV", "Paper", "Towel", "ShowerCurtain", "Box", "Whiteboard", "Person", "NightStand", "Toilet", "Sink",
     "Lamp", "Bathtub", "Bag",
 )  # fmt: skip
+
+
+_SUN_FARTHEST_MM = 8000
 
 
 def _spread_colour(index: int) -> tuple[int, int, int]:
@@ -78,7 +85,10 @@ def _spread_colour(index: int) -> tuple[int, int, int]:
 class SunRgbd(LabelledSet):
     """SUN RGB-D's 37 indoor classes: `root/image/{train,test}/*.jpg`, `root/label37/{train,test}/*.png`.
 
-    Files pair by the number their names end in. The label files hold 0 for unlabelled and 1..37 for the classes.
+    Files pair by the number their names end in. The label files hold 0 for unlabelled and 1..37 for the classes. The
+    set has no val: every 5th of train is, unless there is `root/image/val`. Depth: `root/depth/{train,test}/*.png`, as
+    the set stores it: 16 bits of millimetres, rotated by 3 bits to the left; what is farther than 8 m is at 8 m, as in
+    its toolbox.
     """
 
     name = "sunrgbd"
@@ -91,13 +101,29 @@ class SunRgbd(LabelledSet):
     drives = ()
 
     def pairs(self, root: Path, split: str) -> list[tuple[str, Path, Path]]:
-        images, annotations = root / "image" / split, root / "label37" / split
+        own = (root / "image" / "val").is_dir()
+        stored = "train" if split == "val" and not own else split
+        images, annotations = root / "image" / stored, root / "label37" / stored
         for folder in (images, annotations):
             if not folder.is_dir():
                 raise DataError(
-                    f"{folder} is no folder", f"sunrgbd has image/{split}/ and label37/{split}/ side by side"
+                    f"{folder} is no folder", f"sunrgbd has image/{stored}/ and label37/{stored}/ side by side"
                 )
-        return matched(_by_number(images, "*.jpg"), _by_number(annotations, "*.png"), images, annotations)
+        every = matched(_by_number(images, "*.jpg"), _by_number(annotations, "*.png"), images, annotations)
+        if own or stored != "train":
+            return every
+        return [pair for i, pair in enumerate(every) if (i % 5 == 4) == (split == "val")]
+
+    def depths(self, root: Path, split: str) -> dict[str, Path]:
+        stored = "train" if split == "val" and not (root / "image" / "val").is_dir() else split
+        folder = root / "depth" / stored
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder", f"sunrgbd's depth lies in depth/{stored}/ beside image/")
+        return _by_number(folder, "*.png")
+
+    def decode_depth(self, stored: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        millimetres: NDArray[np.uint16] = stored >> 3 | stored << 13
+        return np.minimum(millimetres, np.uint16(_SUN_FARTHEST_MM))
 
     def decode(self, labels: LabelMap) -> LabelMap:
         ids = np.arange(-1, 255).astype(np.uint8)

@@ -22,7 +22,7 @@ from segnet_live.errors import OutputError, SegnetLiveError, UsageError
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.labels import labels_at
 from segnet_live.learning.data import Sample
-from segnet_live.learning.evaluate import Evaluation, Segment, evaluate, write_json
+from segnet_live.learning.evaluate import Evaluation, Segment, evaluate, on_samples, write_json
 from segnet_live.learning.int8_ranges import input_maxima
 from segnet_live.learning.model_folder import install, read_fields, scratch_folder, write_model
 from segnet_live.learning.seen import Seen, SplitSeen, seen_by
@@ -204,8 +204,8 @@ def through_app(card: Card) -> Iterator[tuple[Segment, Callable[[], str]]]:
 def measured(card: Card, held: Sequence[Sample], old: OldRoads) -> tuple[Evaluation, Evaluation | None, str]:
     """Return the figures on the held-back drafts and on old roads, and the engine that gave them."""
     with through_app(card) as (segment, engine):
-        on_held = evaluate(segment, held, card.classes, bf=False)
-        on_old = evaluate(segment, old.measure, card.classes, bf=False) if old.measure else None
+        on_held = evaluate(on_samples(segment), held, card.classes, bf=False)
+        on_old = evaluate(on_samples(segment), old.measure, card.classes, bf=False) if old.measure else None
         return on_held, on_old, engine()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from segnet_live.bench.machine import Noise, NoiseMeter
 from segnet_live.bench.measure import Timing, interleaved, timed_ms
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
-from segnet_live.card import Card
+from segnet_live.card import Card, require_rgb
 from segnet_live.config import Backend, Precision
 from segnet_live.engine import parity
 from segnet_live.engine.base import Engine, EngineInfo
@@ -154,6 +154,11 @@ def _ours(card: Card, plan: Plan, opened: ExitStack, missing: list[tuple[str, st
     from segnet_live.bench.network import gflop, parameters
     from segnet_live.nets.load import load_network
 
+    try:
+        require_rgb(card)
+    except EngineError as error:
+        missing.append((card.name, str(error)))
+        return
     size = plan.size or card.input_size
     network = load_network(card)
     count, operations = parameters(network), gflop(network, size)

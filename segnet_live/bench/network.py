@@ -108,7 +108,7 @@ def paper_row(subject: Card | str, size: Size, seconds: float = math.inf) -> Pap
     F.conv2d(torch.zeros((1, 1, 8, 8), device=device), torch.zeros((1, 1, 3, 3), device=device))  # loads the libraries
     base_mib = rss_mib()
     network = (NETWORKS[str(subject)](len(CAMVID_NAMES)) if card is None else load_network(card)).to(device).eval()
-    image = torch.rand((1, 3, *size), device=device)
+    image = torch.rand((1, 3 if card is None else card.channels, *size), device=device)
 
     def timed(work: Callable[[], object]) -> float:
         def finished() -> None:

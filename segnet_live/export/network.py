@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from segnet_live import __version__
-from segnet_live.card import Card
+from segnet_live.card import Card, require_rgb
 from segnet_live.engine.parity import reference_frames
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError, OutputError, UsageError, first_line
@@ -81,7 +81,9 @@ def check(card: Card, to: Format, precision: ExportPrecision, out: Path) -> None
 
     Raises:
         UsageError: the format lacks this precision, its library is not installed, or the name has another suffix.
+        EngineError: the network takes depth.
     """
+    require_rgb(card)
     if out.suffix != SUFFIXES[to]:
         raise UsageError(f"--out is {out.name}", f"a file of {to} ends in {SUFFIXES[to]}")
     if precision == "int8" and to != "openvino":

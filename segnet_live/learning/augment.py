@@ -161,6 +161,7 @@ def apply(
     void_id: int,
     seed: int,
     soft: Tensor | None = None,
+    depth: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Cut and change a batch of random crops.
 
@@ -170,15 +171,21 @@ def apply(
         params: one for each image.
         seed: of the sensor noise.
         soft: (N, K, H/2, W/2) uint8, the teachers' probabilities times 255.
+        depth: (N, 1, H, W) metres in a floating dtype, 0 where unknown. It is cropped, tilted and mirrored as the
+            picture is, from the nearest pixel, and nothing else changes it: a crop that shows more or less of the
+            picture stands for another focal length, through which everything is as far away as before.
 
     Returns:
         (N, 3, h, w) float32 of values 0..1, and (N, h, w) int64 class ids; what lies outside the picture is void. With
-        `soft`, also (N, K, h/2, w/2) float32 probabilities, 0 outside.
+        `soft`, also (N, K, h/2, w/2) float32 probabilities, 0 outside. With `depth`, the first is (N, 4, h, w): metres
+        are the fourth channel, 0 outside.
     """
     n = {key: _sent(torch.from_numpy(np.stack([d[key] for d in params])), rgb.device) for key in params[0]}
-    x, y, q = _cropped(rgb, labels, n, crop, void_id, [float(d["scale"]) for d in params], soft)
+    x, y, q, far = _cropped(rgb, labels, n, crop, void_id, [float(d["scale"]) for d in params], soft, depth)
     if any(d["pasted"].any() for d in params):
         x, y, over = _pasted(x, y, n["pasted"])
+        if far is not None:
+            far = torch.where(over[:, None], far.roll(-1, 0), far)
         if q is not None:
             q = q * (F.avg_pool2d(over.float()[:, None], 2) == 0)  # teachers saw the picture without it
     x = _relit(x, n)
@@ -198,7 +205,7 @@ def apply(
     if packed := [i for i, d in enumerate(params) if d["quality"]]:
         which = _sent(torch.tensor(packed), rgb.device)
         x[which] = compressed(x[which], n["quality"][which])
-    return x, y, q
+    return x if far is None else torch.cat((x, far), 1), y, q
 
 
 def _scene(labels: Tensor, soft: Tensor | None, void_id: int) -> Tensor:
@@ -227,7 +234,8 @@ def _cropped(
     void_id: int,
     scales: Sequence[float],
     soft: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor | None]:
+    depth: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     size = _sent(torch.tensor([labels.shape[2], labels.shape[1]], dtype=torch.float32), rgb.device)
     theta = torch.cat((n["matrix"] * (2 / size)[:, None], (n["middle"] * 2 / size - 1)[..., None]), 2)
     grid = F.affine_grid(theta, [len(rgb), 1, *crop], align_corners=False)
@@ -243,10 +251,13 @@ def _cropped(
     x = torch.where(inside, cut, fill) / 255
     shifted = labels[:, None].float() - void_id
     y = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0] + void_id
+    far = None
+    if depth is not None:
+        far = F.grid_sample(depth.float(), grid, mode="nearest", align_corners=False)
     if soft is None:
-        return x, y.round().long(), None
+        return x, y.round().long(), None, far
     half = F.affine_grid(theta, [len(rgb), 1, crop[0] // 2, crop[1] // 2], align_corners=False)
-    return x, y.round().long(), F.grid_sample(soft.float(), half, align_corners=False) / 255
+    return x, y.round().long(), F.grid_sample(soft.float(), half, align_corners=False) / 255, far
 
 
 def _pasted(x: Tensor, y: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from segnet_live.card import Card
-from segnet_live.engine.resize import fit_input, network_size
+from segnet_live.engine.resize import network_size
 from segnet_live.errors import DataError
 from segnet_live.frame import Size
 from segnet_live.learning.data import Sample
+from segnet_live.learning.depth import network_input
 from segnet_live.nets.load import load_network
 
 PIXELS = 20_000
@@ -76,7 +77,7 @@ def calibrate(card: Card, samples: Sequence[Sample], size: Size | None = None) -
 def _drawn(card: Card, samples: Sequence[Sample], fixed: Size | None) -> tuple[Tensor, Tensor]:
     """Return the logits (n, K) float32 and labels (n,) int64 of pixels drawn from all samples, the same every time."""
     network = load_network(card)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.mean, card.std))
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (card.mean, card.std))
     draw = np.random.default_rng(0)
     logits, truth = [], []
     for sample in samples:
@@ -84,8 +85,7 @@ def _drawn(card: Card, samples: Sequence[Sample], fixed: Size | None) -> tuple[T
         labels = cv2.resize(sample.labels, size[::-1], interpolation=cv2.INTER_NEAREST).reshape(-1)
         places = np.flatnonzero(labels < len(card.classes))
         places = draw.permutation(places)[:PIXELS]
-        rgb = torch.from_numpy(fit_input(sample.rgb, size).copy())[None]
-        scores: Tensor = network((rgb.permute(0, 3, 1, 2) / 255 - mean) / std)[0].flatten(1)
+        scores: Tensor = network(network_input(sample, size, mean, std))[0].flatten(1)
         logits.append(scores[:, torch.from_numpy(places)].T.contiguous())
         truth.append(torch.from_numpy(labels[places].astype(np.int64)))
     if not sum(map(len, truth)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,15 +24,21 @@ from segnet_live.video.location import IMAGE_SUFFIXES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A labelled image: (H, W, 3) uint8 RGB and its (H, W) uint8 label map (void id where unlabelled)."""
+    """A labelled image: (H, W, 3) uint8 RGB and its (H, W) uint8 label map (void id where unlabelled).
+
+    Attributes:
+        depth: (H, W) uint16 millimetres, 0 where nothing was measured; None where depth was not asked for.
+    """
 
     name: str
     rgb: NDArray[np.uint8]
     labels: LabelMap
+    depth: NDArray[np.uint16] | None = None
 
     def at(self, size: Size) -> Sample:
         """Return the image and its labels at `size`, (height, width)."""
-        return Sample(self.name, fit_input(self.rgb, size), labels_at(self.labels, size))
+        depth = None if self.depth is None else resized_depth(self.depth, size)
+        return Sample(self.name, fit_input(self.rgb, size), labels_at(self.labels, size), depth)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -54,7 +60,8 @@ class LabelledSet:
     """A labelled set: where its pairs lie and what their numbers mean; subclass it for another set.
 
     A subclass names its `classes` and overrides `pairs`; if the label files hold other ids than 0..K-1 and void, also
-    `decode`. This class is CamVid's own layout: `root/{split}/*` (PNG, JPEG or WebP), `root/{split}annot/*.png`.
+    `decode`. This class is CamVid's own layout: `root/{split}/*` (PNG, JPEG or WebP), `root/{split}annot/*.png`; a
+    set of one's own may have depth, which CamVid has not, in `root/{split}depth/*.png`.
 
     Attributes:
         licence: what the data's owners allow; weights trained on it say so on their card.
@@ -81,6 +88,40 @@ class LabelledSet:
                 raise DataError(f"{folder} is no folder", f"{self.name} has {split}/ and {split}annot/ side by side")
         return matched(files_by_stem(images, *PICTURES), files_by_stem(annotations, "*.png"), images, annotations)
 
+    def depths(self, root: Path, split: str) -> dict[str, Path]:
+        """Return the depth pictures of a split, by the names that `pairs` gives.
+
+        Raises:
+            DataError: there is no depth.
+        """
+        folder = root / f"{split}depth"
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder} is no folder",
+                f"depth lies in {split}depth/ beside {split}/, as 16-bit PNGs of millimetres; CamVid itself has none",
+            )
+        return files_by_stem(folder, "*.png")
+
+    def decode_depth(self, stored: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Turn (H, W) uint16 as stored in a depth file into millimetres, 0 for unknown; the identity here."""
+        return stored
+
+    def read_depth(self, path: Path) -> NDArray[np.uint16]:
+        """Return (H, W) uint16 millimetres from a file, 0 where nothing was measured.
+
+        Raises:
+            DataError: the file is missing, or not single-channel 16-bit.
+        """
+        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if stored is None:
+            raise DataError(f"{path} is missing or no image", "every image needs a depth PNG of the same name")
+        if stored.ndim != 2 or stored.dtype != np.uint16:
+            raise DataError(
+                f"{path} is {stored.dtype} of shape {stored.shape}",
+                "depth is a single-channel 16-bit PNG of millimetres",
+            )
+        return self.decode_depth(stored.astype(np.uint16, copy=False))
+
     def decode(self, labels: LabelMap) -> LabelMap:
         """Turn (H, W) uint8 as stored in a label file into class ids 0..K-1 or void; the identity here."""
         return labels
@@ -106,16 +147,17 @@ class LabelledSet:
             )
         return labels
 
-    def load(self, root: Path, split: str, drives: Sequence[str] | None = None) -> list[Sample]:
+    def load(self, root: Path, split: str, drives: Sequence[str] | None = None, *, depth: bool = False) -> list[Sample]:
         """Return all pairs of a split, checked.
 
         Args:
             drives: keep only the names that begin with one of these.
+            depth: with their depth.
 
         Raises:
             DataError: a folder is missing or empty, a pair is incomplete, sizes differ, or a label id is unexpected.
         """
-        samples = []
+        samples, depths = [], self.depths(root, split) if depth else {}
         for name, image, annotation in self.pairs(root, split):
             if drives is not None and not name.startswith(tuple(drives)):
                 continue
@@ -125,10 +167,29 @@ class LabelledSet:
                 raise DataError(
                     f"{annotation} is {got[1]}x{got[0]} but its image is {wanted[1]}x{wanted[0]}", "sizes must agree"
                 )
+            if depth:
+                sample = self._with_depth(sample, image, depths.get(name))
             samples.append(sample)
         if not samples:
             raise DataError(f"{root}: split {split} holds no image{' of ' + ', '.join(drives) if drives else ''}")
         return samples
+
+    def _with_depth(self, sample: Sample, image: Path, path: Path | None) -> Sample:
+        if path is None:
+            raise DataError(f"{image} has no depth picture", "every image needs one of the same name")
+        depth = self.read_depth(path)
+        if depth.shape != sample.labels.shape:
+            got, wanted = depth.shape, sample.labels.shape
+            raise DataError(
+                f"{path} is {got[1]}x{got[0]} but its image is {wanted[1]}x{wanted[0]}",
+                "depth must be registered to the image, at its size",
+            )
+        return replace(sample, depth=depth)
+
+
+def resized_depth(depth: NDArray[np.uint16], size: Size) -> NDArray[np.uint16]:
+    """Return a depth picture at `size`, each pixel from the nearest: a mean of two distances is nothing's distance."""
+    return cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint16, copy=False)
 
 
 def files_by_stem(folder: Path, *patterns: str) -> dict[str, Path]:

@@ -28,6 +28,8 @@ from segnet_live.video.open import open_source
 
 Segment = Callable[[NDArray[np.uint8]], LabelMap]
 """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids at the same size."""
+SegmentSample = Callable[[Sample], LabelMap]
+"""An image with its depth, if it has any -> (H, W) uint8 class ids at the same size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,18 @@ def through(engine: Engine) -> Segment:
     return lambda rgb: labels_at(engine.segment(rgb), (rgb.shape[0], rgb.shape[1]))
 
 
+def on_samples(segment: Segment) -> SegmentSample:
+    """Return `segment` as a function of labelled images, of which it takes the RGB."""
+    return lambda sample: segment(sample.rgb)
+
+
 def evaluate(
-    segment: Segment, samples: Sequence[Sample], classes: ClassSet, *, pictures: Path | None = None, bf: bool = True
+    segment: SegmentSample,
+    samples: Sequence[Sample],
+    classes: ClassSet,
+    *,
+    pictures: Path | None = None,
+    bf: bool = True,
 ) -> Evaluation:
     """Return all measures over `samples`; with `pictures`, also write a comparison per image there.
 
@@ -83,7 +95,7 @@ def evaluate(
     confusion, flicker, boundaries = Confusion(len(classes)), Flicker(len(classes)), []
     before = ""
     for sample in samples:
-        labels = segment(sample.rgb)
+        labels = segment(sample)
         confusion.add(sample.labels, labels)
         if bf:
             boundaries.append(boundary_f1(sample.labels, labels, len(classes)))

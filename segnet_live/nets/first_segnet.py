@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from segnet_live.nets.segnet import LocalContrast, Mirrored, he_initialise
@@ -11,17 +12,18 @@ class FirstSegNet(Mirrored):
     """Four encoders and four decoders of 64 maps with 7x7 kernels, as SegNet-Basic, but without batch norm and ReLU.
 
     An encoder is a convolution, tanh and 2x2 max-pooling that keeps its indices; a decoder unpools and convolves, with
-    no non-linearity; a 1x1 classifier gives the logits for the soft-max. The input's local contrast is normalised, and
-    it is RGB, or RGB and depth. Convolutions have biases here, as nothing else shifts their values; the paper does not
-    say.
+    no non-linearity; a 1x1 classifier gives the logits for the soft-max. The input is RGB, or RGB and depth, and its
+    local contrast is normalised; here that of RGB, as it would leave nothing of depth but its edges. Convolutions have
+    biases here, as nothing else shifts their values; the paper does not say.
 
     The paper trains one encoder-decoder pair after the other with L-BFGS and the soft-max last (`pairs`), as
     `python -m train layerwise` does.
 
     Args:
         classes: K.
-        inputs: 3 for RGB, 4 for RGB and depth, which neither the trainer nor the app feeds: engines refuse such a card.
-        local_contrast: normalise the input's local contrast first.
+        inputs: 3 for RGB, 4 for RGB and depth (`segnet_live.learning.depth`), which `python -m train fit --depth`
+            gives it. The app has no depth: its engines refuse such a card.
+        local_contrast: normalise the local contrast of RGB first.
     """
 
     def __init__(self, classes: int = 11, *, inputs: int = 3, local_contrast: bool = True) -> None:
@@ -41,4 +43,6 @@ class FirstSegNet(Mirrored):
         return list(zip(self.encoders, reversed(self.decoders), strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] == 4:
+            return super().forward(torch.cat((self.input_norm(x[:, :3]), x[:, 3:]), 1))
         return super().forward(self.input_norm(x))
