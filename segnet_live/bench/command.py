@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--paper-table",
         action="store_true",
         help="parameters, time and memory of every network as the paper's Tables 1 and 6 too, its figures beside them: "
-        "random weights where none are installed (PyTorch; half an hour on a CPU; with --model only those)",
+        "random weights where none are installed (PyTorch; a quarter of an hour on two cores; with --model only those)",
     )
     add("--no-memory", action="store_true", help="skip memory, which needs a process for each engine")
     add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
