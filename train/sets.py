@@ -122,8 +122,7 @@ class SunRgbd(LabelledSet):
         return _by_number(folder, "*.png")
 
     def decode_depth(self, stored: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        millimetres: NDArray[np.uint16] = stored >> 3 | stored << 13
-        return np.minimum(millimetres, np.uint16(_SUN_FARTHEST_MM))
+        return np.asarray(np.minimum(stored >> 3 | stored << 13, _SUN_FARTHEST_MM), np.uint16)
 
     def decode(self, labels: LabelMap) -> LabelMap:
         ids = np.arange(-1, 255).astype(np.uint8)

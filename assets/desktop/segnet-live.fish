@@ -246,7 +246,7 @@ complete -c segnet-live -n '_shtab_segnet_live_using bench' -l seconds -x -d 'a 
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l against -x -d 'time another torch network too'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l video -xka "(__fish_complete_path (commandline -ct))" -d 'time the headless pipeline on this file too'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l confidence -d 'each engine with its confidence map too, in turns'
-complete -c segnet-live -n '_shtab_segnet_live_using bench' -l paper-table -d 'the columns of the paper'"'"'s Table 6 too, of every network: random weights where none are installed (PyTorch; half an hour on a CPU; with --model only those)'
+complete -c segnet-live -n '_shtab_segnet_live_using bench' -l paper-table -d 'parameters, time and memory of every network as the paper'"'"'s Tables 1 and 6 too, its figures beside them: random weights where none are installed (PyTorch; a quarter of an hour on two cores; with --model only those)'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l no-memory -d 'skip memory, which needs a process for each engine'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l json -xka "(__fish_complete_path (commandline -ct))" -d 'write all figures to FILE'
 complete -c segnet-live -n '_shtab_segnet_live_using bench' -l markdown -d 'print Markdown'

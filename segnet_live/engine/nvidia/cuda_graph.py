@@ -239,8 +239,8 @@ class FrameLoop:
                 self._run = None  # what else is under way is lost, too
                 self._under_way.appendleft(slot)
                 raise
-        labels, *more = (host[0].numpy().copy() for host in slot.maps)
-        found = Segmented(labels, *more)
+        maps: list[Any] = [host[0].numpy().copy() for host in slot.maps]
+        found = Segmented(*maps)
         if slot.whole is not None:
             found = found._replace(small=slot.frame[0].numpy().copy())
             if self._classes:
