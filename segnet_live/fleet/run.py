@@ -142,7 +142,10 @@ class _Fleet:
         # Workers find it by its name: what a worker is made of must outlast it, for Ray makes lost ones anew of that.
         self._board_name = f"segnet-live {uuid.uuid4().hex}"
         named = {"name": self._board_name, "num_cpus": 0, "scheduling_strategy": here}
-        self._board = ray.remote(Board).options(**named).remote()
+        try:
+            self._board = ray.remote(Board).options(**named).remote()
+        except ray.exceptions.RayError as error:
+            raise _nothing_starts(error) from error
 
     def run(self, caught: Sequence[int], progress: FrameProgress) -> None:
         """Do everything, or end early once a signal is caught.
@@ -306,8 +309,7 @@ class _Fleet:
         try:
             frames: dict[int, int] = self._ray.get(self._board.frames.remote())
         except self._ray.exceptions.RayError as error:
-            problem = f"the cluster starts nothing for this command ({_last_line(error)})"
-            raise UsageError(problem, SAME_TOKEN) from error
+            raise _nothing_starts(error) from error
         return frames
 
     def _release(self, actors: Sequence[Any]) -> None:
@@ -315,6 +317,10 @@ class _Fleet:
             self._ray.kill(actor)
             self._idle = [each for each in self._idle if each is not actor]
             self._starting = {reference: each for reference, each in self._starting.items() if each is not actor}
+
+
+def _nothing_starts(error: Exception) -> UsageError:
+    return UsageError(f"the cluster starts nothing for this command ({_last_line(error)})", SAME_TOKEN)
 
 
 def _last_line(error: Exception) -> str:

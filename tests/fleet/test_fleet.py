@@ -15,6 +15,7 @@ from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.engine.open import open_engine
+from segnet_live.errors import UsageError
 from segnet_live.pipeline.headless import folder as folder_run
 from tests.fleet.test_pieces import long_clip
 from tests.support.clips import packets, shaded_clip, times
@@ -126,6 +127,25 @@ def test_ctrl_c_ends_what_is_begun_and_leaves_nothing_of_it(
     assert run.run_fleet(job(tiny_card, drives, tmp_path / "out", ray="auto"), worker=Patient) == 130
     assert "0 done, 0 skipped, 0 failed, 2 left" in capsys.readouterr().out
     assert left_in(tmp_path / "out") == []
+
+
+def test_a_cluster_that_starts_nothing_is_told_of_in_one_line(
+    cluster: None, tiny_card: Card, drives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    from segnet_live.fleet.run import run_fleet
+
+    class Cancelling:
+        def options(self, **_: object) -> Cancelling:
+            return self
+
+        def remote(self) -> None:
+            raise ray.exceptions.RaySystemError("Actor creation cancelled.")
+
+    monkeypatch.setattr(ray, "remote", lambda _: Cancelling())
+    with pytest.raises(UsageError, match=r"starts nothing for this command \(.*cancelled\.\); set RAY_AUTH_MODE"):
+        run_fleet(job(tiny_card, drives, tmp_path / "out", ray="auto"))
 
 
 def test_without_ray_the_option_says_what_to_install_and_a_folder_needs_none(
