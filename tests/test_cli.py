@@ -48,7 +48,7 @@ OPTIONS = {
     "hard": f"--out --count --against --json {INDEX} --debug",
     "correct": "--model --debug",
     "export": "--to --annotations --model --out --size --precision --labels --overwrite --json --debug",
-    "adapt": "--model --out --old --minutes --rate --overwrite --json --debug",
+    "adapt": "--model --out --old --minutes --rate --seed --overwrite --json --debug",
     "serve": "--host --port --video --camera --images --synthetic --record --overwrite --model "
     "--backend --precision --size --max-picture --max-pixels --max-clip --max-seconds --queue --viewers --rate --debug",
     "bench": "--model --backend --precision --size --video --seconds --n --against --no-memory --paper-table --json "

@@ -51,7 +51,7 @@ function _shtab_segnet_live_using
 end
 
 set -g _shtab_segnet_live_commands models doctor compile cache repair find bonnet report hard correct export adapt serve bench
-set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --compare --confidence --count --cut --decoder --dir --duration --encoder --for --gpx --grow --hardest --hide --hide-hold --hide-unsure --hide-with --host --images --index --json --labels --layers --masks --max-clip --max-latency --max-picture --max-pixels --max-seconds --minutes --model --n --old --opacity --out --output --piece --port --precision --quality --queue --rate --ray --record --samples --seconds --show --size --start --stats --stills --target-fps --to --video --view --viewers -o
+set -g _shtab_segnet_live_opts_with_value --against --annotations --around --backend --below --bonnet --camera --classes --clock --colour-by --compare --confidence --count --cut --decoder --dir --duration --encoder --for --gpx --grow --hardest --hide --hide-hold --hide-unsure --hide-with --host --images --index --json --labels --layers --masks --max-clip --max-latency --max-picture --max-pixels --max-seconds --minutes --model --n --old --opacity --out --output --piece --port --precision --quality --queue --rate --ray --record --samples --seconds --seed --show --size --start --stats --stills --target-fps --to --video --view --viewers -o
 
 complete -c segnet-live -e
 complete -c segnet-live -f
@@ -92,7 +92,7 @@ complete -c segnet-live -n _shtab_segnet_live_using -l fade-unsure -d 'let the o
 complete -c segnet-live -n _shtab_segnet_live_using -l classes -x -d 'colour these classes only, e.g. Road,Car'
 complete -c segnet-live -n _shtab_segnet_live_using -l burn-hud -d 'write rates, latency and engine into the recorded picture'
 complete -c segnet-live -n _shtab_segnet_live_using -l bonnet -x -d 'leave out what the car itself takes of the picture: found in the video, or white in a picture'
-complete -c segnet-live -n _shtab_segnet_live_using -l hide -x -d 'hide these classes in the recording, e.g. Pedestrian,Bicyclist,Car'
+complete -c segnet-live -n _shtab_segnet_live_using -l hide -x -d 'hide these classes in recordings, e.g. Pedestrian,Bicyclist,Car'
 complete -c segnet-live -n _shtab_segnet_live_using -l hide-with -xka "blur fill" -d 'what stands there instead (default: blur)'
 complete -c segnet-live -n _shtab_segnet_live_using -l hide-hold -x -d 'hide what a frame shows in N frames before and after it, too (default: 5)'
 complete -c segnet-live -n _shtab_segnet_live_using -l hide-unsure -x -d 'hide what lies near them with less confidence, too; 0 for none (default: 0.5)'
@@ -208,7 +208,8 @@ complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l model -xka "(__fi
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l out -xka "(__fish_complete_directories)" -d 'the new model'"'"'s folder (default: MODEL-DRAFTS among your own models)'
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l old -xka "(__fish_complete_directories)" -d 'labelled roads that must not get worse, in CamVid'"'"'s layout: train/ is rehearsed, val/ measured (default: the example drive)'
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l minutes -x -d 'train no longer than this (default: 4)'
-complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l rate -x -d 'learning rate: smaller changes less (default: 5e-4)'
+complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l rate -x -d 'learning rate: smaller changes less (default: 2e-3)'
+complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l seed -x -d 'another one learns from other crops (default: 0)'
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l overwrite -d 'replace the model that is in --out'
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l json -d 'print the outcome as JSON, and what happens to stderr'
 complete -c segnet-live -n '_shtab_segnet_live_using adapt' -l debug -d 'show the traceback of an error'

@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the example drive)",
     )
     add("--minutes", type=float, default=4.0, metavar="N", help="train no longer than this (default: 4)")
-    add("--rate", type=float, default=None, metavar="X", help="learning rate: smaller changes less (default: 5e-4)")
+    add("--rate", type=float, default=None, metavar="X", help="learning rate: smaller changes less (default: 2e-3)")
+    add("--seed", type=int, default=0, metavar="N", help="another one learns from other crops (default: 0)")
     add("--overwrite", action="store_true", help="replace the model that is in --out")
     add("--json", action="store_true", help="print the outcome as JSON, and what happens to stderr")
 
@@ -45,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.minutes <= 600:
         raise UsageError(f"--minutes is {arguments.minutes:g}", "give minutes, more than 0")
     if arguments.rate is not None and not 0 < arguments.rate < 1:
-        raise UsageError(f"--rate is {arguments.rate:g}", "give a learning rate between 0 and 1, such as 5e-4")
+        raise UsageError(f"--rate is {arguments.rate:g}", "give a learning rate between 0 and 1, such as 1e-3")
+    if not 0 <= arguments.seed < 2**31:
+        raise UsageError(f"--seed is {arguments.seed}", "give a whole number from 0 to 2147483647")
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -56,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     card = find_card(arguments.model)
     out = arguments.out or free_path(user_models_dir() / f"{card.name}-{arguments.drafts.resolve().name}")
     rate = {} if arguments.rate is None else {"lr": arguments.rate}
-    recipe = Recipe(minutes=arguments.minutes, **rate)
+    recipe = Recipe(minutes=arguments.minutes, seed=arguments.seed, **rate)
     job = Job(card, arguments.drafts, out, arguments.old, arguments.overwrite, recipe)
     console = Console(stderr=arguments.json, highlight=False)
     columns = (TextColumn("adapting"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

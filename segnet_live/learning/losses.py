@@ -53,14 +53,20 @@ def lovasz_softmax(logits: Tensor, labels: Tensor, void_id: int) -> Tensor:
     return ((errors * slope).sum(1) * present).sum() / present.sum().clamp(min=1)
 
 
-def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
+def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0, where: Tensor | None = None) -> Tensor:
     """Return the mean divergence from the teacher's softened shares (Hinton et al., arXiv:1503.02531).
 
     Void pixels count too: the teacher has an opinion where the labels have none.
+
+    Args:
+        where: (N, H, W) bool, the pixels that are taught; the others count as 0 in the mean. None for all.
     """
     wanted = (teacher.float() / temperature).log_softmax(1)
     shares = (logits.float() / temperature).log_softmax(1)
     pixels = logits.numel() / logits.shape[1]
+    if where is not None:
+        each = F.kl_div(shares, wanted, reduction="none", log_target=True).sum(1)
+        return (each * where).sum() * temperature**2 / pixels
     return F.kl_div(shares, wanted, reduction="sum", log_target=True) * temperature**2 / pixels
 
 

@@ -53,4 +53,11 @@ def test_distillation_is_zero_for_an_equal_teacher_and_grows_apart_from_it() -> 
     torch.manual_seed(0)
     teacher = torch.randn(2, 3, 4, 4)
     assert float(distillation(teacher, teacher)) == pytest.approx(0, abs=1e-6)
-    assert float(distillation(teacher + torch.randn(2, 3, 4, 4), teacher)) > 0.01
+    other = teacher + torch.randn(2, 3, 4, 4)
+    assert float(distillation(other, teacher)) > 0.01
+    left = torch.zeros(2, 4, 4, dtype=torch.bool)
+    left[..., :2] = True
+    parts = [distillation(other, teacher, where=where) for where in (left, ~left)]
+    torch.testing.assert_close(parts[0] + parts[1], distillation(other, teacher))
+    other[..., :2] = teacher[..., :2]
+    assert float(distillation(other, teacher, where=left)) == pytest.approx(0, abs=1e-6)
