@@ -1,8 +1,9 @@
 """Find what never moves at the bottom of a drive's pictures: the car's own bonnet, a dashboard, a date stamp.
 
 A bonnet's rim is an edge that stays where it is while everything else moves. Some frames spread over the drive tell for
-each place how steady its edges are; the best way from the left of the picture to the right along steady ones is the
-rim, if it is good enough. Letters of a date stamp are small steady edges.
+each place how steady its edges are: in how many of them it is the darker below, or the brighter, however faint the edge
+is. The best way from the left of the picture to the right along steady ones is the rim, if it is good enough, and calm
+below. Letters of a date stamp are small steady edges.
 """
 
 from __future__ import annotations
@@ -24,17 +25,19 @@ FRAMES = 32
 WIDTH = 192
 HIGHEST_RIM = 0.6
 """A rim lies below this share of the picture's height; above it are horizons."""
-STEADY = 1.3
-"""How often larger than its changes an edge must be, half way along the rim, to be one that stays."""
-NO_RIM = 0.9
+FAINT = 0.03
+"""The edge, in grey 0..1 as Sobel's operator sums it, from which one counts whole in a frame."""
+STEADY = 0.53
+"""The share of the frames, less those of the contrary, in which there must be an edge, half way along the rim."""
+NO_RIM = 0.3
 """How steady an edge must be for the rim to follow it rather than to run below the picture."""
 NARROWEST = 0.25
 """The share of the picture's width that a rim must cross."""
-CALM = 0.5
+CALM = 0.42
 """How much edges may change below a rim, where they do most, of what they change above."""
-CLIMB = 0.4
+CLIMB = 0.133
 """What a row up or down costs the rim, in steadiness."""
-LEAVE = 8.0
+LEAVE = 2.7
 """What it costs to leave the picture at its lower edge, or to come back."""
 MOVES = 0.06
 """Mean change of grey, 0..1, above the bottom from which a drive is one that moves."""
@@ -206,7 +209,7 @@ def bonnet_of(greys: NDArray[np.float32]) -> Bonnet | None:
     rows, columns = greys.shape[1:]
     down = np.stack([cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=3) for grey in greys])
     across = np.stack([cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3) for grey in greys])
-    steady = np.abs(down.mean(axis=0)) / (down.std(axis=0) + 0.03)
+    steady = np.abs(np.clip(down / FAINT, -1, 1).mean(axis=0))
     mask = np.zeros((rows, columns), np.bool_)
     rim = _rim(steady, round(rows * HIGHEST_RIM))
     has_rim = rim < rows
@@ -234,8 +237,8 @@ def _near(rim: NDArray[np.intp], rows: int) -> NDArray[np.bool_]:
 def _rim(steady: NDArray[np.float32], top: int) -> NDArray[np.intp]:
     """Return (w,) rows of the best way from left to right, below row `top`; h where it runs below the picture."""
     rows = len(steady)
-    part = np.minimum(steady[top:], 4.0).astype(np.float64)
-    part[-2:] = -1.0  # the picture's own edge
+    part = steady[top:].astype(np.float64)
+    part[-2:] = -0.33  # the picture's own edge
     part = np.concatenate([part, np.full((1, part.shape[1]), NO_RIM)])
     height, columns = part.shape
     best, came = part[:, 0].copy(), np.zeros((columns, height), np.intp)

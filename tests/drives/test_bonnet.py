@@ -62,6 +62,20 @@ def test_a_bonnet_is_found_where_it_is(bonneted: Path) -> None:
     assert 0.65 < bonnet.top < 0.75
 
 
+def test_a_bonnet_in_which_the_scene_is_mirrored_is_found(tmp_path: Path) -> None:
+    truth = np.zeros(SIZE, np.uint8)
+    cv2.ellipse(truth, (96, 132), (150, 48), 0, 0, 360, 1, -1)
+
+    def mirrored(rgb: RGB) -> RGB:
+        seen = cv2.GaussianBlur(rgb[::-1].astype(np.float32), (0, 0), 6) * 0.4 + 25  # 76 on average, the road 127
+        return np.where(truth[..., None] > 0, seen, rgb).astype(np.uint8)
+
+    bonnet = find_bonnet(drive(tmp_path / "drive.mp4", [mirrored(world(i)) for i in range(32)]))
+    assert bonnet is not None
+    found = bonnet.at(SIZE)
+    assert (found & (truth > 0)).sum() / (found | (truth > 0)).sum() > 0.85
+
+
 def test_a_date_stamp_is_found(tmp_path: Path) -> None:
     def stamped(rgb: RGB) -> RGB:
         out = cv2.resize(rgb, (384, 240))
