@@ -70,6 +70,8 @@ QSlider::handle:horizontal {{
     width: 14px; height: 14px; margin: -5px 0; border-radius: 7px; background: {TEXT};
 }}
 QSlider::handle:horizontal:focus {{ background: {ACCENT}; }}
+QProgressBar {{ background: {LINE}; border: none; border-radius: 2px; max-height: 4px; }}
+QProgressBar::chunk {{ background: {ACCENT}; border-radius: 2px; }}
 QCheckBox {{ spacing: 8px; }}
 QCheckBox::indicator {{
     width: 16px; height: 16px; border: 1px solid #465262; border-radius: 4px; background: {GROUND};

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PyQt6.QtCore import QPointF, Qt
-from PyQt6.QtWidgets import QDialog
+from PyQt6.QtWidgets import QDialog, QLabel
 from pytestqt.qtbot import QtBot
 
+import segnet_live
 from segnet_live.card import Card
 from segnet_live.drafts.folder import DraftFolder
 from segnet_live.ui.app import App
+from segnet_live.ui.correct import adapting
 from segnet_live.ui.correct.window import CorrectWindow
 from tests.support.cards import write_card
+from tests.support.clips import grey_clip
 from tests.support.drafts import CAR, ROAD, SKY, write_drafts
-from tests.support.window import wait_until
+from tests.support.engines import Engines
+from tests.support.window import wait_for_labels, wait_until
 
 VOID = 11
 
@@ -163,6 +168,64 @@ def test_adapting_without_corrections_says_what_is_missing(qtbot: QtBot, editor:
     assert editor.adapting.is_running
     wait_until(qtbot, lambda: not editor.adapting.is_running, timeout_ms=60_000)
     assert "0 corrected drafts" in editor.banner.text
+
+
+ONLY_SMALLER = """
+import sys
+from functools import partial
+sys.path.insert(0, {root!r})
+from segnet_live.adapt import adapt, finetune
+from segnet_live.cli import main
+from segnet_live.engine.eager import EagerEngine
+finetune.Recipe = partial(finetune.Recipe, steps=25, crop=(64, 96), batch=4, photometric=0.0, lr=1e-2)
+adapt.open_engine = lambda card, backend, source_size: EagerEngine(card, source_size)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_button_adapts_with_progress_figures_and_a_model_to_choose(
+    qtbot: QtBot, start: Callable[..., App], engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    script = tmp_path / "adapt.py"
+    script.write_text(ONLY_SMALLER.format(root=str(Path(segnet_live.__file__).parents[1])))
+    monkeypatch.setattr(adapting, "PROGRAM", (sys.executable, str(script)))
+    drafts = write_drafts(tmp_path / "road", 8, corrected=7)
+    window = start(grey_clip(tmp_path / "drive.mp4")).window
+    wait_for_labels(qtbot, window)
+    window.sources.open_place(str(drafts.root))
+    editor = window.findChild(CorrectWindow)
+    assert editor is not None
+    assert editor.progress.isHidden()
+    seen: list[tuple[str, int]] = []
+    editor.adapting.changed.connect(lambda: seen.append((editor.status.text(), editor.progress.value())))
+    qtbot.mouseClick(editor.fit_model, Qt.MouseButton.LeftButton)
+    assert editor.fit_model.text() == "Stop adapting"
+    assert not editor.progress.isHidden()
+    wait_until(qtbot, lambda: not editor.adapting.is_running, timeout_ms=60_000)
+    assert editor.banner.text == ""
+    assert editor.progress.isHidden()
+    assert editor.fit_model.text() == "Adapt the model ..."
+    said = [text for text, _ in seen]
+    assert any(text.startswith("measuring") for text in said)
+    shares = [value for text, value in seen if text.startswith("learning")]
+    assert shares
+    assert shares == sorted(shares)
+    assert shares[-1] > 0
+    assert said[-1] == "tiny-road is in the list of models"
+    outcome = editor.findChild(adapting.OutcomeDialog)
+    assert outcome is not None
+    texts = [label.text() for label in outcome.findChildren(QLabel)]
+    assert "tiny-road learnt from 6 corrected frames" in texts
+    before, after = (float(text) for text in texts[texts.index("Frames held back, 1") + 1 :][:2])
+    assert after > before
+    assert sum(not label.pixmap().isNull() for label in outcome.findChildren(QLabel)) == 1
+    outcome.close()
+    box = window.panel.model.model
+    place = box.findText("tiny-road")
+    box.setCurrentIndex(place)
+    box.activated.emit(place)
+    wait_until(qtbot, lambda: engines.opened[-1].info.model == "tiny-road")
 
 
 def test_a_drafts_folder_dropped_on_the_window_opens_the_editor_and_a_new_model_is_in_the_list(

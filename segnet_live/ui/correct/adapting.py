@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import QObject, QProcess, Qt, pyqtSignal
 from PyQt6.QtGui import QPixmap
-from PyQt6.QtWidgets import QDialog, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from segnet_live.card import Card
 from segnet_live.ui.parts import plain_label, quiet_label
 from segnet_live.ui.theme import ACCENT
 
+PROGRAM = (sys.executable, "-m", "segnet_live")
 PICTURE_PX = 900
 KILL_AFTER_MS = 4000
+SHARE_THAT_TELLS = 0.1
+"""The share of the training after which its pace says how long the rest takes."""
 
 
 class Adapting(QObject):
     """An adaptation in a process of its own: the window stays quick, and stopping it leaves nothing behind.
+
+    Attributes:
+        status: what it does now, or how it ended; "" before.
+        share: the share 0..1 of the training that is done; None while it measures, or nothing runs.
 
     Signals:
         changed: `status` is another.
@@ -38,7 +56,9 @@ class Adapting(QObject):
         self._process: QProcess | None = None
         self._last = ""
         self._stopped = False
+        self._training_since_s = 0.0
         self.status = ""
+        self.share: float | None = None
 
     @property
     def is_running(self) -> bool:
@@ -49,13 +69,13 @@ class Adapting(QObject):
         if self._process is not None:
             return
         process = self._process = QProcess(self)
-        process.setProgram(sys.executable)
-        what = ["adapt", str(self._drafts), "--model", str(self._card.folder)]
-        process.setArguments(["-m", "segnet_live", *what, "--json"])
+        program, *first = PROGRAM
+        process.setProgram(program)
+        process.setArguments([*first, "adapt", str(self._drafts), "--model", str(self._card.folder), "--json"])
         process.readyReadStandardError.connect(self._read)
         process.finished.connect(self._ended)
         process.errorOccurred.connect(self._failed)
-        self._last, self._stopped, self.status = "", False, "adapting ..."
+        self._last, self._stopped, self.status, self.share = "", False, "starting ...", None
         process.start()
         self.changed.emit()
 
@@ -75,15 +95,27 @@ class Adapting(QObject):
             return
         lines = bytes(self._process.readAllStandardError().data()).decode(errors="replace").splitlines()
         for line in filter(None, (line.strip() for line in lines)):
-            if line.startswith(("adapting", "measuring")):
-                self.status = line
+            if line.startswith("measuring"):
+                self.status, self.share = line, None
+            elif training := re.fullmatch(r"adapting (\d+)%", line):
+                self._trained(int(training[1]) / 100)
             self._last = line
         self.changed.emit()
+
+    def _trained(self, share: float) -> None:
+        """Show how far the training is and, once that tells, how long it takes."""
+        now_s = time.monotonic()
+        if self.share is None:
+            self._training_since_s = now_s
+        self.share, self.status = share, f"learning, {share:.0%}"
+        if share >= SHARE_THAT_TELLS:
+            left_s = (now_s - self._training_since_s) * (1 - share) / share
+            self.status += f", about {max(1, round(left_s / 60))} min left" if left_s > 40 else ", nearly done"
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart and self._process is not None:
             self.problem.emit(f"segnet-live adapt did not start: {self._process.errorString()}")
-            self._process, self.status = None, ""
+            self._process, self.status, self.share = None, "", None
             self.changed.emit()
 
     def _ended(self, code: int, how: QProcess.ExitStatus) -> None:
@@ -94,7 +126,7 @@ class Adapting(QObject):
         last = lines[-1] if lines else self._last
         output = bytes(process.readAllStandardOutput().data()).decode(errors="replace")
         process.deleteLater()
-        self.status = ""
+        self.status, self.share = "", None
         if self._stopped:
             self.status = "stopped; nothing was written"
         elif code or how is QProcess.ExitStatus.CrashExit:
@@ -126,6 +158,7 @@ class OutcomeDialog(QDialog):
         heading.setObjectName("title")
         layout.addWidget(heading)
         grid = QGridLayout()
+        grid.setHorizontalSpacing(24)
         grid.setColumnStretch(3, 1)
         rows = [("Frames held back", outcome["held_back"])]
         if "before" in outcome["old_roads"]:
@@ -158,3 +191,11 @@ class OutcomeDialog(QDialog):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
+        close = QPushButton("Close")
+        close.setDefault(True)
+        close.clicked.connect(self.accept)
+        buttons = QHBoxLayout()
+        buttons.setContentsMargins(20, 8, 20, 12)
+        buttons.addStretch(1)
+        buttons.addWidget(close)
+        outer.addLayout(buttons)

@@ -14,6 +14,7 @@ from PyQt6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QMainWindow,
+    QProgressBar,
     QPushButton,
     QSizePolicy,
     QSlider,
@@ -164,6 +165,10 @@ class CorrectWindow(QMainWindow):
         below.addWidget(self.fit_model, 1)
         below.addWidget(help_)
         layout.addLayout(below)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setAccessibleName("Progress of the adaptation")
+        layout.addWidget(self.progress)
         self.status = quiet_label()
         self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         layout.addWidget(self.status)
@@ -332,6 +337,10 @@ class CorrectWindow(QMainWindow):
         self.about.setText("\n".join(filter(None, [by, STATES[record.made_by], unsaved])))
         self.fit_model.setText("Stop adapting" if self.adapting.is_running else "Adapt the model ...")
         self.status.setText(self.adapting.status)
+        share = self.adapting.share
+        self.progress.setVisible(self.adapting.is_running)
+        self.progress.setRange(0, 0 if share is None else 100)  # to and fro while it measures
+        self.progress.setValue(0 if share is None else round(100 * share))
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Save what was changed; stay open if it cannot be."""
