@@ -421,7 +421,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group(
         "privacy (covered 97% of people's pixels on a drive that no training saw, never all)"
     ).add_argument
-    add("--hide", type=_names, metavar="A,B", help="hide these classes in the recording, e.g. Pedestrian,Bicyclist,Car")
+    add("--hide", type=_names, metavar="A,B", help="hide these classes in recordings, e.g. Pedestrian,Bicyclist,Car")
     add("--hide-with", choices=HIDE_WITH, default="blur", help="what stands there instead (default: blur)")
     add(
         "--hide-hold",

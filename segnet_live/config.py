@@ -146,6 +146,23 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True)
+class HideSpec:
+    """What recordings hide.
+
+    Attributes:
+        names: of the classes.
+        style: what stands there instead.
+        hold: frames before and after in which they stay hidden.
+        unsure: confidence 0..1 below which pixels near them are hidden, too; 0 hides found ones alone.
+    """
+
+    names: tuple[str, ...]
+    style: HideWith = "blur"
+    hold: int = 5
+    unsure: float = HIDE_UNSURE
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """A source as the user named it; `segnet_live.video.open.open_source` opens it.
 
@@ -360,18 +377,14 @@ class RunConfig:
             raise UsageError("--burn-hud writes the figures into the recording; add --record OUT.mp4 or leave it out")
 
     def _check_hide(self) -> None:
-        """Check that there is a recording to hide classes in, which waits for the frames after each.
+        """Check that there is a recording to hide classes in, or a window to begin one.
 
         Raises:
             UsageError: there is none.
         """
         if not all(name.strip() for name in self.hide or ("",)):
             raise UsageError("--hide got an empty name; give names with commas between them, such as Pedestrian,Car")
-        if not self.headless:
-            raise UsageError(
-                "--hide works on recordings without a window, which can wait for what comes", "add --headless"
-            )
-        if self.record is None:
+        if self.headless and self.record is None:
             raise UsageError("--hide hides classes in the recording", "add --record OUT.mp4 or leave it out")
         if not 0 <= self.hide_hold <= LONGEST_HOLD:
             raise UsageError(f"--hide-hold got {self.hide_hold}", f"give frames, 0 to {LONGEST_HOLD}")
@@ -390,6 +403,13 @@ class RunConfig:
             raise UsageError("--index needs the whole file", "leave out --start and --duration")
         if self.target_fps is not None or self.max_latency_ms is not None:
             raise UsageError("--index needs the network at one size", "leave out --target-fps and --max-latency")
+
+    @property
+    def hiding(self) -> HideSpec | None:
+        """What recordings hide, None for nothing."""
+        if self.hide is None:
+            return None
+        return HideSpec(self.hide, self.hide_with, self.hide_hold, self.hide_unsure)
 
     @property
     def video_file(self) -> Path | None:
@@ -414,7 +434,7 @@ class RunConfig:
         given: dict[str, Any] = {
             each.name: value for each in fields(RunOptions) if (value := getattr(self, each.name)) is not None
         }
-        if self.confidence is not None or (self.hide is not None and self.hide_unsure > 0):
+        if self.confidence is not None or (self.headless and self.hide is not None and self.hide_unsure > 0):
             given["with_confidence"] = True
         if self.compare is not None:
             shown: dict[str, Any] = {

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.config import HIDE_UNSURE, HideWith
+from segnet_live.classes import ClassSet
+from segnet_live.config import HIDE_UNSURE, HideSpec, HideWith
 from segnet_live.frame import RGB, LabelMap, Size
 
 GROW = 0.02
@@ -50,6 +51,15 @@ class Hiding:
     hold: int = 5
     grow: float = GROW
     unsure: float = HIDE_UNSURE
+
+    @classmethod
+    def of(cls, spec: HideSpec, classes: ClassSet) -> Self:
+        """Return what `spec` asks for among `classes`.
+
+        Raises:
+            UsageError: one of its names is none of them.
+        """
+        return cls(frozenset(classes.ids(spec.names)), spec.style, spec.hold, unsure=spec.unsure)
 
     def mask(self, labels: LabelMap, confidence: NDArray[np.uint8] | None = None) -> Mask:
         """Return what is to be hidden by a (h, w) label map and its confidence, both at network size."""

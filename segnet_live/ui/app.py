@@ -88,13 +88,17 @@ def create_app(
         settings, note = load_settings(file)
     options = config.options(settings.options())
     cards = cards or choose_cards(config.model)
+    card = choose_card(cards, options.model)
+    if config.hiding is not None:
+        card.classes.ids(config.hiding.names)  # else the first recording would end with it
     controls = Controls(
         settings,
         options,
         cards,
-        choose_card(cards, options.model),
+        card,
         open_source or open_real_source,
         open_engine or open_real_engine,
+        hide=config.hiding,
     )
     saver = Saver(
         settings,
@@ -102,6 +106,7 @@ def create_app(
         lambda: controls.model_name,
         burn_hud=options.burn_hud,
         encoding=options.encoding,
+        hide=config.hiding,
     )
     controls.recording_ended.connect(saver.recording_ended)
     window = MainWindow(controls, saver)

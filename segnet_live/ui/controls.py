@@ -13,7 +13,7 @@ from PyQt6.QtCore import QObject, pyqtSignal
 
 from segnet_live.card import Card
 from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
-from segnet_live.config import LAYERS, Backend, EngineSpec, Layer, RunOptions, SourceSpec, View
+from segnet_live.config import LAYERS, Backend, EngineSpec, HideSpec, Layer, RunOptions, SourceSpec, View
 from segnet_live.engine.governor import Target
 from segnet_live.engine.paired import other_engine
 from segnet_live.errors import SegnetLiveError
@@ -41,6 +41,7 @@ class Controls(QObject):
         options: what holds at the start, command line and settings taken together.
         cards: the models to choose from.
         card: the model to begin with, one of `cards`.
+        hide: what recordings hide: it takes the engine's confidence, whatever the view is.
 
     Signals:
         source_changed, engine_changed, view_changed: see the attributes of the same name.
@@ -67,6 +68,7 @@ class Controls(QObject):
         card: Card,
         open_source: OpenSource,
         open_engine: OpenEngine,
+        hide: HideSpec | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -85,6 +87,7 @@ class Controls(QObject):
         self.speed = 1.0
         self.confidence, self.samples = options.with_confidence, options.samples
         self.other = None if options.compare is None else other_engine(options.compare, card)
+        self._hides_unsure = hide is not None and hide.unsure > 0
         self._paused = False
         self._news.connect(self._take)
         self.session = LiveSession(open_source, open_engine, self._news.emit, card.classes)
@@ -284,7 +287,8 @@ class Controls(QObject):
         # The pictures of a folder need not follow each other: there is nothing to smooth.
         smooth = self.smooth and (self.source is None or self.source.spec.kind != "images")
         choice = EngineChoice(self.card, self.backend, self.precision, self.size, smooth, self.target)
-        self.session.use(replace(choice, confidence=self.needs_confidence, samples=self.samples, other=self.other))
+        confidence = self.needs_confidence or self._hides_unsure
+        self.session.use(replace(choice, confidence=confidence, samples=self.samples, other=self.other))
 
     # The view
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
-from segnet_live.config import Encoding
+from segnet_live.config import Encoding, HideSpec
 from segnet_live.drafts.folder import HARD_FRAMES
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.pipeline.live.session import LiveSession, Picture
@@ -32,6 +32,7 @@ class Saver(QObject):
         model: returns the name of the model that runs now.
         burn_hud: burn the HUD into recordings, until the user chooses otherwise.
         encoding: what recordings are encoded with, until the user chooses otherwise.
+        hide: what recordings hide, None for nothing.
 
     Signals:
         changed: a recording began, was stopped, or is complete.
@@ -50,10 +51,12 @@ class Saver(QObject):
         *,
         burn_hud: bool = False,
         encoding: Encoding = DEFAULT,
+        hide: HideSpec | None = None,
     ) -> None:
         super().__init__()
         self._settings, self._session, self._model, self._burn_hud = settings, session, model, burn_hud
         self._encoding = encoding
+        self.hide = hide
         self._files = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
 
     @property
@@ -115,7 +118,11 @@ class Saver(QObject):
                     raise UsageError("there is no picture to record yet", "open a video or a camera first")
                 path = free_path(self.folder / f"{self._stem(shown)}.mp4")
             self._session.record(
-                path, label_maps=self._settings.record_labels, overwrite=overwrite, encoding=self._encoding
+                path,
+                label_maps=self._settings.record_labels,
+                overwrite=overwrite,
+                encoding=self._encoding,
+                hide=self.hide,
             )
         except SegnetLiveError as error:
             self.problem.emit(str(error))

@@ -23,7 +23,8 @@ from segnet_live.drafts import folder as drafts_folder
 from segnet_live.errors import UsageError
 from segnet_live.pipeline.live.capture import Phase
 from segnet_live.pipeline.record import snapshots
-from segnet_live.ui.app import App
+from segnet_live.render.hiding import FILL
+from segnet_live.ui.app import App, create_app
 from segnet_live.ui.naming import check_pattern, file_stem
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.window import MainWindow
@@ -117,6 +118,28 @@ def test_a_recording_is_encoded_as_the_command_line_or_the_panel_says(
     told = {re.findall(rb" crf=([0-9.]+)", path.read_bytes())[0].decode() for path in finished(window, kept)}
     asked = [choose(Encoding("x264", quality), (64, 96), Fraction(20)).options["crf"] for quality in (23, 40)]
     assert {float(crf) for crf in told} == {float(crf) for crf in asked}
+
+
+def test_what_is_hidden_in_recordings_is_named_and_nowhere_to_be_seen_in_them(
+    qtbot: QtBot, start: Start, tmp_path: Path, kept: Path, engines: Engines
+) -> None:
+    clip = grey_clip(tmp_path / "long.mp4", frames=60)
+    settings = Settings(folder=str(kept), view="original", smooth=False)
+    config = RunConfig(hide=("Road",), hide_with="fill", hide_hold=2, hide_unsure=0.4)
+    window = start(clip, settings=settings, config=config).window
+    wait_for_labels(qtbot, window)
+    assert engines.opened[-1].info.confidence, "the uncertain counts as found"
+    assert not window.controls.needs_confidence, "which is not shown for that"
+    hidden = window.panel.recording.hidden
+    assert (hidden.text(), hidden.isHidden()) == ("Hidden in recordings: Road", False)
+    record_for(qtbot, window, 0.3)
+    (path,) = finished(window, kept)
+    _, pictures = frames_of(path)
+    assert len(pictures) >= 5
+    assert all(abs(picture[:, :48].astype(int) - FILL).max() < 14 for picture in pictures), "the left half is road"
+    window.close()
+    with pytest.raises(UsageError, match="Cyclops"):
+        create_app(RunConfig(hide=("Cyclops",)), settings=settings, cards=window.controls.cards)
 
 
 def test_an_encoder_that_does_not_open_is_told_in_the_window(

@@ -141,11 +141,7 @@ def prepare(
     settings = ViewSettings(
         options.view, options.opacity, hidden, layers=options.layers, fade_unsure=options.fade_unsure
     )
-    hiding = None
-    if config.hide is not None:
-        hiding = Hiding(
-            frozenset(card.classes.ids(config.hide)), config.hide_with, config.hide_hold, unsure=config.hide_unsure
-        )
+    hiding = None if config.hiding is None else Hiding.of(config.hiding, card.classes)
     with contextlib.ExitStack() as opened:
         source = open_source(config.source)
         opened.callback(source.close)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.config import Encoding, SourceSpec
+from segnet_live.config import Encoding, HideSpec, SourceSpec
 from segnet_live.engine.base import EngineInfo
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.frame import RGB, Frame, FrameResult, Size, SourceInfo
@@ -26,7 +26,7 @@ from segnet_live.pipeline.inference import GarbageCollector, Inference
 from segnet_live.pipeline.live.capture import Capture, OpenSource, Phase, SourceState
 from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
-from segnet_live.pipeline.record.video import LiveRecording, RecordingState, compose_recorded
+from segnet_live.pipeline.record.video import LiveRecording, RecordingState
 from segnet_live.render.view import ViewSettings, compose, compose_for_screen, view_size
 from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
@@ -309,7 +309,7 @@ class LiveSession:
         if result.is_segmented and capture is not None and result.source is capture.info:
             self._add_to_timeline(result, before)
         if recording is not None:
-            recording.offer(compose_recorded(result, picture.settings), result)
+            recording.offer(result, picture.settings)
         display_ms, painted_s = self._painted
         if picture.composed_s - painted_s > PAINT_COUNTS_S:
             display_ms = 0.0
@@ -380,11 +380,13 @@ class LiveSession:
         label_maps: bool = False,
         overwrite: bool = False,
         encoding: Encoding = DEFAULT,
+        hide: HideSpec | None = None,
     ) -> None:
         """Record what is shown, from the next labelled frame on (see `LiveRecording`).
 
         Args:
             notify: takes the recording's news from its own thread; None sends them where the session's go.
+            hide: what to hide in it; the engine should be asked for confidence, too.
 
         Raises:
             UsageError: the recording before is not complete yet.
@@ -396,7 +398,9 @@ class LiveSession:
             self._recording = None
             (notify or self._notify_window)(state)
 
-        self._recording = LiveRecording(path, ended, label_maps=label_maps, overwrite=overwrite, encoding=encoding)
+        self._recording = LiveRecording(
+            path, ended, label_maps=label_maps, overwrite=overwrite, encoding=encoding, hide=hide
+        )
 
     def stop_recording(self) -> None:
         """End the recording and complete its file in the background; `notify` reports when that is done."""

@@ -9,21 +9,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.config import Encoding, SourceSpec
+from segnet_live.config import Encoding, HideSpec, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, Frame, FrameResult, Size
 from segnet_live.pipeline.handover import BoundedQueue, Closed
+from segnet_live.pipeline.record.hiding import Hider
 from segnet_live.pipeline.record.sinks import Masks
 from segnet_live.planes import Matrix, Planes
+from segnet_live.render.hiding import Hiding
 from segnet_live.render.hud import Hud, with_plate
 from segnet_live.render.planes import compose_planes
 from segnet_live.render.view import ViewSettings, compose
@@ -255,12 +259,13 @@ class RecordingState:
 
 
 class _Waiting(NamedTuple):
-    """A picture in the queue, and its frame at its time in the recording."""
+    """A picture in the queue, None until classes are hidden in it, and its frame at its time in the recording."""
 
-    picture: RGB | Planes
+    picture: RGB | Planes | None
     result: FrameResult
     frame: Frame
     plate: NDArray[np.uint8] | None
+    settings: ViewSettings
 
 
 class LiveRecording:
@@ -274,6 +279,7 @@ class LiveRecording:
         notify: takes news, from the recorder's own thread.
         label_maps: also write each frame's label map into the folder PATH_labels.
         encoding: which encoder, and how good.
+        hide: what to hide; pictures are composed in the recorder's thread then, and later by the frames it waits for.
     """
 
     def __init__(
@@ -284,11 +290,13 @@ class LiveRecording:
         label_maps: bool = False,
         overwrite: bool = False,
         encoding: Encoding = DEFAULT,
+        hide: HideSpec | None = None,
     ) -> None:
         self._files = VideoFiles(
             path, numbered=True, cut_audio=True, label_maps=label_maps, overwrite=overwrite, encoding=encoding
         )
         self._notify = notify
+        self._hider = None if hide is None else Hider(partial(Hiding.of, hide))
         self._queue: BoundedQueue[_Waiting] = BoundedQueue(WAITING_FRAMES)
         self._time = ContinuousTime()
         self._plate: NDArray[np.uint8] | None = None
@@ -299,8 +307,8 @@ class LiveRecording:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
-    def offer(self, picture: RGB | Planes, result: FrameResult) -> None:
-        """Record `picture`, (H, W, 3) uint8 RGB or new planes, or count it as dropped if the encoder is behind."""
+    def offer(self, result: FrameResult, settings: ViewSettings) -> None:
+        """Record the view of `result` by these settings, or count it as dropped if the encoder is behind."""
         if self._stopped or (self._first_s is None and not result.is_segmented):
             return
         frame = None
@@ -312,8 +320,9 @@ class LiveRecording:
         if self._first_s is None:
             self._first_s = frame.pts_s
         self._elapsed_s = frame.pts_s - self._first_s
+        picture = compose_recorded(result, settings) if self._hider is None else None
         with contextlib.suppress(Closed):  # stopped, or failed and said so
-            self._queue.put(_Waiting(picture, result, frame, self._plate))
+            self._queue.put(_Waiting(picture, result, frame, self._plate, settings))
 
     def set_plate(self, plate: NDArray[np.uint8] | None) -> None:
         """Burn this HUD, (h, w, 4) uint8 premultiplied BGRA, into the pictures offered from now on; None for none."""
@@ -377,10 +386,26 @@ class LiveRecording:
         return ""
 
     def _drain(self) -> None:
-        while True:
-            waiting = self._queue.get()
-            picture = waiting.picture if waiting.plate is None else with_plate(waiting.picture, waiting.plate)
-            self._files.write(picture, waiting.result, waiting.frame)
+        hider, held = self._hider, deque[_Waiting]()
+        with contextlib.suppress(Closed):
+            while True:
+                waiting = self._queue.get()
+                if hider is None:
+                    self._write(waiting, waiting.result)
+                    continue
+                held.append(waiting)
+                hidden = hider.put(waiting.result)
+                if hidden is not None:
+                    self._write(held.popleft(), hidden)
+        while hider is not None and held:
+            self._write(held.popleft(), hider.take())
+
+    def _write(self, waiting: _Waiting, shown: FrameResult) -> None:
+        """Write one picture; of `shown` if it is not composed yet."""
+        picture = compose_recorded(shown, waiting.settings) if waiting.picture is None else waiting.picture
+        if waiting.plate is not None:
+            picture = with_plate(picture, waiting.plate)
+        self._files.write(picture, waiting.result, waiting.frame)
 
 
 class ContinuousTime:

@@ -122,7 +122,6 @@ def test_the_sink_is_closed_once_also_after_it_failed() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"headless": False}, "--headless"),
         ({"record": None}, "--record"),
         ({"hide": ("",)}, "empty"),
         ({"hide_hold": 1000}, "--hide-hold"),
@@ -138,3 +137,8 @@ def test_hiding_that_would_hide_nothing_is_refused(fields: dict[str, object], sa
     RunConfig(**good)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=said):
         RunConfig(**{**good, **fields})  # type: ignore[arg-type]
+
+
+def test_in_the_window_recordings_may_be_begun_later() -> None:
+    hiding = RunConfig(hide=("Car",), hide_hold=2, hide_with="fill").hiding
+    assert (hiding.names, hiding.hold, hiding.style) == (("Car",), 2, "fill")
