@@ -161,4 +161,4 @@ def _write(
     if not arguments.json:
         for what, paths, folder in (("stills", stills, arguments.stills), ("clips", clips, arguments.cut)):
             if paths:
-                say(f"{video}: {len(paths)} {what} in {folder}")
+                say(f"{video}: {len(paths)} {what if len(paths) > 1 else what[:-1]} in {folder}")

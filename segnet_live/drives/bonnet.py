@@ -39,7 +39,7 @@ CLIMB = 0.133
 """What a row up or down costs the rim, in steadiness."""
 LEAVE = 2.7
 """What it costs to leave the picture at its lower edge, or to come back."""
-MOVES = 0.06
+MOVES = 0.02
 """Mean change of grey, 0..1, above the bottom from which a drive is one that moves."""
 _SLOPE = 1
 _STAMP_ROWS = 0.14

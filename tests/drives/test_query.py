@@ -33,6 +33,7 @@ def frames(question: str) -> list[int]:
         ("PEDESTRIAN >= 3 %", [1, 2, 3, 5]),
         ("Pedestrian > 2% for 0.3s", [1, 2, 3]),
         ("Pedestrian > 2% for 300ms", [1, 2, 3]),
+        ("Pedestrian > 0.02 for 0.3s AND Car > 0.05", [1, 2, 3]),
         ("Pedestrian > 2% for 0.4s", []),
         ("Pedestrian > 2% for 0.1s and Car < 20%", [1, 2, 3, 5]),
         ("Car > 30% or Pedestrian > 2% and time < 0:00.25", [1, 2, 6, 7, 8]),
