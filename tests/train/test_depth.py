@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from segnet_live.bench import engines
 from segnet_live.card import read_card
 from segnet_live.engine.open import open_engine
 from segnet_live.errors import CardError, DataError, EngineError, UsageError
+from segnet_live.export.network import check
 from segnet_live.learning.augment import apply, sample_params
 from segnet_live.learning.data import LabelledSet, Sample
 from segnet_live.learning.depth import network_input, normalised, statistics
@@ -48,7 +51,7 @@ def test_a_network_that_sees_depth_tells_what_looks_alike_and_says_that_it_needs
     rgbd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, models = tmp_path / "run", tmp_path / "models"
-    pace = ["--epochs", "16", "--evaluations", "1", "--lr", "0.001"]
+    pace = ["--epochs", "12", "--evaluations", "1", "--lr", "0.001"]
     data = ["--data", str(rgbd), "--size", "64x96"]
     assert main(["fit", "--data", str(rgbd), *FIT, "--out", str(out), *pace]) == 0
     assert main(["package", "--checkpoint", str(out / "last.pt"), "--out", str(models), *data]) == 0
@@ -69,6 +72,12 @@ def test_a_network_that_sees_depth_tells_what_looks_alike_and_says_that_it_needs
         EngineError, match="takes 4 channels, RGB and depth, and there is no depth here; choose a model"
     ):
         open_engine(card)
+    with pytest.raises(EngineError, match="there is no depth here"):
+        check(card, "openvino", "fp32", tmp_path / "network.xml")
+    missing: list[tuple[str, str]] = []
+    with ExitStack() as opened:
+        assert list(engines._ours(card, engines.Plan((card,), (("torch", "fp32"),)), opened, missing)) == []
+    assert [name for name, _ in missing] == ["segnet-2015"], "a benchmark of all models goes on without it"
 
 
 def test_layerwise_training_takes_depth_too(rgbd: Path, tmp_path: Path) -> None:
