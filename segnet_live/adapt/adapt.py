@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from segnet_live import __version__
-from segnet_live.adapt.finetune import Progress, Recipe, finetune
+from segnet_live.adapt.finetune import Progress, Recipe, finetune, mixed
 from segnet_live.adapt.images import OldRoads, corrected, old_roads, split
 from segnet_live.card import Card, read_card
 from segnet_live.engine.base import Engine
@@ -66,6 +66,7 @@ class Outcome:
         old_before, old_after: on old roads; None where there are none to measure.
         learnt, waiting: drafts learnt from, and drafts without correction, which were left out.
         about_old: where old roads are from.
+        share: of the new weights in the result, the old ones have the rest.
         engine: what the figures were measured through.
     """
 
@@ -79,6 +80,7 @@ class Outcome:
     waiting: int
     about_old: str
     steps: int
+    share: float
     seconds: float
     engine: str
 
@@ -92,6 +94,7 @@ class Outcome:
             "learnt": self.learnt,
             "waiting": self.waiting,
             "steps": self.steps,
+            "share_of_new_weights": self.share,
             "seconds": round(self.seconds, 1),
             "measured_with": self.engine,
             "held_back": pair(self.before, self.after),
@@ -125,11 +128,20 @@ def adapt(job: Job, say: Callable[[str], None], progress: Progress) -> Outcome:
         say(f"measuring {card.name} as it is")
         before, old_before, engine = measured(card, held, old)
         network = load_network(card)
+        known = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         weights, steps = finetune(network, card.mean, card.std, card.classes, learn, old.learn, job.recipe, progress)
-        say("measuring the new weights")
-        new = _written(job, Path(scratch), weights, learn, old, steps)
-        after, old_after, _ = measured(new, held, old)
-        refuse_worse(before, after, old_before, old_after, old.about)
+        worse: GotWorse | None = None
+        for share in job.recipe.shares:
+            say(f"measuring {share:.0%} of the new weights, {1 - share:.0%} of the old")
+            new = _written(job, Path(scratch) / f"{share}", mixed(known, weights, share), learn, old, steps, share)
+            after, old_after, _ = measured(new, held, old)
+            worse = what_got_worse(before, after, old_before, old_after, old.about)
+            if worse is None:
+                break
+            say(worse.problem)
+        else:
+            assert worse is not None
+            raise GotWorse(f"{worse.problem}: nothing was written", worse.advice)
         metrics = {"held-back drafts": after.as_json() | {"measured_with": engine}}
         if old_after is not None:
             metrics[f"old roads: {old.about}"] = old_after.as_json() | {"measured_with": engine}
@@ -137,7 +149,7 @@ def adapt(job: Job, say: Callable[[str], None], progress: Progress) -> Outcome:
         install(new.folder, job.out)
     return Outcome(
         read_card(job.out), held, before, after, old_before, old_after, len(learn), waiting, old.about, steps,
-        time.monotonic() - began_s, engine,
+        share, time.monotonic() - began_s, engine,
     )  # fmt: skip
 
 
@@ -156,25 +168,21 @@ def check_out(job: Job) -> None:
         raise OutputError(f"{job.out} cannot be written", "pass another --out")
 
 
-def refuse_worse(
+def what_got_worse(
     before: Evaluation, after: Evaluation, old_before: Evaluation | None, old_after: Evaluation | None, about: str
-) -> None:
-    """Check that the new weights are worth keeping.
-
-    Raises:
-        GotWorse: they are not; names both figures.
-    """
+) -> GotWorse | None:
+    """Return why the new weights are not worth keeping, with both figures; None if they are."""
     if after.miou <= before.miou:
-        raise GotWorse(
-            f"the held-back drafts fell from mIoU {before.miou:.3f} to {after.miou:.3f}: nothing was written",
+        return GotWorse(
+            f"the held-back drafts fell from mIoU {before.miou:.3f} to {after.miou:.3f}",
             "correct more drafts, or look for wrong labels among them",
         )
     if old_before is not None and old_after is not None and old_after.miou < old_before.miou - MAY_FALL:
-        raise GotWorse(
-            f"{about} fell from mIoU {old_before.miou:.3f} to {old_after.miou:.3f}, more than {MAY_FALL:g}: "
-            "nothing was written",
+        return GotWorse(
+            f"{about} fell from mIoU {old_before.miou:.3f} to {old_after.miou:.3f}, more than {MAY_FALL:g}",
             "pass roads to rehearse as --old, or a smaller --rate",
         )
+    return None
 
 
 @contextmanager
@@ -210,7 +218,13 @@ def measured(card: Card, held: Sequence[Sample], old: OldRoads) -> tuple[Evaluat
 
 
 def _written(
-    job: Job, folder: Path, weights: dict[str, torch.Tensor], learn: Sequence[Sample], old: OldRoads, steps: int
+    job: Job,
+    folder: Path,
+    weights: dict[str, torch.Tensor],
+    learn: Sequence[Sample],
+    old: OldRoads,
+    steps: int,
+    share: float,
 ) -> Card:
     """Write the new model in `folder`, with ranges for int8 on what it learnt from."""
     card = job.card
@@ -225,6 +239,7 @@ def _written(
         "data_licence": card.training.get("data_licence", ""),
         "recipe": {name: getattr(job.recipe, name) for name in Recipe.__dataclass_fields__},
         "steps": steps,
+        "share_of_new_weights": share,
         "command": f"segnet-live adapt {job.drafts.name} --model {card.name}",
         "version": __version__,
         "start": {"model": card.name, "sha256": card.sha256},

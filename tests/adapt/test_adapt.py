@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +20,7 @@ from segnet_live.classes import CAMVID
 from segnet_live.cli import main
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.learning.data import Sample
+from segnet_live.nets.segnet import Network
 from tests.support.drafts import scene, write_drafts
 from tests.support.training import write_pair
 
@@ -76,10 +79,8 @@ def test_what_got_worse_is_refused_and_leaves_nothing(
     def measured(*arguments: object) -> object:
         on_held, on_old, engine = real(*arguments)  # type: ignore[arg-type]
         calls.append(1)
-        figures = {"drafts": (0.5, 0.4, 0.3, 0.3), "old roads": (0.5, 0.6, 0.3, 0.2)}[worse]
-        held, old_miou = (figures[len(calls) - 1], figures[len(calls) + 1])
-        from dataclasses import replace
-
+        after = {"drafts": (0.4, 0.3), "old roads": (0.6, 0.2)}[worse]
+        held, old_miou = (0.5, 0.3) if len(calls) == 1 else after
         return replace(on_held, miou=held), replace(on_old, miou=old_miou), engine  # type: ignore[type-var]
 
     monkeypatch.setattr(adapting, "measured", measured)
@@ -91,6 +92,38 @@ def test_what_got_worse_is_refused_and_leaves_nothing(
     assert "nothing was written" in error
     assert error.count("\n") == 1
     assert list(out.parent.iterdir()) == []
+    assert len(calls) == 1 + len(finetune.Recipe().shares), "less and less of the new weights was tried"
+
+
+def test_where_much_of_the_new_weights_makes_it_worse_less_is_kept(
+    tiny_card: Card, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drafts = write_drafts(tmp_path / "drafts", 5, corrected=5)
+    start = load_weights(tiny_card)
+    name = next(name for name, tensor in start.items() if tensor.ndim == 4)
+
+    def moved(network: Network, *_: object) -> tuple[dict[str, torch.Tensor], int]:
+        weights = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+        weights[name] += 1
+        return weights, 1
+
+    monkeypatch.setattr(adapting, "finetune", moved)
+    real, held = adapting.measured, iter((0.5, 0.4, 0.6))
+
+    def measured(*arguments: object) -> object:
+        on_held, _, engine = real(*arguments)  # type: ignore[arg-type]
+        return replace(on_held, miou=next(held)), None, engine
+
+    monkeypatch.setattr(adapting, "measured", measured)
+    out = tmp_path / "mine"
+    command = ["adapt", str(drafts.root), "--model", str(tiny_card.folder), "--old", str(old), "--out", str(out)]
+    assert main([*command, "--json"]) == 0
+    share = json.loads(capsys.readouterr().out)["share_of_new_weights"]
+    assert share == finetune.Recipe().shares[1]
+    card = read_card(out)
+    assert card.training["share_of_new_weights"] == share
+    difference = np.float32(load_weights(card)[name]) - np.float32(start[name])
+    assert difference.mean() == pytest.approx(share, abs=0.01)
 
 
 def test_uncorrected_drafts_are_not_learnt(tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
