@@ -1,5 +1,8 @@
 """Annotate uploaded clips, one at a time, in a child process each: a decoder that dies or hangs takes nothing with it.
 
+A child looks at its clip at once, so that a guest soon knows whether it is taken, and then waits for its turn. An
+answer that has begun is never silent for long: proxies and clients give up on silent ones, most after a minute.
+
 The folder with the upload and the annotated copy is deleted when the answer has been sent, or nobody waits for it.
 """
 
@@ -9,6 +12,7 @@ import asyncio
 import contextlib
 import csv
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -31,10 +35,13 @@ from segnet_live.serve.sniff import clip_suffix
 FORMATS = ("mov", "matroska", "avi")
 """The demuxers that uploads may reach (mp4 and webm belong to the first two): none of them opens other files."""
 LARGEST_FRAME = 3840 * 2160
-SHORTEST_TIMEOUT_S = 120.0
+SHORTEST_TIMEOUT_S = 300.0
 """A clip may take ten times its length, and at least so long, on a slow machine."""
-BEHIND_OTHERS = 10
-"""What is added to the child's niceness: pictures and viewers wait for milliseconds, clips for minutes."""
+HEARTBEAT_S = 5.0
+"""Seconds after which the last line of progress is sent again where there is nothing new."""
+BEHIND_OTHERS = 5
+"""What is added to the child's niceness: pictures and viewers wait for milliseconds, clips for minutes. At 5 it has a
+third of another process's share; at 10 it had a tenth, and needed more than a minute to begin on a busy machine."""
 CHUNK = 256 * 1024
 _POLL_S = 0.1
 
@@ -99,14 +106,79 @@ class Clips:
                     opacity,
                     self._limits,
                 )
-                async with self._turn:
-                    async for line in _carried_out(job, self._ended):
-                        yield line
+                async for line in self._carried_out(job):
+                    yield line
                 with job.output.open("rb") as file:
                     while chunk := await asyncio.to_thread(file.read, CHUNK):
                         yield chunk
         finally:
             self._under_way -= 1
+
+    async def _carried_out(self, job: ClipJob) -> AsyncIterator[bytes]:
+        """Yield lines of progress while a child looks at the clip, waits for its turn and does the job.
+
+        The child is ended if nobody waits any more.
+
+        Raises:
+            Refused: the child could not open the clip, or did not take it.
+        """
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        child = context.Process(target=_work, args=(job, theirs), name="serve clip", daemon=True)
+        await asyncio.to_thread(child.start)
+        theirs.close()
+        try:
+            last = await self._next(ours, time.monotonic() + SHORTEST_TIMEOUT_S, SHORTEST_TIMEOUT_S)
+            yield _line(last)
+            while True:
+                try:
+                    await asyncio.wait_for(self._turn.acquire(), HEARTBEAT_S)
+                    break
+                except TimeoutError:
+                    yield _line(last)
+            try:
+                ours.send("begin")
+                timeout_s = max(SHORTEST_TIMEOUT_S, 10 * job.limits.clip_s)
+                until_s = time.monotonic() + timeout_s
+                while "seconds" not in last:
+                    last = await self._next(ours, until_s, timeout_s, HEARTBEAT_S) or last
+                    if "seconds" not in last:
+                        yield _line(last)
+                yield _line(last | {"bytes": job.output.stat().st_size})
+            finally:
+                self._turn.release()
+        finally:
+            child.kill()
+            ours.close()
+            child.join(1.0)
+
+    async def _next(
+        self, pipe: Connection, until_s: float, timeout_s: float, wait_s: float = math.inf
+    ) -> dict[str, Any]:
+        """Return what the child tells next, nothing after `wait_s` seconds.
+
+        Raises:
+            Refused: it did not take the clip or died, its time is up, or the server is being ended.
+        """
+        kind: str
+        value: Any
+        began_s = time.monotonic()
+        while True:
+            try:
+                kind, value = pipe.recv() if pipe.poll() else ("", {})
+            except (EOFError, OSError):
+                raise Refused(422, "the clip could not be decoded; send another one") from None
+            if self._ended.is_set():
+                raise Refused(503, "the server is being ended", retry_s=60)
+            if kind == "refused":
+                raise Refused(*value)
+            now_s = time.monotonic()
+            if not kind and now_s > until_s:
+                raise Refused(422, f"the clip took longer than {timeout_s:.0f} s; send a shorter one")
+            if kind or now_s - began_s > wait_s:
+                told: dict[str, Any] = value
+                return told
+            await asyncio.sleep(_POLL_S)
 
     async def _receive(self, request: Request, folder: Path) -> Path:
         """Write the upload to the folder.
@@ -126,46 +198,6 @@ class Clips:
         return path.rename(path.with_suffix(suffix))
 
 
-async def _carried_out(job: ClipJob, ended: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield lines of progress while a child does the job, and end it if nobody waits any more.
-
-    Raises:
-        Refused: the child could not open the clip, or did not take it.
-    """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_work, args=(job, theirs), name="serve clip", daemon=True)
-    await asyncio.to_thread(child.start)
-    theirs.close()
-    began_s = time.monotonic()
-    timeout_s = max(SHORTEST_TIMEOUT_S, 10 * job.limits.clip_s)
-    try:
-        while True:
-            kind: str
-            value: Any
-            try:
-                kind, value = ours.recv() if ours.poll() else ("", None)
-            except (EOFError, OSError):
-                raise Refused(422, "the clip could not be decoded; send another one") from None
-            if ended.is_set():
-                raise Refused(503, "the server is being ended", retry_s=60)
-            if kind == "refused":
-                raise Refused(*value)
-            if kind == "done":
-                yield _line(value | {"bytes": job.output.stat().st_size})
-                return
-            if kind == "progress":
-                yield _line(value)
-            elif time.monotonic() - began_s > timeout_s:
-                raise Refused(422, f"the clip took longer than {timeout_s:.0f} s; send a shorter one")
-            else:
-                await asyncio.sleep(_POLL_S)
-    finally:
-        child.kill()
-        ours.close()
-        child.join(1.0)
-
-
 def _line(value: dict[str, Any]) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
@@ -175,11 +207,14 @@ def _work(job: ClipJob, pipe: Connection) -> None:
     from segnet_live.system.exit import leave
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its children
-    if hasattr(os, "nice"):
-        os.nice(BEHIND_OTHERS)
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError, EOFError):
         try:
-            pipe.send(("done", _annotated(job, pipe)))
+            length_s, frames = _checked(job)
+            pipe.send(("told", {"frames": 0, "of": frames}))
+            pipe.recv()  # its turn has come
+            if hasattr(os, "nice"):
+                os.nice(BEHIND_OTHERS)
+            pipe.send(("told", _annotated(job, pipe, length_s, frames)))
         except Refused as refused:
             pipe.send(("refused", (refused.status, str(refused))))
         except SegnetLiveError as error:
@@ -188,21 +223,18 @@ def _work(job: ClipJob, pipe: Connection) -> None:
     leave(0)
 
 
-def _annotated(job: ClipJob, pipe: Connection) -> dict[str, Any]:
-    """Annotate the clip, and return what is known of the result.
+def _annotated(job: ClipJob, pipe: Connection, length_s: float | None, frames: int | None) -> dict[str, Any]:
+    """Annotate the clip of that length, and return what is known of the result.
 
     Raises:
-        Refused: it is too long or too large, or no format that is taken.
         SegnetLiveError: it cannot be decoded, or the engine cannot run.
     """
     from segnet_live.library import annotate
 
-    length_s, frames = _checked(job)
-    pipe.send(("progress", {"frames": 0, "of": frames}))
     began_s = time.monotonic()
 
     def tell(count: int) -> None:
-        pipe.send(("progress", {"frames": count, "of": frames}))
+        pipe.send(("told", {"frames": count, "of": frames}))
 
     count = annotate(
         job.upload,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import av
 import pytest
@@ -35,6 +38,7 @@ def place(tiny_card: Card, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("uploads")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))  # which PyTorch makes there
         with serving(tiny_card, Limits(clip_bytes=2_000_000, clip_s=2.0, queue=4)) as running:
             yield Place(running, folder)
 
@@ -51,6 +55,40 @@ def test_a_clip_comes_back_annotated_and_nothing_of_it_is_kept(place: Place, tmp
         assert len(video.streams.audio) == 1
         assert sum(1 for _ in video.decode(video=0)) == 8
     assert not list(place.folder.iterdir())
+    assert place.served.parts.clips.under_way == 0
+
+
+class Taken(asyncio.Lock):
+    """A turn that others have for so many heartbeats."""
+
+    def __init__(self, heartbeats: float) -> None:
+        super().__init__()
+        self.heartbeats = heartbeats
+
+    async def acquire(self) -> Literal[True]:
+        self.heartbeats -= 1
+        if self.heartbeats >= 0:
+            await asyncio.sleep(3600)
+        return await super().acquire()
+
+
+def test_a_guest_whose_clip_waits_or_runs_hears_that_it_is_not_forgotten(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clips, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(place.served.parts.clips, "_turn", Taken(3))
+    answer = place.served.ask("POST", "/clip", Path(make(tmp_path, Clip(frames=4, rate=Fraction(8)))).read_bytes())
+    *told, last = (json.loads(line) for line in answer.body.split(b"\n") if line.startswith(b'{"'))
+    assert told[:4] == [{"frames": 0, "of": 4}] * 4
+    assert last["frames"] == 4
+
+
+def test_a_clip_that_is_not_taken_is_refused_before_its_turn(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place.served.parts.clips, "_turn", Taken(math.inf))
+    answer = place.served.ask("POST", "/clip", Path(make(tmp_path, Clip(frames=8, rate=Fraction(2)))).read_bytes())
+    assert answer.status == 413
     assert place.served.parts.clips.under_way == 0
 
 
