@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,41 +21,11 @@ from segnet_live.video.file import FileSource
 from segnet_live.video.open import open_source
 from tests.support.clips import Clip, make, number_in
 from tests.support.engines import FakeEngine
+from tests.support.rtsp import Server
 
 pytestmark = pytest.mark.stream
 
-SCRIPT = Path(__file__).parents[1] / "support" / "rtsp_server.py"
-PYTHON = Path("/usr/bin/python3")
-PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 FRAMES, RATE = 125, 25
-
-
-class Server:
-    """A server in a process of its own, which can die and come back at the same port."""
-
-    def __init__(self, film: Path) -> None:
-        self._film = film
-        self._process: subprocess.Popen[str] | None = None
-        self.port = "0"
-
-    def start(self, *options: str) -> None:
-        command = [str(PYTHON), "-I", str(SCRIPT), "--port", self.port, "--film", str(self._film), *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        said = self._process.stdout.readline().split()
-        if said[:1] != ["ready"]:
-            pytest.skip(
-                f"no RTSP server ({self._process.communicate()[1].strip().splitlines()[-1]}); install {PACKAGES}"
-            )
-        self.port = said[1]
-
-    def die(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-
-    def url(self, path: str, login: str = "") -> str:
-        return f"rtsp://{login}127.0.0.1:{self.port}/{path}"
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +37,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(film: Path) -> Iterator[Server]:
-    if not PYTHON.exists():
-        pytest.skip(f"no {PYTHON}; the RTSP server is Debian's: install {PACKAGES}")
     server = Server(film)
     server.start()
     yield server
