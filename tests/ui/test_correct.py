@@ -170,6 +170,22 @@ def test_adapting_without_corrections_says_what_is_missing(qtbot: QtBot, editor:
     assert "0 corrected drafts" in editor.banner.text
 
 
+def test_closing_the_editor_stops_a_model_that_learns_only_when_asked_twice(
+    qtbot: QtBot, editor: CorrectWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "adapt.py"
+    script.write_text("import time; time.sleep(600)")
+    monkeypatch.setattr(adapting, "PROGRAM", (sys.executable, str(script)))
+    editor.show()
+    editor.adapt()
+    assert not editor.close()
+    assert "close once more" in editor.banner.text
+    assert editor.adapting.is_running
+    assert editor.isVisible()
+    assert editor.close()
+    assert not editor.adapting.is_running
+
+
 ONLY_SMALLER = """
 import sys
 from functools import partial

@@ -70,6 +70,7 @@ class CorrectWindow(QMainWindow):
         self.resize(size.boundedTo(screen.availableSize() * 0.94) if screen is not None else size)
         self.canvas = Canvas(card.classes)
         self.adapting = Adapting(self, folder, card)
+        self._warned_of_adapting = False
         self._build()
         self.banner = Banner(self.canvas)
         self.commands = commands(self)
@@ -302,6 +303,7 @@ class CorrectWindow(QMainWindow):
         if self.adapting.is_running:
             self.adapting.stop()
         elif self.save_begun():
+            self._warned_of_adapting = False
             self.adapting.start()
 
     def show_help(self) -> None:
@@ -343,8 +345,14 @@ class CorrectWindow(QMainWindow):
         self.progress.setValue(0 if share is None else round(100 * share))
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Save what was changed; stay open if it cannot be."""
-        if not self.save_begun():
+        """Save what was changed; stay open if it cannot be, or if that would stop adapting, unless asked twice."""
+        saved = self.save_begun()
+        if saved and self.adapting.is_running and not self._warned_of_adapting:
+            self._warned_of_adapting = True
+            self.banner.problem("The model is still learning: close once more to stop it and write nothing, or wait")
+            self.raise_()
+            saved = False
+        if not saved:
             if event is not None:
                 event.ignore()
             return
