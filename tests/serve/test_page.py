@@ -115,15 +115,13 @@ def slide(chromium: Browser, opacity: int) -> None:
 
 
 def colour_of(chromium: Browser, video: str) -> np.ndarray:
-    """The mean colour of a video's picture of this moment."""
-    wait(chromium, f"document.getElementById('{video}').readyState >= 2")
-    return np.array(
-        chromium.run(
-            f"const v = document.getElementById('{video}'); const c = new OffscreenCanvas(1, 1).getContext('2d');"
-            "c.imageSmoothingQuality = 'high'; c.drawImage(v, 0, 0, 1, 1); return [...c.getImageData(0, 0, 1, 1).data]"
-        )[:3],
-        float,
+    """The mean colour of a video's picture of this moment, once there is one: before, nothing is drawn."""
+    drawn = (
+        f"const v = document.getElementById('{video}'); const c = new OffscreenCanvas(1, 1).getContext('2d');"
+        "c.imageSmoothingQuality = 'high'; c.drawImage(v, 0, 0, 1, 1); return [...c.getImageData(0, 0, 1, 1).data]"
     )
+    wait(chromium, f"(() => {{ {drawn} }})()[3] === 255")
+    return np.array(chromium.run(drawn)[:3], float)
 
 
 def test_a_clip_is_recorded_at_the_opacity_that_was_chosen(chromium: Browser, served: Served, tmp_path: Path) -> None:
