@@ -46,7 +46,7 @@ def test_completions_and_man_page_name_every_command_and_option(name: str) -> No
 def test_bash_reads_its_completion() -> None:
     script = DESKTOP / "segnet-live.bash"
     ask = f"source {script}; COMP_WORDS=(segnet-live ad); COMP_CWORD=1; _shtab_segnet_live; echo ${{COMPREPLY[@]}}"
-    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True, timeout=240)
     assert done.stdout.split() == ["adapt"]
 
 

@@ -157,7 +157,7 @@ def watched(chromium: Browser, channel: Image | Fragments) -> tuple[list[float],
     with serving(find_card(DEFAULT_MODEL), channel=channel, routes=routes) as served:
         chromium.show(served.address, width=1300)
         chromium.run(constants(script + READ_PIXELS))
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 240
         while not chromium.run("return seen.length > 25 && (seen = [], true)"):
             assert time.monotonic() < deadline_s, chromium.complaints()
             time.sleep(0.2)

@@ -28,7 +28,7 @@ class Stream:
     """A viewer's connection."""
 
     def __init__(self, served: Served, query: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        self._connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=240)
         self._connection.request("GET", f"/live/0?{query}")
         self.answer = self._connection.getresponse()
 
@@ -82,11 +82,11 @@ def test_viewers_share_one_session_and_a_stalled_one_holds_up_nobody(served: Ser
     assert refused.status == 503
     assert "retry-after" in refused.headers
     with connect(f"ws://127.0.0.1:{served.port}/live/0/figures?viewer=one", proxy=None) as figures:
-        told = json.loads(figures.recv(timeout=20))
+        told = json.loads(figures.recv(timeout=120))
         while not told.get("classes"):
             one.picture()
             two.picture()
-            told = json.loads(figures.recv(timeout=20))
+            told = json.loads(figures.recv(timeout=120))
     assert told["shown"] >= 12
     assert told["dropped"] >= 0
     assert told["viewers"] == 3
@@ -102,6 +102,6 @@ def test_who_leaves_is_not_counted_any_more(served: Served) -> None:
     watcher.close()
     with connect(f"ws://127.0.0.1:{served.port}/live/0/figures?viewer=nobody", proxy=None) as figures:
         for _ in range(80):
-            if json.loads(figures.recv(timeout=20))["viewers"] == 0:
+            if json.loads(figures.recv(timeout=120))["viewers"] == 0:
                 return
     pytest.fail("the viewer who left is still counted")

@@ -44,7 +44,7 @@ class Browser:
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self._at + path, data, {"Content-Type": "application/json"}, method=method)
-        with self._open(request, timeout=60) as answer:
+        with self._open(request, timeout=240) as answer:
             return json.loads(answer.read())["value"]
 
     def show(self, page: Path | str, *, dark: bool = False, width: int = 1200, height: int = 900) -> None:

@@ -14,7 +14,7 @@ from segnet_live.pipeline.live.session import Picture
 from segnet_live.ui.app import App
 from segnet_live.ui.window import MainWindow
 
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """How long a condition may take on a machine that is busy with other things."""
 
 

@@ -36,7 +36,7 @@ leave(0)
 
 
 def test_the_scratch_folder_of_a_thread_at_work_does_not_stay_behind() -> None:
-    ended = subprocess.run([sys.executable, "-c", SCRATCH], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", SCRATCH], capture_output=True, text=True, timeout=240)
     assert ended.returncode == 0
     folder = Path(ended.stdout.strip())
     assert "segnet-live-" in folder.name
@@ -46,7 +46,7 @@ def test_the_scratch_folder_of_a_thread_at_work_does_not_stay_behind() -> None:
 @pytest.mark.parametrize("busy", [True, False])
 def test_python_is_not_torn_down_under_a_thread_at_work(busy: bool) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(busy=busy)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", PROGRAM.format(busy=busy)], capture_output=True, text=True, timeout=240
     )
     assert ended.returncode == 3
     assert ended.stdout.split("\n")[:-1] == (["written"] if busy else ["written", "torn down"])

@@ -194,7 +194,7 @@ def test_told_not_to_a_run_ends_with_its_recording_complete(
     assert not rows.exists()
 
 
-def until(true: Callable[[], bool], timeout_s: float = 40.0) -> None:
+def until(true: Callable[[], bool], timeout_s: float = 120.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < end_s, f"waited {timeout_s} s in vain"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QSignalBlocker
+from collections import Counter
+from collections.abc import Sequence
+
+from PyQt6.QtCore import QSignalBlocker, Qt
 from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -11,13 +14,14 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from segnet_live.card import Card
 from segnet_live.config import BACKENDS, format_size, parse_engine, parse_size
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import UsageError
 from segnet_live.frame import Size
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.parsing import format_target, parse_target
-from segnet_live.ui.parts import quiet_label, select
+from segnet_live.ui.parts import as_tip, quiet_label, select
 
 TARGETS = ("15 fps", "25 fps", "30 fps", "60 ms", "100 ms")
 AUTO_SIZE = "Fits the video"
@@ -82,8 +86,9 @@ class ModelSection(QWidget):
     def _offer_models(self) -> None:
         with QSignalBlocker(self.model):
             self.model.clear()
-            for card in self._controls.cards:
-                self.model.addItem(card.name, str(card.folder))
+            for place, (card, name) in enumerate(zip(self._controls.cards, unlike(self._controls.cards), strict=True)):
+                self.model.addItem(name, str(card.folder))
+                self.model.setItemData(place, as_tip(str(card.folder)), Qt.ItemDataRole.ToolTipRole)
         select(self.model, str(self._controls.card.folder))
 
     def _use_model(self) -> None:
@@ -98,9 +103,9 @@ class ModelSection(QWidget):
         card, other = self._controls.card, self._controls.other
         offered = [("Nothing", "")]
         offered += [(f"{card.name} in fp32", ":fp32"), (f"{card.name} by PyTorch", ":torch")]
-        for each in self._controls.cards:
+        for each, name in zip(self._controls.cards, unlike(self._controls.cards), strict=True):
             if each.folder != card.folder and each.classes.names == card.classes.names:
-                offered.append((each.name, str(each.folder)))
+                offered.append((name, str(each.folder)))
         chosen = ""
         if other is not None:
             ways = [part for part in (other.backend, other.precision) if part != "auto"]
@@ -191,3 +196,9 @@ class ModelSection(QWidget):
         elif info is None:
             lines.append("No engine is running" if controls.source is not None else "The engine opens with a video")
         self.status.setText("\n".join(lines))
+
+
+def unlike(cards: Sequence[Card]) -> list[str]:
+    """Return the models' names, each that occurs more than once with the folder that holds the model."""
+    count = Counter(card.name for card in cards)
+    return [card.name if count[card.name] == 1 else f"{card.name} in {card.folder.resolve().parent}" for card in cards]

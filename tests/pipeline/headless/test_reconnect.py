@@ -60,7 +60,7 @@ def live(count: int, *, lost: bool) -> FakeSource:
 
     def before_read(index: int) -> None:
         if index:
-            assert TAKEN.acquire(timeout=60)
+            assert TAKEN.acquire(timeout=240)
         if lost:
             fail(index)
 

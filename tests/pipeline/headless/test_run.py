@@ -362,7 +362,7 @@ def test_ctrl_c_finalises_and_names_what_is_done_even_if_pressed_again(tiny_card
     running.send_signal(signal.SIGINT)
     time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    said, error = running.communicate(timeout=60)
+    said, error = running.communicate(timeout=240)
     assert running.returncode == 130, error
     assert str(record) in said
     assert error == ""

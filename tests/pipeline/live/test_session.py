@@ -126,7 +126,7 @@ class Watcher:
     def phases(self) -> list[Phase]:
         return [news.phase for news in self.news if isinstance(news, SourceState)]
 
-    def until(self, true: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def until(self, true: Callable[[], bool], timeout_s: float = 120.0) -> None:
         end_s = time.perf_counter() + timeout_s
         while not true():
             assert time.perf_counter() < end_s, f"waited {timeout_s} s in vain; phases: {self.phases()}"
