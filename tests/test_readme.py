@@ -43,5 +43,5 @@ def test_the_python_lines_run_as_they_stand(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(script, "README.md", "exec"), names)
-    assert (tmp_path / "annotated.mp4").stat().st_size > 1000
+    assert (tmp_path / "from-python.mp4").stat().st_size > 1000
     assert names["labels"].shape == (360, 640)  # type: ignore[attr-defined]
