@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import traceback
@@ -33,6 +32,7 @@ from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.shown import fit_to_show
 from segnet_live.system.exit import leave
 from segnet_live.system.process_title import hide_passwords
+from segnet_live.system.streams import prepare_streams
 
 COMMANDS = {
     "models": ("segnet_live.commands.models", "list the installed models"),
@@ -82,9 +82,7 @@ def entry() -> NoReturn:
     """Run the command `segnet-live`, and end the process."""
     arguments = sys.argv[1:]
     hide_passwords()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no error
+    prepare_streams(droppable=not arguments or arguments[0] not in COMMANDS)
     if {"-h", "--help", "--version"} & set(arguments):
         leave(main(arguments))
     from segnet_live.system import crash  # takes a fifth of the time of --help, which need not wait for it

@@ -5,26 +5,31 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_USER = re.compile(r"(://[^/:@\s]*):\S*@")
-_QUERY = re.compile(r"(?i)([?&;][\w.-]*(?:pass|pwd|token|key|secret|auth|sig|credential)[\w.-]*)=[^&#\s]*")
+_SECRETS = (
+    # Up to the last @: user names may be addresses, and passwords hold anything.
+    re.compile(r"(://[^/:\s]*:)(\S*|[^/\n]*)(?=@)"),
+    # Alone before @ stands a name, or a token if it is long.
+    re.compile(r"(://)([^/:@\s]{16,})(?=@)"),
+    re.compile(
+        r"(?i)([?&;#][\w.-]*(?:pas|pwd|pw|psk|jwt|token|key|secret|auth|sig|cred|session|ticket|code\b)[\w.-]*=)([^&#\s]*)"
+    ),
+)
+"""What stays and what is hidden, of a URL."""
 
 
 def mask_password(text: str) -> str:
     """Return `text` with the passwords, tokens and keys of the URLs in it replaced by ***."""
-    return _QUERY.sub(r"\1=***", _USER.sub(r"\1:***@", text)) if "://" in text else text
+    if "://" in text:
+        for pattern in _SECRETS:
+            text = pattern.sub(r"\1***", text)
+    return text
 
 
 def starred(text: str) -> str:
     """Return `text` with the same secrets replaced by as many stars, so that it keeps its length."""
-    for pattern, separator in ((_USER, ":"), (_QUERY, "=")):
-        text = pattern.sub(lambda found, separator=separator: _stars(found, separator), text)  # type: ignore[misc]
+    for pattern in _SECRETS:
+        text = pattern.sub(lambda found: found[1] + "*" * len(found[2]), text)
     return text
-
-
-def _stars(found: re.Match[str], separator: str) -> str:
-    secret = found[0][len(found[1]) + 1 :]
-    at = "@" if separator == ":" else ""
-    return f"{found[1]}{separator}{'*' * (len(secret) - len(at))}{at}"
 
 
 def plain(text: str) -> str:

@@ -15,6 +15,14 @@ SECRETS = (
     "http://cam/v.mp4?token=hunter2&x=1",
     "http://cam/v.mp4?x=1;api_key=hunter2",
     "https://cam/v?X-Amz-Signature=hunter2",
+    "rtsp://me@mail.com:hunter2@127.0.0.1:1/",
+    "rtsp://me:hun hunter2@cam/1",
+    "http://cam/v?user=me&loginpas=hunter2&channel=1",
+    "http://cam/v?psk=hunter2",
+    "http://cam/v?pw=hunter2;jwt=hunter2",
+    "http://cam/v?code=hunter2",
+    "http://cam/v#access_token=hunter2",
+    "https://hunter2hunter2hunter2@cam/v",
 )
 
 
@@ -27,6 +35,11 @@ def test_a_secret_in_an_address_is_never_shown(url: str, capsys: pytest.CaptureF
     assert "hunter2" not in repr(RunConfig(source=SourceSpec("video", url)))
     assert main(["--video", "x.mp4", "--headless", url]) == 2  # argparse repeats what it does not know
     assert "hunter2" not in capsys.readouterr().err
+
+
+def test_what_is_no_secret_in_an_address_is_shown() -> None:
+    for url in ("rtsp://admin@cam/1", "http://cam:8080/a?channel=2&codec=h264", "rtsp://cam:554/x is lost"):
+        assert mask_password(url) == url
 
 
 def test_nothing_that_a_terminal_obeys_gets_there() -> None:

@@ -57,7 +57,7 @@ def hold(path: Path) -> Callable[[], None]:
     """
     from filelock import FileLock, Timeout
 
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:24]
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:24]
     lock = FileLock(cache_dir("outputs") / f"{name}.lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
@@ -73,6 +73,16 @@ def hold(path: Path) -> Callable[[], None]:
             lock.release()
 
     return release
+
+
+def make_new(path: Path) -> None:
+    """Make `path` an empty file of its own: what was there is deleted, a link and not what it points to.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.unlink(missing_ok=True)
+    path.open("xb").close()
 
 
 def free_path(path: Path, first: int = 1) -> Path:
@@ -104,6 +114,7 @@ def replace_atomically(path: Path, *, advice: str = _ADVICE) -> Iterator[Path]:
     scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.unlink(missing_ok=True)  # a link of that name would be followed
         yield scratch
         os.replace(scratch, path)
     except OSError as error:

@@ -110,7 +110,9 @@ def _from_json(kind: Any, value: Any) -> Any:
         return tuple(_from_json(item_kind, item) for item_kind, item in zip(kinds, value, strict=True))
     if kind is float and type(value) in (int, float) and 0 <= value <= 1:
         return float(value)
-    if type(value) is kind:
+    if kind is str and isinstance(value, str) and b"\0" not in os.fsencode(value):  # else it can be no path
+        return value
+    if type(value) is kind and kind not in (float, str):
         return value
     raise ValueError(f"{value!r} is not of type {kind}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -24,16 +25,21 @@ from numpy.typing import NDArray
 from segnet_live.config import Encoding, format_size
 from segnet_live.errors import OutputError, first_line
 from segnet_live.planes import Matrix, Planes
-from segnet_live.system.files import hold, partial_path, what_to_do_about
+from segnet_live.system.files import hold, make_new, partial_path, what_to_do_about
 from segnet_live.video.colour import FrameConverter
 from segnet_live.video.encoders import KEY_FRAMES_S, choose
 from segnet_live.video.location import is_url
 from segnet_live.video.remux import remux
 from segnet_live.video.soundtrack import Soundtrack
 
+log = logging.getLogger(__name__)
+
 DEFAULT = Encoding()
 USUAL_RATE = Fraction(30)
 FINEST_TICK = Fraction(1, 10_000_000)
+LONGEST_GAP_S = 3600
+MOST_TICKS = (1 << 31) - 1
+"""The longest that mp4 can show a frame. A longer gap than these two is no pause but a clock that was set."""
 _GROWING = {
     # empty_moov: plays from the first fragment on, even when sound starts late. frag_discont: fragments may start at
     # any time, which is how sound and picture keep their offset without an edit list.
@@ -124,7 +130,7 @@ class Recorder:
         self._let_go = hold(self.path)
         try:
             self._sound = Soundtrack.open(audio_from) if audio_from is not None else None
-            self.partial.open("wb").close()
+            make_new(self.partial)
             self._output = av.open(f"file:{self.partial}", "w", format="mp4", options=_GROWING)
         except (FFmpegError, OSError) as error:
             self._let_go()
@@ -149,6 +155,8 @@ class Recorder:
         self._end_pts = 0
         self._timeline = _Timeline()
         self._cut_to_s: Fraction | None = None
+        self._left_out = 0
+        self._longest = int(min(LONGEST_GAP_S / time_base, MOST_TICKS * self._ticks / time_base))
         self._open = True
 
     def continue_from(self, source_s: Fraction) -> None:
@@ -172,9 +180,11 @@ class Recorder:
                 f"{self.path}: got a frame of {size[0]}x{size[1]} (height x width) but the recording is "
                 f"{format_size(self._size)}; record sources of one size"
             )
-        if self._last is not None and pts <= self._last:
-            raise OutputError(f"{self.path}: got a frame at tick {pts} after one at {self._last}; times must rise")
+        if self._last is not None and pts - self._left_out <= self._last:
+            last = self._last + self._left_out
+            raise OutputError(f"{self.path}: got a frame at tick {pts} after one at {last}; times must rise")
         frame = self._converter.frame(picture)
+        pts = self._without_gap(pts)
         with self._writing():
             self._encode_waiting(pts)
             cut_to_s, self._cut_to_s = self._cut_to_s, None
@@ -184,9 +194,23 @@ class Recorder:
                 self._begin(pts)
             elif cut_to_s is not None and self._sound is not None:
                 self._sound.skip_to(cut_to_s)
-        self._waiting = frame, pts, duration
+        self._waiting = frame, pts, duration if duration <= self._longest else 0
         self._last = pts
         self.frames += 1
+
+    def _without_gap(self, pts: int) -> int:
+        """Return a frame's time without the gaps that are left out, this one too if it is too long to be a pause."""
+        source_pts, pts = pts, pts - self._left_out
+        if self._last is not None and pts - self._last > self._longest:
+            gap = pts - self._last - self._last_duration
+            log.warning(
+                "%s: the source's clock jumps by %.0f s; the jump is left out", self.path, gap * self._time_base
+            )
+            self._left_out += gap
+            pts -= gap
+            if self._cut_to_s is None:
+                self.continue_from(source_pts * self._time_base)
+        return pts
 
     def close(self, *, cut_audio: bool | None = None) -> None:
         """Finish the mp4 and give it its name; without any frame leave nothing. May be called twice.
@@ -254,6 +278,7 @@ class Recorder:
         if pts == self._first or (end - self._key_pts) * self._time_base > KEY_FRAMES_S:
             picture.pict_type = PictureType.I
             self._key_pts = pts
+            os.stat(self.partial)  # who removes the folder is told now, not after a month
         picture.pts = round((pts * self._time_base + self._timeline.file_offset_s) / self._ticks)
         picture.time_base = self._ticks
         self._last_duration, self._end_pts = end - pts, end
@@ -290,7 +315,7 @@ class Recorder:
             return
         if self.path.exists():
             raise OutputError(f"{self.path}: exists already", "choose another name or pass --overwrite")
-        if self.partial.exists():
+        if self.partial.exists() or self.partial.is_symlink():
             raise OutputError(f"{self.partial}: is left of an interrupted recording", what_to_do_about(self.partial))
 
     @contextmanager
@@ -302,7 +327,11 @@ class Recorder:
             self._leave()
             full = error.errno == errno.ENOSPC
             why = "the disk is full" if full else error.strerror or type(error).__name__
-            kept = f"; what was recorded so far is kept in {self.partial}" if self.frames else ""
+            kept = (
+                f"; what was recorded so far is kept in {self.partial}" if self.frames and self.partial.exists() else ""
+            )
+            if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                why, kept = f"{self.partial} was removed or moved", ""
             raise OutputError(f"{self.path}: cannot be written ({why}){kept}") from error
 
     def _leave(self) -> None:

@@ -11,6 +11,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from segnet_live.errors import OutputError, first_line
+from segnet_live.system.files import make_new
 from segnet_live.video.container import reason
 
 _RUN_IN_S = Fraction(1, 5)
@@ -29,6 +30,7 @@ def remux(fragmented: Path, finished: Path, lead_s: Fraction) -> int:
     growing = finished.with_name(f".{finished.name}.{os.getpid()}.part")
     pictures = 0
     try:
+        make_new(growing)
         with (
             av.open(f"file:{fragmented}", "r", options={"protocol_whitelist": "file"}) as source,
             av.open(f"file:{growing}", "w", format="mp4", options={"movflags": "+faststart"}) as output,

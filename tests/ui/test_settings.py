@@ -55,6 +55,17 @@ def test_single_values_that_make_no_sense_take_their_defaults(tmp_path: Path) ->
     assert all(name in note for name in ("view", "opacity", "hud", "size", "encoder", "quality"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("opacity", "NaN"), ("opacity", "5.0"), ("folder", r'"\u0000"'), ("folder", r'"\ud800"')]
+)
+def test_what_json_allows_and_the_window_cannot_use_takes_its_default(tmp_path: Path, name: str, value: str) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(f'{{"version": 1, "loop": true, "{name}": {value}}}', encoding="utf-8")
+    settings, note = load_settings(path)
+    assert settings == Settings(loop=True)
+    assert name in note
+
+
 def test_a_folder_that_cannot_be_written_is_told_not_raised(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot be saved" in save_settings(Settings(), tmp_path / "file" / "settings.json")

@@ -177,6 +177,67 @@ def test_an_interrupted_recording_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "out.partial.mp4").read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_link_in_the_place_of_the_growing_file_is_not_followed(tmp_path: Path, overwrite: bool) -> None:
+    victim, dangling = tmp_path / "victim.txt", tmp_path / "nothing.txt"
+    victim.write_bytes(b"precious")
+    for name, target in (("a", victim), ("b", dangling)):
+        (tmp_path / f"{name}.partial.mp4").symlink_to(target)
+        if not overwrite:
+            with pytest.raises(OutputError, match="interrupted recording"):
+                Recorder(tmp_path / f"{name}.mp4", (48, 64), time_base=TICK)
+            continue
+        with Recorder(tmp_path / f"{name}.mp4", (48, 64), time_base=TICK, overwrite=True) as recorder:
+            recorder.write(numbered(1, 48, 64), 0)
+        assert numbers(tmp_path / f"{name}.mp4") == [1]
+    assert victim.read_bytes() == b"precious"
+    assert not dangling.exists()
+
+
+def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    with Recorder(loop, (48, 64), time_base=TICK, overwrite=True) as recorder:
+        recorder.write(numbered(1, 48, 64), 0)
+    assert numbers(loop) == [1]
+
+
+@pytest.mark.parametrize("tick", [TICK, Fraction(1, 10_000_000)])
+def test_a_clock_that_jumps_ahead_ends_no_recording(tmp_path: Path, tick: Fraction) -> None:
+    step = int(Fraction(1, 25) / tick)
+    with Recorder(tmp_path / "out.mp4", (48, 64), time_base=tick, rate=Fraction(25)) as recorder:
+        for number, frames in enumerate((0, 1, 2, 10**9, 10**9 + 1, 3 * 10**9)):
+            recorder.write(numbered(number, 48, 64), frames * step)
+        with pytest.raises(OutputError, match="times must rise"):
+            recorder.write(numbered(9, 48, 64), 10**9 * step)
+    assert numbers(tmp_path / "out.mp4") == list(range(6))
+    assert times(tmp_path / "out.mp4") == [Fraction(number, 25) for number in range(6)]
+
+
+def test_a_pause_of_half_an_hour_stays(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "out.mp4", (48, 64), time_base=TICK, rate=Fraction(25)) as recorder:
+        for number, ms in enumerate((0, 40, 1_800_000)):
+            recorder.write(numbered(number, 48, 64), ms)
+    assert times(tmp_path / "out.mp4") == [0, Fraction(40, 1000), 1800]
+
+
+def test_a_folder_that_is_removed_is_told_while_it_records(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    recorder = Recorder(folder / "out.mp4", (48, 64), time_base=TICK)
+    recorder.write(numbered(0, 48, 64), 0)
+    recorder.write(numbered(1, 48, 64), 40)
+    (folder / "out.partial.mp4").unlink()
+    folder.rmdir()
+
+    def write() -> None:
+        for number in range(2, 100):
+            recorder.write(numbered(number % 9, 48, 64), number * 40)
+
+    with pytest.raises(OutputError, match=r"was removed or moved\)$"):
+        write()
+
+
 def test_the_input_is_never_the_output(clip: MakeClip, tmp_path: Path) -> None:
     source = clip()
     (tmp_path / "link.mp4").symlink_to(source)
@@ -231,7 +292,8 @@ def test_a_disk_that_fills_up_keeps_the_partial_file(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_disk_that_is_full_from_the_start_is_named(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_from_the_start_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segnet_live.video.recorder.make_new", lambda path: None)  # which would delete the link
     (tmp_path / "out.partial.mp4").symlink_to("/dev/full")
     recorder = Recorder(tmp_path / "out.mp4", (48, 64), time_base=TICK, overwrite=True)
 

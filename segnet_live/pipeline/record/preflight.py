@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def _check_file(option: str, path: Path, config: RunConfig) -> None:
     if not config.overwrite:
         if path.exists():
             raise UsageError(f"{option} {path} exists already; choose another name or add --overwrite")
-        if partial_path(path).exists():
+        if partial_path(path).exists() or partial_path(path).is_symlink():
             with held(path):  # else the run still goes on
                 advice = what_to_do_about(partial_path(path)) if option == "--record" else "move it or add --overwrite"
                 raise UsageError(f"{option}: {partial_path(path)} is left from an interrupted run", advice)
@@ -65,14 +66,16 @@ def _check_folder(option: str, folder: Path, config: RunConfig) -> None:
 
 
 def _is_input(path: Path, source: SourceSpec) -> bool:
-    """Return whether `path` is the source's file, or the folder its images lie in."""
+    """Return whether `path` is the source's file, or a folder its images lie in."""
     if source.kind not in ("video", "images") or is_url(source.value):
         return False
     given = Path(source.value)
+    places = [given]
     if source.kind == "images" and not given.is_dir():
-        given = given.parent  # a glob; one that matches files in several folders is not looked into
+        files = [source.value] if given.exists() else glob.glob(source.value, recursive=True)
+        places = sorted({Path(file).parent for file in files})
     try:
-        return path.exists() and given.exists() and path.samefile(given)
+        return path.exists() and any(place.exists() and path.samefile(place) for place in places)
     except OSError:
         return False
 

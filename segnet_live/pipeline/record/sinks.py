@@ -16,7 +16,7 @@ from segnet_live.classes import ClassSet
 from segnet_live.errors import OutputError, first_line
 from segnet_live.frame import FrameResult
 from segnet_live.quality import Confusion
-from segnet_live.system.files import hold, partial_path, write_atomically
+from segnet_live.system.files import hold, make_new, partial_path, write_atomically
 
 CONFIDENCE_COLUMNS = ("confidence", "unsure", "variance")
 """Of `Stats`: the mean confidence, the share of pixels below one half, and the mean variance between samples."""
@@ -118,6 +118,7 @@ class Stats:
             if self._file is None:
                 self._let_go = hold(self.path)
                 # Line by line, so that all but the last line is there after a crash.
+                make_new(partial_path(self.path))
                 self._file = partial_path(self.path).open("w", newline="", encoding="utf-8", buffering=1)
                 csv.writer(self._file).writerow(["frame", "pts_s", "latency_ms", *self._classes.names, *self._extra])
             times = f"{result.frame.pts_s:.6f}", f"{result.latency_ms:.3f}"

@@ -303,10 +303,11 @@ def test_the_input_is_never_overwritten(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to play a full disk")
 def test_a_full_disk_is_one_line_and_keeps_the_good_recording(
-    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clip: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = tmp_path / "out.mp4"
     record.write_bytes(b"a good recording")
+    monkeypatch.setattr("segnet_live.video.recorder.make_new", lambda path: None)  # which would delete the link
     (tmp_path / "out.partial.mp4").symlink_to("/dev/full")
     given = ["--video", str(clip), "--model", str(tiny_card.folder), *SMALL, "--overwrite"]
     assert main([*given, "--record", str(record), "--masks", str(tmp_path / "labels")]) == 2

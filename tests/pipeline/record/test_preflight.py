@@ -85,6 +85,18 @@ def test_images_are_not_overwritten_by_their_own_label_maps(tmp_path: Path) -> N
             check_outputs(config(SourceSpec("images", source), masks=tmp_path, overwrite=True))
 
 
+def test_no_folder_of_a_pattern_takes_the_label_maps_of_its_images(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.png").write_bytes(b"")
+    for source in ("*/*.png", "**/*.png"):
+        for name in ("a", "b"):
+            with pytest.raises(UsageError, match="images are read from"):
+                check_outputs(
+                    config(SourceSpec("images", str(tmp_path / source)), masks=tmp_path / name, overwrite=True)
+                )
+
+
 @pytest.mark.parametrize("option", ["record", "masks", "stats"])
 def test_what_exists_is_kept_unless_told_otherwise(tmp_path: Path, option: str) -> None:
     path = tmp_path / {"record": "out.mp4", "masks": "labels", "stats": "s.csv"}[option]
@@ -185,7 +197,8 @@ def test_stats_hold_time_latency_and_the_share_of_every_class(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to play a full disk")
-def test_stats_on_a_full_disk_do_not_replace_a_good_file(tmp_path: Path) -> None:
+def test_stats_on_a_full_disk_do_not_replace_a_good_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segnet_live.pipeline.record.sinks.make_new", lambda path: None)  # which would delete the link
     good = tmp_path / "s.csv"
     good.write_text("good\n")
     partial_path(good).symlink_to("/dev/full")
