@@ -29,7 +29,7 @@ from segnet_live.config import (
     parse_size,
 )
 from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.shown import fit_to_show
+from segnet_live.shown import fit_to_show, print_line
 from segnet_live.system.exit import leave
 from segnet_live.system.process_title import hide_passwords
 from segnet_live.system.streams import prepare_streams
@@ -43,7 +43,7 @@ COMMANDS = {
     "find": ("segnet_live.commands.find", "find moments in drives by what is in the picture"),
     "bonnet": ("segnet_live.commands.bonnet", "find the car's own bonnet in a drive"),
     "report": ("segnet_live.commands.report", "write a page about a drive"),
-    "hard": ("segnet_live.commands.hard", "keep the frames of a video that teach most, as drafts to correct"),
+    "hard": ("segnet_live.commands.hard", "pick the frames a model finds hard, as drafts to correct"),
     "correct": ("segnet_live.ui.correct.command", "correct hard frames in a window"),
     "export": ("segnet_live.commands.export", "take a network, or label maps, to other programs"),
     "adapt": ("segnet_live.commands.adapt", "fit a model to your own road, from drafts that you corrected"),
@@ -80,25 +80,48 @@ class _Parser(argparse.ArgumentParser):
 
 def entry() -> NoReturn:
     """Run the command `segnet-live`, and end the process."""
+    _run_process(sys.argv[1:])
+
+
+def window_entry() -> NoReturn:
+    """Run the command `segnet-live-window`, which a desktop starts, and end the process.
+
+    What was dropped on its icon comes as the first argument; the window opens it as if it had been dropped there.
+    """
     arguments = sys.argv[1:]
+    named = bool(arguments) and not arguments[0].startswith("-")
+    _run_process([] if named else arguments, arguments[0] if named else None)
+
+
+def _run_process(arguments: list[str], place: str | None = None) -> NoReturn:
+    """Run the command in a process that is its own, with what that takes: reports of crashes, hidden passwords.
+
+    Args:
+        place: what the window is to open.
+    """
     hide_passwords()
     prepare_streams(droppable=not arguments or arguments[0] not in COMMANDS)
     if {"-h", "--help", "--version"} & set(arguments):
         leave(main(arguments))
     from segnet_live.system import crash  # takes a fifth of the time of --help, which need not wait for it
 
-    crash.watch(tuple(arguments))
-    code = main(arguments)
+    crash.watch(tuple(sys.argv[1:]))
+    code = main(arguments, place)
     crash.end_well()
     leave(code)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code, see `EXIT_CODES`."""
+def main(argv: Sequence[str] | None = None, place: str | None = None) -> int:
+    """Run the command and return its exit code, see `EXIT_CODES`.
+
+    Args:
+        argv: None takes the process's own.
+        place: what the window is to open, a name of any kind; None for what the arguments name.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug, is_command = "--debug" in arguments, bool(arguments) and arguments[0] in COMMANDS
     try:
-        return _dispatch(arguments)
+        return _dispatch(arguments, place)
     except SegnetLiveError as error:
         return _complain(str(error), 2, debug)
     except KeyboardInterrupt:
@@ -114,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"unexpected {crash.report(error)}", 1, debug)
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], place: str | None) -> int:
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         module_name, summary = COMMANDS[name]
@@ -145,7 +168,7 @@ def _dispatch(arguments: list[str]) -> int:
     from segnet_live.ui import app
 
     check_outputs(config)
-    return app.run(config)
+    return app.run(config, place)
 
 
 def _sentence(summary: str) -> str:
@@ -169,20 +192,6 @@ def whole_parser() -> argparse.ArgumentParser:
             commands.add_parser(name, help=summary, description=_sentence(summary)), import_module(module_name)
         )
     return parser
-
-
-def window_entry() -> NoReturn:
-    """Run the command `segnet-live-window`, which a desktop starts: the window, on what was dropped on its icon."""
-    arguments = sys.argv[1:]
-    if arguments and not arguments[0].startswith("-"):
-        place = arguments[0]
-        if place.startswith("file://"):
-            from urllib.parse import urlsplit
-            from urllib.request import url2pathname
-
-            place = url2pathname(urlsplit(place).path)
-        arguments = ["--video", place]
-    leave(main(arguments))
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
@@ -273,7 +282,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument_group("input (the webcam, if none is named)").add_mutually_exclusive_group().add_argument
+    group = parser.add_argument_group("input (the webcam, if none is named)")
+    add = group.add_mutually_exclusive_group().add_argument
     add(
         "--video",
         metavar="FILE|URL|DIR|LIST.txt",
@@ -283,24 +293,33 @@ def _parser() -> argparse.ArgumentParser:
     add("--camera", metavar="N", help="camera by number, 0 is the first")
     add("--images", metavar="DIR|GLOB", help="folder of images, or a quoted pattern such as 'photos/*.jpg'")
     add("--synthetic", action="store_true", help="the example drive that ships with the app, with known labels")
-
-    add = parser.add_argument_group("which part").add_argument
-    add("--start", type=float, metavar="S", help="skip this many seconds")
-    add("--duration", type=float, metavar="S", help="stop after this many seconds")
-
-    add(
+    group.add_argument(
         "--decoder",
         choices=DECODERS,
         default="auto",
         help="what decodes a video (default: hardware where it opens, else the cpu)",
     )
 
+    add = parser.add_argument_group("which part").add_argument
+    add("--start", type=float, metavar="S", help="skip this many seconds")
+    add("--duration", type=float, metavar="S", help="stop after this many seconds")
+
     add = parser.add_argument_group("outputs").add_argument
     add("--record", type=Path, metavar="OUT.mp4", help="annotated video: H.264 at source size and time, with the sound")
-    add("--encoder", choices=ENCODERS, help="what encodes it (default: hardware where it opens, else x264)")
-    add("--quality", type=int, metavar="1..51", help="of the recording, lower is better and larger (default: 20)")
+    add("--encoder", choices=ENCODERS, help="what encodes the recording (default: hardware where it opens, else x264)")
+    add(
+        "--quality",
+        type=int,
+        metavar="1..51",
+        help="recording quality; lower means better and larger files (default: 20)",
+    )
     add("--masks", type=Path, metavar="DIR", help="one PNG of class ids per frame (implies --headless)")
-    add("--stats", type=Path, metavar="FILE.csv", help="time, latency and class shares per frame (implies --headless)")
+    add(
+        "--stats",
+        type=Path,
+        metavar="FILE.csv",
+        help="time, latency (capture to labels) and class shares per frame (implies --headless)",
+    )
     add(
         "--index",
         nargs="?",
@@ -337,8 +356,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--ray",
         metavar="auto|HOST:PORT",
-        help="do it on a Ray cluster: the one this machine belongs to, or else this machine alone; or the one at an "
-        "address (implies --headless; needs the extra fleet)",
+        help="do the videos on a Ray cluster: the one this machine belongs to, or else this machine alone; or the one "
+        "at an address (implies --headless; needs the extra fleet)",
     )
     add(
         "--piece",
@@ -351,7 +370,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("network").add_argument
     add("--model", metavar="NAME|DIR", help="installed model (see `segnet-live models`) or a model folder")
     add("--backend", choices=BACKENDS, help="what runs the network (default: the fastest there is)")
-    add("--precision", choices=PRECISIONS, help="arithmetic (default: the backend's fast one)")
+    add("--precision", choices=PRECISIONS, help="arithmetic of the network (default: the backend's fast one)")
     add(
         "--size",
         type=partial(parse_size, option="--size"),
@@ -371,7 +390,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="label by the mean of N passes with dropout on, with their variance (networks trained with dropout)",
     )
-    add("--max-latency", type=float, metavar="MS", help="hold this latency, capture to display, by a smaller input")
+    add(
+        "--max-latency",
+        type=float,
+        metavar="MS",
+        help="hold this latency by a smaller input: from capture to display, without a window to the labels",
+    )
     add(
         "--smooth",
         action=argparse.BooleanOptionalAction,
@@ -389,12 +413,12 @@ def _parser() -> argparse.ArgumentParser:
         "segnet-fast :fp32; shown side by side (in the window with the wiper), or where they differ with --view "
         "disagreement; layers: overlay, other, disagreement",
     )
-    add("--opacity", type=float, metavar="0..1", help="of the class colours (default: 0.5)")
+    add("--opacity", type=float, metavar="0..1", help="opacity of the class colours (default: 0.5)")
     add(
         "--layers",
         type=_names,
         metavar="LEFT,RIGHT",
-        help="of the views wiper and side-by-side (default: original,overlay)",
+        help="left and right layer of the views wiper and side-by-side (default: original,overlay)",
     )
     add(
         "--fade-unsure",
@@ -420,7 +444,7 @@ def _parser() -> argparse.ArgumentParser:
         "privacy (covered 97% of people's pixels on a drive that no training saw, never all)"
     ).add_argument
     add("--hide", type=_names, metavar="A,B", help="hide these classes in recordings, e.g. Pedestrian,Bicyclist,Car")
-    add("--hide-with", choices=HIDE_WITH, default="blur", help="what stands there instead (default: blur)")
+    add("--hide-with", choices=HIDE_WITH, default="blur", help="what stands where classes are hidden (default: blur)")
     add(
         "--hide-hold",
         type=int,
@@ -433,7 +457,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=HIDE_UNSURE,
         metavar="0..1",
-        help="hide what lies near them with less confidence, too; 0 for none (default: %(default)s)",
+        help="hide what lies near these classes with less confidence, too; 0 for none (default: %(default)s)",
     )
 
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -448,5 +472,5 @@ def _names(text: str) -> tuple[str, ...]:
 def _complain(line: str, code: int, debug: bool) -> int:
     if debug:
         print("\n".join(fit_to_show(each) for each in traceback.format_exc().splitlines()), file=sys.stderr)
-    print(f"segnet-live: {fit_to_show(' '.join(line.splitlines()))}", file=sys.stderr)
+    print_line(f"segnet-live: {' '.join(line.splitlines())}", file=sys.stderr)
     return code

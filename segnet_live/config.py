@@ -162,6 +162,21 @@ class HideSpec:
     unsure: float = HIDE_UNSURE
 
 
+def is_url(value: str) -> bool:
+    """Return whether `value` names something on a network rather than a file (a drive letter is no scheme)."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value) is not None
+
+
+def local_name(value: str) -> str:
+    """Return the path that a file:// URL stands for, as desktops hand files over; anything else as it is."""
+    if not value.lower().startswith("file://"):
+        return value
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname  # a tenth of a second, for those who need it
+
+    return url2pathname(urlsplit(value).path)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
     """A source as the user named it; `segnet_live.video.open.open_source` opens it.
@@ -186,11 +201,8 @@ class SourceSpec:
     decoder: Decoder = "auto"
 
     def __post_init__(self) -> None:
-        if self.value.lower().startswith("file://"):  # a path like any other, which must not be overwritten either
-            from urllib.parse import urlsplit
-            from urllib.request import url2pathname  # a tenth of a second, for those who need it
-
-            object.__setattr__(self, "value", url2pathname(urlsplit(self.value).path))
+        # a file:// URL is a path like any other, which must not be overwritten either
+        object.__setattr__(self, "value", local_name(self.value))
         if self.kind in ("video", "images") and not self.value:
             raise UsageError(
                 f"--{self.kind} got an empty name; name a {'file or URL' if self.kind == 'video' else 'folder or glob'}"
@@ -204,6 +216,11 @@ class SourceSpec:
         if self.kind == "camera" and self.start_s:
             raise UsageError("--start cannot be used with --camera: a camera has no beginning; leave it out")
 
+    @property
+    def video_file(self) -> Path | None:
+        """The video file that it names, None for other sources."""
+        return Path(self.value) if self.kind == "video" and not is_url(self.value) else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -216,7 +233,8 @@ class RunOptions:
         smooth: smooth the label maps over time.
         target_fps: hold this many frames a second by running the network smaller, at last on fewer frames; None for
             the one size.
-        max_latency_ms: hold this latency, capture to display, by running the network smaller.
+        max_latency_ms: hold this latency by running the network smaller: from capture to display, without a window to
+            the labels.
         layers: what stands left and right of the wiper, and side by side.
         burn_hud: write the figures into the recorded picture.
         with_confidence: make a confidence map of every frame, even if nothing that is drawn takes one.
@@ -414,8 +432,7 @@ class RunConfig:
     @property
     def video_file(self) -> Path | None:
         """The video file that the run reads, None for other sources."""
-        source = self.source
-        return Path(source.value) if source and source.kind == "video" and "://" not in source.value else None
+        return self.source.video_file if self.source is not None else None
 
     @property
     def is_folder_job(self) -> bool:

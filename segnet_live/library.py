@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +28,8 @@ from segnet_live.metrics import Metrics
 from segnet_live.pipeline.handover import BoundedQueue, Closed, LatestSlot
 from segnet_live.pipeline.headless.job import prepare
 from segnet_live.pipeline.inference import Inference
-from segnet_live.render.view import ViewSettings, compose
-from segnet_live.video.location import IMAGE_SUFFIXES, is_url
+from segnet_live.render.view import ViewSettings, compose_result
+from segnet_live.video.location import source_for
 
 Source: TypeAlias = str | os.PathLike[str] | int
 """A video file or URL, a folder of pictures or a pattern such as "photos/*.jpg", or a camera's number."""
@@ -200,7 +200,7 @@ class StreamResult(FrameResult):
             raise UsageError("a stream has one engine: nothing differs", "use segnet-live --compare A B")
         if settings.needs_confidence and self.confidence is None:
             raise UsageError("this frame has no confidence map", "call stream(..., confidence=True)")
-        picture = compose(self.rgb, self.labels, self.classes, settings, self.confidence)
+        picture = compose_result(self, settings)
         return picture.copy() if picture is self.rgb else picture
 
 
@@ -424,11 +424,7 @@ def _spec(source: Source, start_s: float, duration_s: float | None) -> SourceSpe
         if source < 0:
             raise UsageError(f"got camera {source}", "the first camera is 0")
         return SourceSpec("camera", str(source), start_s, duration_s)
-    value = os.fspath(source)
-    path = Path(value)
-    pattern = any(character in value for character in "*?[") and not path.exists()
-    pictures = not is_url(value) and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or pattern)
-    return SourceSpec("images" if pictures else "video", value, start_s, duration_s)
+    return replace(source_for(os.fspath(source)), start_s=start_s, duration_s=duration_s)
 
 
 def _say_nothing(line: str) -> None:

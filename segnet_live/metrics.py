@@ -32,7 +32,7 @@ class Snapshot:
     Attributes:
         source_fps: frames delivered by the source per second.
         displayed_fps: frames painted (or written, headless) per second; both rates count from their first frame on.
-        latency_ms: capture to display (headless: decode start to label map ready).
+        latency_ms: capture to display; without a window, to the label map (`Frame.capture_s` says what capture is).
         stages_ms: mean milliseconds by stage over the window, in pipeline order.
         dropped: frames left out since the start, by the stage that dropped them.
         history: (age in seconds, latency in ms) of the last ten seconds, oldest first.

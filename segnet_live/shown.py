@@ -1,9 +1,10 @@
-"""Make text that came from outside fit to be shown: passwords masked, nothing that a terminal obeys."""
+"""Make text that came from outside fit to be shown, and print it: no passwords, nothing that a terminal obeys."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TextIO
 
 _SECRETS = (
     # Up to the last @: user names may be addresses, and passwords hold anything.
@@ -48,3 +49,8 @@ def plain(text: str) -> str:
 def fit_to_show(text: str) -> str:
     """Return `text` as errors, logs and the window show it: `plain`, and its passwords masked."""
     return plain(mask_password(text))
+
+
+def print_line(line: str, file: TextIO | None = None) -> None:
+    """Print a line at once, also into a pipe, as `fit_to_show` makes it; to standard output unless `file` is given."""
+    print(fit_to_show(line), file=file, flush=True)

@@ -73,7 +73,7 @@ def test_help_names_every_option(command: str, capsys: pytest.CaptureFixture[str
 def test_ctrl_c_is_one_line_that_says_what_is_kept(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(arguments: list[str]) -> int:
+    def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_dispatch", interrupted)
@@ -178,7 +178,7 @@ def test_the_window_does_not_open_on_a_recording_that_cannot_be(
 def test_a_bug_is_one_line_and_exit_code_1_and_debug_shows_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def break_down(arguments: list[str]) -> int:
+    def break_down(*_: object) -> int:
         raise ZeroDivisionError("division\nby zero")
 
     monkeypatch.setattr(cli, "_dispatch", break_down)

@@ -13,6 +13,8 @@ import pytest
 
 from segnet_live import __version__, cli
 from segnet_live.cli import EXIT_CODES, whole_parser
+from segnet_live.system import crash
+from segnet_live.ui import app
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DESKTOP = CHECKOUT / "assets" / "desktop"
@@ -68,14 +70,25 @@ def test_the_desktop_entry_starts_what_is_installed_on_files_that_can_be_opened(
     assert {"video/mp4", "video/x-matroska"} <= set(entry["MimeType"].split(";"))
 
 
-def test_a_file_named_by_the_desktop_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
-    monkeypatch.setattr(cli, "main", lambda argv=None: asked.append(list(argv or [])) or 0)
+def test_what_the_desktop_names_is_opened_by_the_window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[tuple[object, str | None]] = []
+    watched: list[tuple[str, ...]] = []
+    hidden: list[bool] = []
+    monkeypatch.setattr(app, "run", lambda config, place: opened.append((config.source, place)) or 0)
+    monkeypatch.setattr(crash, "watch", watched.append)
+    monkeypatch.setattr(crash, "end_well", lambda: None)
+    monkeypatch.setattr(cli, "hide_passwords", lambda: hidden.append(True))
     monkeypatch.setattr(cli, "leave", lambda code: None)
-    for arguments in (["/videos/my drive.mp4"], ["file:///videos/my%20drive.mp4"], ["--version"], []):
-        monkeypatch.setattr("sys.argv", ["segnet-live-window", *arguments])
+    # a folder, too: whoever drops one has no console on which to read that --headless is missing
+    places = ["/videos/my drive.mp4", "file:///videos/my%20drive.mp4", str(tmp_path), "rtsp://me:secret@cam/1"]
+    for place in places:
+        monkeypatch.setattr("sys.argv", ["segnet-live-window", place])
         cli.window_entry()
-    assert asked == [["--video", "/videos/my drive.mp4"]] * 2 + [["--version"], []]
+    monkeypatch.setattr("sys.argv", ["segnet-live-window"])
+    cli.window_entry()
+    assert opened == [(None, place) for place in [*places, None]]
+    assert watched == [*((place,) for place in places), ()], "a crash of the window leaves a report, as README promises"
+    assert len(hidden) == len(watched)
 
 
 def test_the_citation_and_the_changelog_are_of_this_version() -> None:

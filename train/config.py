@@ -246,7 +246,7 @@ def add_options(command: argparse.ArgumentParser, only: Collection[str] | None =
     if only is not None:
         return
     groups["optimiser"].add_argument(
-        "--dropout", type=float, default=0.0, help="in the deeper layers, where a network has it"
+        "--dropout", type=float, default=0.0, help="dropout in the deeper layers, where a network has it"
     )
     groups["images"].add_argument(
         "--depth",

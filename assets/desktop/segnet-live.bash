@@ -21,7 +21,7 @@ _shtab_segnet_live_export_option_strings=(-h --help --to --annotations --model -
 _shtab_segnet_live_adapt_option_strings=(-h --help --model --out --old --minutes --rate --seed --overwrite --json --debug)
 _shtab_segnet_live_serve_option_strings=(-h --help --host --port --video --camera --images --synthetic --record --overwrite --model --backend --precision --size --max-picture --max-pixels --max-clip --max-seconds --queue --viewers --rate --debug)
 _shtab_segnet_live_bench_option_strings=(-h --help --model --backend --precision --size --n --seconds --against --video --confidence --paper-table --no-memory --json --markdown --debug)
-_shtab_segnet_live_option_strings=(-h --help --video --camera --images --synthetic --start --duration --decoder --record --encoder --quality --masks --stats --index --confidence --headless --overwrite --reconnect --no-reconnect --ray --piece --model --backend --precision --size --target-fps --samples --max-latency --smooth --no-smooth --view --compare --opacity --layers --fade-unsure --classes --burn-hud --bonnet --hide --hide-with --hide-hold --hide-unsure --debug --version)
+_shtab_segnet_live_option_strings=(-h --help --video --camera --images --synthetic --decoder --start --duration --record --encoder --quality --masks --stats --index --confidence --headless --overwrite --reconnect --no-reconnect --ray --piece --model --backend --precision --size --target-fps --samples --max-latency --smooth --no-smooth --view --compare --opacity --layers --fade-unsure --classes --burn-hud --bonnet --hide --hide-with --hide-hold --hide-unsure --debug --version)
 
 _shtab_segnet_live_compile___model_COMPGEN=_shtab_compgen_dirs
 _shtab_segnet_live_repair_pos_0_COMPGEN=_shtab_compgen_files

@@ -18,7 +18,7 @@ Name = TypeVar("Name", bound=str)
 EPILOG = """\
 examples:
   segnet-live bench                                        every model on every engine of this machine
-  segnet-live bench --markdown                             the table in README, its command above it
+  segnet-live bench --markdown                             the table in bench/README.md, its command above it
   segnet-live bench --video drive.mp4                      the whole pipeline on a file too
   segnet-live bench --against torchvision.models.segmentation:lraspp_mobilenet_v3_large
 """
@@ -32,13 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", action="append", metavar="NAME|DIR", help="this model only; may be repeated (default: all installed)"
     )
     add("--backend", metavar="A,B", help=f"these engines only, of: {', '.join(BACKENDS[1:])} (default: all there are)")
-    add("--precision", metavar="A,B", help=f"of: {', '.join(PRECISIONS)} (default: auto, and fp32 beside it)")
+    add(
+        "--precision",
+        metavar="A,B",
+        help=f"these kinds of arithmetic only, of: {', '.join(PRECISIONS)} (default: auto, and fp32 beside it)",
+    )
     add("--size", metavar="HxW", help="network input, height x width (default: each model's own)")
-    add("--n", type=int, default=200, help="timed calls of each, warm-up not counted (default: %(default)s)")
-    add("--seconds", type=float, default=20.0, help="a slow one stops after this long (default: %(default)s)")
+    add("--n", type=int, default=200, help="timed calls of each engine, warm-up not counted (default: %(default)s)")
+    add("--seconds", type=float, default=20.0, help="stop timing a slow engine after this long (default: %(default)s)")
     add("--against", action="append", default=[], metavar="MODULE:FACTORY", help="time another torch network too")
     add("--video", action="append", default=[], metavar="FILE", help="time the headless pipeline on this file too")
-    add("--confidence", action="store_true", help="each engine with its confidence map too, in turns")
+    add("--confidence", action="store_true", help="time each engine with its confidence map too, in turns")
     add(
         "--paper-table",
         action="store_true",

@@ -1,4 +1,4 @@
-"""Show figures: tables for a terminal, Markdown for README, JSON for other programs."""
+"""Show figures: tables for a terminal, Markdown for bench/README.md, JSON for other programs."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--minutes", type=float, default=4.0, metavar="N", help="train no longer than this (default: 4)")
     add("--rate", type=float, default=None, metavar="X", help="learning rate: smaller changes less (default: 2e-3)")
-    add("--seed", type=int, default=0, metavar="N", help="another one learns from other crops (default: 0)")
+    add(
+        "--seed", type=int, default=0, metavar="N", help="random seed; another one learns from other crops (default: 0)"
+    )
     add("--overwrite", action="store_true", help="replace the model that is in --out")
     add("--json", action="store_true", help="print the outcome as JSON, and what happens to stderr")
 

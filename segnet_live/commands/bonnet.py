@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segnet_live.commands.drives import say
 from segnet_live.errors import OutputError, UsageError
+from segnet_live.shown import print_line
 
 EPILOG = """\
 examples:
@@ -22,15 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("video", type=Path, metavar="VIDEO", help="the drive")
     add = parser.add_argument
-    add("-o", "--output", type=Path, metavar="MASK.png", help="write it as a picture of the video's size")
-    add("--show", type=Path, metavar="LOOK.jpg", help="write a frame with it marked")
-    add("--below", type=float, metavar="PERCENT", help="take this much of the height from the lower edge, seek nothing")
+    add("-o", "--output", type=Path, metavar="MASK.png", help="write the bonnet as a picture of the video's size")
+    add("--show", type=Path, metavar="LOOK.jpg", help="write a frame with the bonnet marked")
+    add(
+        "--below",
+        type=float,
+        metavar="PERCENT",
+        help="take this much of the picture's height, from below; seek nothing",
+    )
     add(
         "--grow",
         type=float,
         default=0.0,
         metavar="PERCENT",
-        help="make it higher (or lower: -2) by this much of the height",
+        help="make the bonnet higher (or lower: -2) by this much of the height",
     )
     add("--overwrite", action="store_true", help="replace pictures that exist")
 
@@ -67,15 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
         bonnet = find_bonnet(arguments.video)
     if bonnet is not None and arguments.grow:
         bonnet = bonnet.grown(arguments.grow / 100)
-    say(f"{arguments.video}: {describe(bonnet)}")
+    print_line(f"{arguments.video}: {describe(bonnet)}")
     if bonnet is None:
         return 0
     [frame] = frames_at(arguments.video, [0.0])
     if arguments.output is not None:
         mask = bonnet.at(frame.size).astype(np.uint8) * 255
         write_atomically(arguments.output, cv2.imencode(".png", mask)[1].tobytes())
-        say(str(arguments.output))
+        print_line(str(arguments.output))
     if arguments.show is not None:
         write_atomically(arguments.show, jpeg(bonnet.show(frame.rgb)))
-        say(str(arguments.show))
+        print_line(str(arguments.show))
     return 0

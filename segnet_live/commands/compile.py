@@ -22,9 +22,21 @@ BACKENDS: tuple[Backend, ...] = ("auto", "openvino", "inductor", "tensorrt", "te
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", action="append", metavar="NAME|DIR", help=f"may be repeated (default: {DEFAULT_MODEL})")
-    add("--backend", choices=BACKENDS, default="auto", help="default: the fastest that this machine has")
-    add("--precision", choices=PRECISIONS, default="auto", help="default: the backend's fast one")
+    add(
+        "--model",
+        action="append",
+        metavar="NAME|DIR",
+        help=f"model to compile; may be repeated (default: {DEFAULT_MODEL})",
+    )
+    add(
+        "--backend", choices=BACKENDS, default="auto", help="what is to run the network (default: the fastest there is)"
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="arithmetic of the network (default: the backend's fast one)",
+    )
     add("--size", action="append", metavar="HxW", help="network input; may be repeated (default: for 4:3 and for 16:9)")
     add(
         "--for",

@@ -33,7 +33,9 @@ PROBE_TIMEOUT_S = 60
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-engines", action="store_true", help="only list what is installed; build no network")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON, and the tables to stderr")
-    parser.add_argument("--report", action="store_true", help="also write it to a file, to be sent to the developers")
+    parser.add_argument(
+        "--report", action="store_true", help="also write the findings to a file, to be sent to the developers"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

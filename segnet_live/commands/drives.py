@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from segnet_live.config import BACKENDS, INDEX_PLACES, PRECISIONS, parse_size
 from segnet_live.errors import SourceError
-from segnet_live.shown import fit_to_show
+from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from segnet_live.drives.index import DriveIndex
@@ -22,7 +22,12 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("index (made once for a drive, and used again)").add_argument
     add("--model", metavar="NAME|DIR", help="installed model or a model folder")
     add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: the fastest there is)")
-    add("--precision", choices=PRECISIONS, default="auto", help="arithmetic (default: the backend's fast one)")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="arithmetic of the network (default: the backend's fast one)",
+    )
     add("--size", type=partial(parse_size, option="--size"), metavar="HxW", help="network input, height x width")
     add(
         "--bonnet",
@@ -53,22 +58,19 @@ def index_options(arguments: argparse.Namespace) -> IndexOptions:
     )
 
 
-def videos_in(place: Path) -> list[Path]:
+def videos_at(place: Path) -> list[Path]:
     """Return the video `place`, or those of the folder `place`, by name.
 
     Raises:
         SourceError: there is none.
     """
-    from segnet_live.video.location import VIDEO_SUFFIXES
+    from segnet_live.video.location import videos_in
 
-    if not place.is_dir():
-        if not place.is_file():
-            raise SourceError(f"{place}: no such file", "name a video file, or a folder of videos")
-        return [place]
-    videos = sorted(p for p in place.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-    if not videos:
-        raise SourceError(f"{place} holds no video", "expected files such as *.mp4, *.mkv, *.avi, *.mov or *.webm")
-    return videos
+    if place.is_dir():
+        return videos_in(place)
+    if not place.is_file():
+        raise SourceError(f"{place}: no such file", "name a video file, or a folder of videos")
+    return [place]
 
 
 def index_of(video: Path, options: IndexOptions) -> DriveIndex:
@@ -96,10 +98,5 @@ def index_of(video: Path, options: IndexOptions) -> DriveIndex:
 
 
 def tell(line: str) -> None:
-    """Print a line about the work on standard error, at once: standard output is for what was asked."""
-    print(fit_to_show(line), file=sys.stderr, flush=True)
-
-
-def say(line: str) -> None:
-    """Print a line of the answer on standard output, at once; names from files cannot command the terminal."""
-    print(fit_to_show(line), flush=True)
+    """Print a line about the work on standard error: standard output is for what was asked."""
+    print_line(line, file=sys.stderr)

@@ -20,10 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--to", choices=FORMATS, help="write the network: uint8 RGB in, class ids out, everything else inside")
     add("--annotations", choices=ANNOTATIONS, help="write the label maps of --labels as annotations")
     add = parser.add_argument
-    add("--model", metavar="NAME|DIR", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
-    add("--out", type=Path, metavar="FILE|DIR", help="default: MODEL-SIZE with the format's suffix, or a folder")
-    add("--size", metavar="HxW", help="the network's input, with --to (default: the card's)")
-    add("--precision", choices=PRECISIONS, default="fp32", help="with --to (default: fp32; int8 for openvino only)")
+    add("--model", metavar="NAME|DIR", default=DEFAULT_MODEL, help=f"model to write (default: {DEFAULT_MODEL})")
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE|DIR",
+        help="what to write (default: MODEL-SIZE with the format's suffix, or a folder)",
+    )
+    add("--size", metavar="HxW", help="with --to: network input, height x width (default: the card's)")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="with --to: arithmetic (default: fp32; int8 for openvino only)",
+    )
     add("--labels", type=Path, metavar="DIR", help="with --annotations: a folder of label maps or of drafts")
     add("--overwrite", action="store_true", help="replace what is there")
     add("--json", action="store_true", help="print the outcome as JSON, and what happens to stderr")

@@ -8,9 +8,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segnet_live.commands.drives import add_index_arguments, index_of, index_options, say, tell, videos_in
+from segnet_live.commands.drives import add_index_arguments, index_of, index_options, tell, videos_at
 from segnet_live.config import clock
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
+from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from segnet_live.drives.index import DriveIndex
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not (math.isfinite(arguments.around) and arguments.around >= 0):
         raise UsageError(f"--around got {arguments.around:g}", "give seconds, 0 or more")
     question = parse(arguments.question, find_card(arguments.model or DEFAULT_MODEL).classes)
-    videos, options = videos_in(arguments.video), index_options(arguments)
+    videos, options = videos_at(arguments.video), index_options(arguments)
     for option, folder in (("--stills", arguments.stills), ("--cut", arguments.cut)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise OutputError(f"{option} {folder} is a file", "name a folder")
@@ -91,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
     elif len(videos) > 1:
         length_s = sum(entry["end_s"] - entry["start_s"] for entry in found)
-        say(f"{len(found)} moments, {clock(length_s)} in all, in {len(videos)} videos" + _failures(failed))
+        print_line(f"{len(found)} moments, {clock(length_s)} in all, in {len(videos)} videos" + _failures(failed))
     return 2 if failed else 0
 
 
@@ -112,12 +113,12 @@ def _entry(video: Path, index: DriveIndex, moment: Moment) -> dict[str, Any]:
 
 def _print(video: Path, entries: list[dict[str, Any]]) -> None:
     if not entries:
-        say(f"{video}: nothing found")
+        print_line(f"{video}: nothing found")
     for entry in entries:
         times = f"{clock(entry['start_s'], tenths=True)} to {clock(entry['end_s'], tenths=True)}"
         figures = ", ".join(f"{name} {value:.1%}" for name, value in entry["figures"].items())
         at = f"; at {clock(entry['best_s'], tenths=True)} {figures}" if figures else ""
-        say(f"{video}: {times} ({entry['end_s'] - entry['start_s']:.1f} s){at}")
+        print_line(f"{video}: {times} ({entry['end_s'] - entry['start_s']:.1f} s){at}")
 
 
 def _write(
@@ -161,4 +162,4 @@ def _write(
     if not arguments.json:
         for what, paths, folder in (("stills", stills, arguments.stills), ("clips", clips, arguments.cut)):
             if paths:
-                say(f"{video}: {len(paths)} {what if len(paths) > 1 else what[:-1]} in {folder}")
+                print_line(f"{video}: {len(paths)} {what if len(paths) > 1 else what[:-1]} in {folder}")

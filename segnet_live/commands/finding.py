@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from segnet_live.errors import SegnetLiveError
+from segnet_live.errors import SegnetLiveError, first_line
 
 State = Literal["ok", "absent", "failed"]
 
@@ -35,5 +35,4 @@ def failure(what: str, error: Exception, advice: str = "report this line") -> Fi
     """
     if isinstance(error, SegnetLiveError):
         return Finding(what, "failed", error.problem, error.advice or advice)
-    lines = str(error).strip().splitlines()
-    return Finding(what, "failed", f"{type(error).__name__}: {lines[0] if lines else ''}", advice)
+    return Finding(what, "failed", f"{type(error).__name__}: {first_line(error)}", advice)

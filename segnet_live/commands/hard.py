@@ -1,4 +1,4 @@
-"""`segnet-live hard`: keep the frames of a drive that teach most, as drafts to correct."""
+"""`segnet-live hard`: pick the frames of a drive that a model finds hard, as drafts to correct."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segnet_live.commands.drives import add_index_arguments, index_of, index_options, say, tell, videos_in
+from segnet_live.commands.drives import add_index_arguments, index_of, index_options, tell, videos_at
 from segnet_live.errors import OutputError, UsageError
+from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     card = find_card(arguments.model or DEFAULT_MODEL)
     second = _second(card, arguments.against)
-    videos = [video for place in arguments.video for video in videos_in(place)]
+    videos = [video for place in arguments.video for video in videos_at(place)]
     kept: list[dict[str, Any]] = []
     for place, video in enumerate(videos):
         share = arguments.count // len(videos) + (place < arguments.count % len(videos))
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         json.dump({"drafts": str(arguments.out), "kept": kept}, sys.stdout, indent=1)
         print()
     else:
-        say(f"{len(kept)} drafts in {arguments.out}; correct them with: segnet-live correct {arguments.out}")
+        print_line(f"{len(kept)} drafts in {arguments.out}; correct them with: segnet-live correct {arguments.out}")
     return 0
 
 

@@ -6,13 +6,18 @@ import argparse
 from pathlib import Path
 
 from segnet_live.errors import OutputError, UsageError
-from segnet_live.shown import fit_to_show
+from segnet_live.shown import print_line
 from segnet_live.system.files import final_path, free_path, held
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE.partial.mp4", help="what the interrupted recording left")
-    parser.add_argument("--output", type=Path, metavar="OUT.mp4", help="default: FILE.mp4, or FILE-2.mp4 if it exists")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="OUT.mp4",
+        help="the mp4 to write (default: FILE.mp4, or FILE-2.mp4 if it exists)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             partial.unlink()
         except OSError as error:
             raise OutputError(f"{output} is complete, but {partial} cannot be deleted ({error.strerror})") from error
-    print(fit_to_show(f"{output}: {pictures} pictures, {seconds:.1f} s; {partial.name} is deleted"))
+    print_line(f"{output}: {pictures} pictures, {seconds:.1f} s; {partial.name} is deleted")
     return 0
 
 

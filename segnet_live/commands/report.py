@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segnet_live.commands.drives import add_index_arguments, index_of, index_options, say, tell, videos_in
+from segnet_live.commands.drives import add_index_arguments, index_of, index_options, tell, videos_at
 from segnet_live.config import clock
 from segnet_live.errors import DataError, OutputError, UsageError
+from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from segnet_live.drives.index import DriveIndex
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     classes = find_card(arguments.model or DEFAULT_MODEL).classes
     by = classes.names[classes.ids([arguments.colour_by])[0]] if arguments.colour_by else ""
-    video = videos_in(arguments.video)[0]
+    video = videos_at(arguments.video)[0]
     track = _track(video, arguments)
     index = index_of(video, index_options(arguments))
     if track is not None:
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         by = classes.names[int(index.shares.std(axis=0).argmax())]
     report = Report(index, _hardest(video, index, arguments), track, by, _how(index), _bonnet(video, arguments.bonnet))
     write_atomically(output, page(report), advice="choose another place for the page")
-    say(f"{output} ({output.stat().st_size / 2**20:.1f} MiB)")
+    print_line(f"{output} ({output.stat().st_size / 2**20:.1f} MiB)")
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from segnet_live.config import BACKENDS, PRECISIONS, RunConfig, SourceSpec, parse_size
 from segnet_live.errors import UsageError
+from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from segnet_live.card import Card
@@ -39,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: this machine alone)")
-    add("--port", type=int, default=8808, metavar="N", help="0 takes a free one (default: %(default)s)")
+    add(
+        "--port", type=int, default=8808, metavar="N", help="port to listen on, 0 for a free one (default: %(default)s)"
+    )
     add = parser.add_argument_group("what can be watched, any number of them (default: the example drive)").add_argument
     add("--video", action="append", default=[], metavar="FILE|URL", help="video file, RTSP or HTTP stream")
     add("--camera", action="append", default=[], metavar="N", help="camera by number, 0 is the first")
@@ -50,13 +53,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("network").add_argument
     add("--model", metavar="NAME|DIR", help="model of what is watched, and of pictures where none is chosen")
     add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: the fastest there is)")
-    add("--precision", choices=PRECISIONS, default="auto", help="arithmetic (default: the backend's fast one)")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="arithmetic of the network (default: the backend's fast one)",
+    )
     add("--size", type=partial(parse_size, option="--size"), metavar="HxW", help="network input of what is watched")
     add = parser.add_argument_group("limits for guests").add_argument
-    add("--max-picture", type=float, default=20, metavar="MIB", help="of a picture's file (default: %(default)g)")
-    add("--max-pixels", type=float, default=50, metavar="MILLIONS", help="of a picture (default: %(default)g)")
-    add("--max-clip", type=float, default=100, metavar="MIB", help="of a clip's file (default: %(default)g)")
-    add("--max-seconds", type=float, default=30, metavar="S", help="of a clip (default: %(default)g)")
+    add("--max-picture", type=float, default=20, metavar="MIB", help="largest picture upload (default: %(default)g)")
+    add(
+        "--max-pixels",
+        type=float,
+        default=50,
+        metavar="MILLIONS",
+        help="most pixels of a picture (default: %(default)g)",
+    )
+    add("--max-clip", type=float, default=100, metavar="MIB", help="largest clip upload (default: %(default)g)")
+    add("--max-seconds", type=float, default=30, metavar="S", help="longest clip (default: %(default)g)")
     add(
         "--queue",
         type=int,
@@ -91,7 +105,6 @@ def run(arguments: argparse.Namespace) -> int:
     specs = _specs(arguments)
     # A second bound, below the decoder's own allocations; OpenCV reads it when it is loaded.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(limits.pixels))
-    from segnet_live.commands.drives import say
 
     cards = _cards(arguments.model)
     channels = _channels(arguments, specs, next(iter(cards.values())))
@@ -123,10 +136,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     app = Gate(make_app(server), token=token, port=port, open_to_all=not is_loopback(host))
     shown = f"[{host}]" if ":" in host else host
-    # Not by `say`, which hides tokens: this one is for the person who reads it.
+    # Not by `print_line`, which hides tokens: this one is for the person who reads it.
     print(f"segnet-live is at http://{shown}:{port}/?token={token}   (Ctrl-C ends)", flush=True)
     if not is_loopback(host):
-        say("other machines can reach it with this token, which travels unencrypted: no TLS is spoken here")
+        print_line("other machines can reach it with this token, which travels unencrypted: no TLS is spoken here")
     freeze_libraries()
     return_freed_memory()
     asyncio.run(HttpServer(app, server.end).serve([listening]))
@@ -198,11 +211,9 @@ def _channels(arguments: argparse.Namespace, specs: list[SourceSpec], card: Card
     Raises:
         SegnetLiveError: a file or folder cannot be read, or the recording cannot be written.
     """
-    from segnet_live.commands.drives import say
     from segnet_live.pipeline.live.engine_switch import EngineChoice
     from segnet_live.pipeline.record.preflight import check_outputs
     from segnet_live.serve.live import Channel
-    from segnet_live.video.location import is_url
     from segnet_live.video.open import open_source
 
     record, overwrite = arguments.record, arguments.overwrite
@@ -210,8 +221,8 @@ def _channels(arguments: argparse.Namespace, specs: list[SourceSpec], card: Card
         check_outputs(RunConfig(source=specs[0], record=record, overwrite=overwrite))
     channels = []
     for spec in specs:
-        if spec.kind in ("images", "synthetic") or (spec.kind == "video" and not is_url(spec.value)):
+        if spec.kind in ("images", "synthetic") or spec.video_file is not None:
             open_source(spec).close()
         choice = EngineChoice(card, arguments.backend, arguments.precision, arguments.size, spec.kind != "images")
-        channels.append(Channel(spec, choice, record=record, overwrite=overwrite, say=say))
+        channels.append(Channel(spec, choice, record=record, overwrite=overwrite, say=print_line))
     return channels

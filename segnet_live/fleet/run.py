@@ -18,9 +18,10 @@ from segnet_live.fleet.cluster import SAME_TOKEN, Share, connected, room_for, sh
 from segnet_live.fleet.pieces import Piece, cut, save_joined_index
 from segnet_live.fleet.worker import Board, Outcome, Worker
 from segnet_live.pipeline.headless.progress import FrameProgress
-from segnet_live.pipeline.headless.run import print_line, signals
-from segnet_live.pipeline.headless.tasks import Task, plan, total_frames
+from segnet_live.pipeline.headless.run import signals
+from segnet_live.pipeline.headless.tasks import Tally, Task, plan, total_frames
 from segnet_live.pipeline.headless.worker import Done
+from segnet_live.shown import print_line
 
 POLL_S = 0.25
 LOOK_EVERY_S = 5.0
@@ -47,24 +48,18 @@ def run_fleet(config: RunConfig, *, worker: type[Worker] = Worker) -> int:
     with connected(config.ray, print_line):
         config = _absolute(config)
         todo, done_before = plan(config)
-        if done_before:
-            print_line(f"{done_before} finished before and skipped; --overwrite does them again")
+        tally = Tally(len(todo), done_before)
+        tally.begin()
         began_s = time.monotonic()
         total = total_frames(todo)
         with signals() as caught, FrameProgress(total) as progress:
-            fleet = _Fleet(config, todo, worker)
+            fleet = _Fleet(config, todo, worker, tally)
             try:
                 fleet.run(caught, progress)
             finally:
                 fleet.leave()
         elapsed_s = time.monotonic() - began_s
-    counts = f"{fleet.finished} done, {done_before} skipped, {fleet.failed} failed"
-    left = f", {len(todo) - fleet.finished - fleet.failed} left" if caught else ""
-    rate = f"{fleet.frames / max(elapsed_s, 1e-9):.1f} frames/s"
-    print_line(f"{counts}{left}; {fleet.frames} frames in {elapsed_s:.1f} s, {rate}")
-    if caught:
-        return 128 + caught[0]
-    return 2 if fleet.failed else 0
+    return tally.end(elapsed_s, caught)
 
 
 def _absolute(config: RunConfig) -> RunConfig:
@@ -118,18 +113,16 @@ class _Fleet:
     A worker gets the next piece when it is free; where workers run, and that a lost one is started again with what it
     was doing, is up to Ray.
 
-    Attributes:
-        frames: of all that is done.
-        finished, failed: files.
+    Args:
+        tally: counts what is done.
     """
 
-    def __init__(self, config: RunConfig, todo: Sequence[Task], worker: type[Worker]) -> None:
+    def __init__(self, config: RunConfig, todo: Sequence[Task], worker: type[Worker], tally: Tally) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray, self._config, self._worker = ray, config, worker
-        self.frames = self.finished = self.failed = 0
-        self._count = len(todo)
+        self._tally = tally
         self._waiting: deque[_Work] = deque()
         self._running: dict[Any, tuple[Any, _Work]] = {}
         self._starting: dict[Any, Any] = {}
@@ -161,7 +154,7 @@ class _Fleet:
             if not self._waiting:
                 # A worker that was lost with its machine may wait for this room to go on.
                 self._release([*self._idle, *self._starting.values()])
-            progress.update(self.frames + self._under_way(), 0)
+            progress.update(self._tally.frames + self._under_way(), 0)
         if caught and self._running:
             print_line("stopping; files that are begun are left for the next run")
             self._board.stop.remote()
@@ -192,7 +185,7 @@ class _Fleet:
             for piece in file.pieces:
                 if (done := piece.kept) is not None:
                     file.done[piece.number] = done
-                    self.frames += done.frames
+                    self._tally.frames += done.frames
                 else:
                     self._waiting.append(_Work(file, piece))
             if file.is_ready:
@@ -275,7 +268,7 @@ class _Fleet:
             return
         if work.piece is not None:
             file.done[work.piece.number] = outcome.done
-            self.frames += outcome.done.frames
+            self._tally.frames += outcome.done.frames
             if len(file.pieces) > 1:
                 if file.is_ready:
                     self._waiting.appendleft(_Work(file, None))
@@ -286,13 +279,11 @@ class _Fleet:
         except SegnetLiveError as error:
             self._fail(file, str(error))
             return
-        self.finished += 1
-        print_line(f"[{self.finished + self.failed}/{self._count}] {file.task.title}: {outcome.done.summary}")
+        self._tally.finish(file.task, outcome.done.summary)
 
     def _fail(self, file: _File, error: str) -> None:
         file.failed = True
-        self.failed += 1
-        print_line(f"[{self.finished + self.failed}/{self._count}] {file.task.video} failed: {error}")
+        self._tally.fail(file.task, error)
 
     def _under_way(self) -> int:
         """Return the frames done of pieces that are not."""

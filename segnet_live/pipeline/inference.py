@@ -137,7 +137,8 @@ class Inference:
 
         Args:
             output_ms: milliseconds that its consumer spent on it (labels at source size, view, encoder).
-            latency_ms: milliseconds from its capture until it left the pipeline.
+            latency_ms: milliseconds from its capture until it was painted; without a window, until its labels were
+                ready, as outputs may wait for their turn.
         """
         if result.is_segmented and not result.repeat:
             busy_ms = max(result.frame.decode_ms, result.inference_ms, output_ms)

@@ -154,21 +154,30 @@ def _report(problem: str) -> None:
         log.warning(problem)
 
 
-def start(app: App, config: RunConfig) -> None:
-    """Show the window, and open what `config` names; without a source the first camera, if there is one."""
+def start(app: App, config: RunConfig, place: str | None = None) -> None:
+    """Show the window, and open what `config` names, else `place`; without either the first camera, if there is one.
+
+    Args:
+        place: what a desktop handed over, a name of any kind; opened as if it had been dropped on the window.
+    """
     from segnet_live.ui import cameras
 
     if config.source is not None:
         app.window.controls.open(config.source)
     app.window.show()
-    if config.source is None:
+    if config.source is None and place is not None:
+        app.window.sources.open_place(place)
+    elif config.source is None:
         found, _ = cameras.list_cameras()
         if found:
             app.window.controls.open(SourceSpec("camera", str(found[0].number)))
 
 
-def run(config: RunConfig) -> int:
+def run(config: RunConfig, place: str | None = None) -> int:
     """Show the window until it is closed and return the exit code.
+
+    Args:
+        place: see `start`.
 
     Raises:
         SegnetLiveError: the window cannot start; the line says why.
@@ -187,7 +196,7 @@ def run(config: RunConfig) -> int:
     sys.excepthook = report
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: app.window.close())
-    start(app, config)
+    start(app, config, place)
     if crashed := crash.offer():
         app.window.banner.problem(crashed)
     freeze_libraries()

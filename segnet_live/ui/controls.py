@@ -354,8 +354,7 @@ class Controls(QObject):
         self.bonnet, self.left_out = asked, None
         self._bonnet_ticket += 1
         self.session.leave_out(None)
-        spec = self.source.spec if self.source is not None else None
-        video = Path(spec.value) if spec and spec.kind == "video" and "://" not in spec.value else None
+        video = self.source.spec.video_file if self.source is not None else None
         if asked is not None and (video is not None or asked != "auto"):
             work = threading.Thread(
                 target=self._look_for_bonnet, args=(self._bonnet_ticket, asked, video), name="bonnet", daemon=True

@@ -9,6 +9,8 @@ from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton
 
 from segnet_live.ui.theme import ICON_SIZE, icon
 
+SCROLL_BAR_PX = 16
+
 
 def icon_button(name: str, tip: str, *, checkable: bool = False) -> QToolButton:
     """Return a flat button with an icon of `assets/icons`; Tab reaches it, a click leaves the focus where it was."""
@@ -42,6 +44,19 @@ def quiet_label(text: str = "") -> QLabel:
     label.setObjectName("quiet")
     label.setWordWrap(True)
     return label
+
+
+def narrow(box: QComboBox) -> None:
+    """Let a box be as narrow as the panel wants it, whatever its entries are called."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(3)
+
+
+def show_entries_whole(box: QComboBox) -> None:
+    """Make the list of a narrow box as wide as its longest entry."""
+    entries = box.view()
+    assert entries is not None
+    entries.setMinimumWidth(entries.sizeHintForColumn(0) + 2 * entries.frameWidth() + SCROLL_BAR_PX)
 
 
 def select(box: QComboBox, value: object) -> None:

@@ -118,9 +118,10 @@ class Searcher(QObject):
             UsageError: there is none.
         """
         source = self._controls.source
-        if source is None or source.spec.kind != "video" or "://" in source.spec.value:
+        video = source.spec.video_file if source is not None else None
+        if video is None:
             raise UsageError("only video files can be searched", "open one first")
-        return Path(source.spec.value)
+        return video
 
     def _look(self, ticket: int, video: Path, of: object, stop: threading.Event) -> None:
         """Bring the index, in the thread for it."""

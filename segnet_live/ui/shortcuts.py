@@ -28,7 +28,7 @@ class WindowActions:
     toggle_loop: Callable[[], object]
     search: Callable[[], object]
     next_moment: Callable[[], object]
-    moment_before: Callable[[], object]
+    previous_moment: Callable[[], object]
     toggle_hud: Callable[[], object]
     toggle_panel: Callable[[], object]
     toggle_full_screen: Callable[[], object]
@@ -68,7 +68,7 @@ def commands(
         Command("Source", "Open image folder", ("Ctrl+Shift+O",), sources.ask_images),
         Command("Source", "Open network stream", ("Ctrl+U",), lambda: sources.ask_url()),
         Command("Source", "Cameras and recent sources", ("Ctrl+K",), window.show_sources),
-        Command("Source", "Play the demo drive", ("Ctrl+D",), sources.open_demo),
+        Command("Source", "Play the example drive", ("Ctrl+D",), sources.open_example),
         Command("Source", "Correct drafts", ("Ctrl+E",), sources.ask_drafts),
         Command("Playback", "Play or pause", ("Space", "K"), controls.play_pause),
         Command("Playback", "One frame on", (".",), controls.step, repeats=True),
@@ -82,7 +82,7 @@ def commands(
         Command("Playback", "Loop", ("L",), window.toggle_loop),
         Command("Search", "Find moments by what is in the picture", ("/",), window.search),
         Command("Search", "Next moment", ("N",), window.next_moment),
-        Command("Search", "Moment before", ("Shift+N",), window.moment_before),
+        Command("Search", "Previous moment", ("Shift+N",), window.previous_moment),
         *views,
         Command("View", "Next pair for wiper and side by side", ("W",), controls.next_wiped),
         Command("View", "Wiper left", ("Shift+Left",), partial(controls.move_wiper, -0.02), repeats=True),
@@ -91,7 +91,7 @@ def commands(
         Command("View", "Less opaque", ("Down",), partial(controls.change_opacity, -0.05), repeats=True),
         Command("View", "Colour-blind-safe palette", ("B",), panel.view.colour_blind.toggle),
         Command("View", "Leave out the car's own bonnet", ("Shift+B",), panel.view.bonnet.toggle),
-        Command("View", "How sure: figures and strip", ("U",), panel.view.confidence.toggle),
+        Command("View", "Show confidence", ("U",), panel.view.confidence.toggle),
         Command("View", "Fade unsure pixels", ("Shift+U",), panel.view.fade.toggle),
         Command("View", "HUD", ("H",), window.toggle_hud),
         Command("View", "Side panel", ("P",), window.toggle_panel),
@@ -104,7 +104,7 @@ def commands(
         Command("Model", "Choose the model", ("F6",), partial(panel.choose, panel.model.model)),
         Command("Model", "Choose the backend", ("F7",), partial(panel.choose, panel.model.backend)),
         Command("Model", "Choose the input size", ("F8",), partial(panel.choose, panel.model.input_size)),
-        Command("Model", "Hold a rate or a latency", ("F9",), partial(panel.choose, panel.model.target)),
+        Command("Model", "Choose a target rate or latency", ("F9",), partial(panel.choose, panel.model.target)),
         Command("Model", "Compare with another engine", ("F5",), partial(panel.choose, panel.model.compare)),
         Command("Model", "Smooth labels over time", ("T",), panel.model.smooth.toggle),
         Command("Recording", "Record or stop", ("R",), saver.record),

@@ -16,19 +16,9 @@ from segnet_live.system.paths import assets_dir, recordings_dir
 from segnet_live.ui.cameras import list_cameras
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.url_dialog import UrlDialog
-from segnet_live.video.location import IMAGE_SUFFIXES, VIDEO_SUFFIXES, display_name, is_url
+from segnet_live.video.location import VIDEO_SUFFIXES, display_name, is_url, source_for
 
 VIDEOS = f"Videos ({' '.join(f'*{suffix}' for suffix in VIDEO_SUFFIXES)});;All files (*)"
-
-
-def spec_for(place: str) -> SourceSpec:
-    """Return the source for what was dropped or is on the recent list: a URL, a video, a folder or a picture."""
-    if is_url(place):
-        return SourceSpec("video", place)
-    path = Path(place)
-    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
-        return SourceSpec("images", place)
-    return SourceSpec("video", place)
 
 
 def recent_source(entry: str) -> SourceSpec:
@@ -58,14 +48,16 @@ class Sources(QObject):
         self._window, self._controls = window, controls
 
     def open_place(self, place: str) -> None:
-        if is_drafts(Path(place)):
-            self.drafts_chosen.emit(Path(place))
+        """Open what a name alone stands for: what was dropped or typed, or what the desktop named."""
+        spec = source_for(place)
+        if spec.kind == "images" and is_drafts(Path(spec.value)):
+            self.drafts_chosen.emit(Path(spec.value))
         else:
-            self._controls.open(spec_for(place))
+            self._controls.open(spec)
 
     def ask_video(self) -> None:
-        recent = [spec.value for spec, _ in self.recent() if spec.kind == "video" and not is_url(spec.value)]
-        start = str(Path(recent[0]).parent) if recent else ""
+        recent = [file for spec, _ in self.recent() if (file := spec.video_file) is not None]
+        start = str(recent[0].parent) if recent else ""
         path, _ = QFileDialog.getOpenFileName(self._window, "Open video", start, VIDEOS)
         if path:
             self.open_place(path)
@@ -101,12 +93,15 @@ class Sources(QObject):
         else:
             self._controls.open(spec)
 
-    def open_demo(self) -> None:
-        demo = assets_dir() / "drive.mp4"
-        if demo.is_file():
-            self._controls.open(SourceSpec("video", str(demo)))
+    def open_example(self) -> None:
+        """Open the example drive's clip as a video file, so that it can be searched like any other."""
+        clip = assets_dir() / "drive.mp4"
+        if clip.is_file():
+            self._controls.open(SourceSpec("video", str(clip)))
         else:
-            self._controls.problem.emit(f"the demo drive {demo} is missing; install again, or open a video of your own")
+            self._controls.problem.emit(
+                f"the example drive {clip} is missing; install again, or open a video of your own"
+            )
 
     def recent(self) -> list[tuple[SourceSpec, str]]:
         """Return the sources opened lately and what to call them, newest first, without entries nobody understands."""
@@ -126,7 +121,7 @@ class Sources(QObject):
             ("Open video ...", "Ctrl+O", self.ask_video),
             ("Open image folder ...", "Ctrl+Shift+O", self.ask_images),
             ("Open network stream ...", "Ctrl+U", lambda: self.ask_url()),
-            ("Demo drive", "Ctrl+D", self.open_demo),
+            ("Example drive", "Ctrl+D", self.open_example),
             ("Correct drafts ...", "Ctrl+E", self.ask_drafts),
         ):
             self._add(menu, f"{text}\t{keys}", ask)

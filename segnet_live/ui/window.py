@@ -137,7 +137,7 @@ class MainWindow(QMainWindow):
             toggle_loop=self.transport.loop.toggle,
             search=self.transport.search_bar.open_search,
             next_moment=self.searcher.next,
-            moment_before=partial(self.searcher.next, -1),
+            previous_moment=partial(self.searcher.next, -1),
             toggle_hud=self.toggle_hud,
             toggle_panel=self.toggle_panel,
             toggle_full_screen=self.toggle_full_screen,

@@ -1,11 +1,15 @@
-"""Tell URLs, files and pictures apart, and name a source as people see it: the one place of suffixes and schemes."""
+"""Tell URLs, files and pictures apart, find a folder's videos, and name a source as people see it.
+
+The one place of suffixes and schemes.
+"""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from segnet_live.config import SourceSpec
+from segnet_live.config import SourceSpec, local_name
+from segnet_live.config import is_url as is_url
+from segnet_live.errors import SourceError
 from segnet_live.shown import fit_to_show
 
 VIDEO_SUFFIXES = (
@@ -21,11 +25,6 @@ URL_SCHEMES = (*_FILE_SCHEMES, *STREAM_SCHEMES)
 """The URLs that are opened; libavformat's others (concat, subfile, data, pipe, unix ...) read what nobody named."""
 
 
-def is_url(value: str) -> bool:
-    """Return whether `value` names something on a network rather than a file (a drive letter is no scheme)."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value) is not None
-
-
 def scheme(url: str) -> str:
     """Return a URL's scheme in lower case, "" for what is none."""
     return url.partition("://")[0].lower() if is_url(url) else ""
@@ -34,6 +33,33 @@ def scheme(url: str) -> str:
 def is_stream(value: str) -> bool:
     """Return whether `value` is a URL of a protocol for streams (RTSP, RTMP, UDP ...), not one for files."""
     return scheme(value) in STREAM_SCHEMES
+
+
+def source_for(place: str) -> SourceSpec:
+    """Return the source that a name alone stands for: a URL, a video, a folder of pictures, a pattern or a picture.
+
+    A pattern has *, ? or [ in it, and no file is called so.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    name = local_name(place)
+    path = Path(name)
+    pattern = any(character in name for character in "*?[") and not path.exists()
+    pictures = not is_url(name) and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or pattern)
+    return SourceSpec("images" if pictures and name else "video", name)
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Return the videos of a folder, by name; those of folders within are left out.
+
+    Raises:
+        SourceError: there is none.
+    """
+    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    if not videos:
+        raise SourceError(f"{folder} holds no video", "expected files such as *.mp4, *.mkv, *.avi, *.mov or *.webm")
+    return videos
 
 
 def display_name(spec: SourceSpec) -> str:

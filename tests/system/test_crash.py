@@ -30,7 +30,7 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_an_unexpected_error_leaves_one_report_without_names_and_passwords(
     logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(arguments: list[str]) -> int:
+    def fail(*_: object) -> int:
         crash.note("engine: openvino on a CPU")
         raise RuntimeError(f"{SECRET} and /home/me/our house/kids.jpg and C:\\x y\\cat.png and drives/a.mp4 fell over")
 

@@ -29,9 +29,11 @@ from segnet_live.pipeline.live.capture import Phase
 from segnet_live.ui import cameras, qt_platform
 from segnet_live.ui.app import App
 from segnet_live.ui.app import start as begin
+from segnet_live.ui.correct.window import CorrectWindow
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.window import MainWindow
 from tests.support.clips import grey_clip
+from tests.support.drafts import write_drafts
 from tests.support.engines import Engines
 from tests.support.window import wait_for_labels, wait_for_phase, wait_until
 
@@ -77,6 +79,22 @@ def test_without_a_source_the_first_camera_opens_and_its_absence_leads_to_the_st
     wait_for_phase(qtbot, app.window, Phase.FAILED)
     assert app.window.start_page.isVisible()
     assert "63" in app.window.banner.text
+
+
+def test_what_a_desktop_hands_over_opens_as_if_it_had_been_dropped(
+    qtbot: QtBot, start: Start, clip: Path, tmp_path: Path
+) -> None:
+    app = start()
+    begin(app, RunConfig(), clip.as_uri())
+    wait_for_labels(qtbot, app.window)
+    assert app.window.controls.source is not None
+    assert app.window.controls.source.spec == SourceSpec("video", str(clip))
+    begin(app, RunConfig(), write_drafts(tmp_path / "road", 1, corrected=0).root.as_uri())
+    editor = app.window.findChild(CorrectWindow)
+    assert editor is not None
+    editor.close()
+    begin(app, RunConfig(), str(tmp_path / "gone"))
+    wait_until(qtbot, lambda: "gone" in app.window.banner.text)
 
 
 # OpenVINO compiles for half a minute on a busy machine: its engine has tests of its own, the window needs it once.

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from segnet_live.errors import SourceError
-from segnet_live.ui.sources import spec_for
 from segnet_live.video.images import ImageSource
-from segnet_live.video.location import IMAGE_SUFFIXES
+from segnet_live.video.location import IMAGE_SUFFIXES, source_for
 from tests.support.clips import corners, quadrants
 
 
@@ -115,5 +114,5 @@ def test_what_a_folder_takes_for_a_picture_a_dropped_file_is_too(tmp_path: Path)
     for number, suffix in enumerate(IMAGE_SUFFIXES):
         rgb = quadrants(48, 64)
         save(tmp_path / f"{number}{suffix}", rgb[..., 1] if suffix == ".pgm" else rgb)
-        assert spec_for(str(tmp_path / f"{number}{suffix.upper()}")).kind == "images"
+        assert source_for(str(tmp_path / f"{number}{suffix.upper()}")).kind == "images"
     assert names(str(tmp_path)) == [str(number) for number in range(len(IMAGE_SUFFIXES))]

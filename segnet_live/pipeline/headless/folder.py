@@ -17,8 +17,8 @@ from segnet_live.engine.base import Engine
 from segnet_live.engine.open import open_engine, runs_on_gpu
 from segnet_live.errors import OutputError, SegnetLiveError
 from segnet_live.pipeline.headless.progress import FrameProgress
-from segnet_live.pipeline.headless.run import POLL_S, print_line, signals
-from segnet_live.pipeline.headless.tasks import Task, plan, total_frames
+from segnet_live.pipeline.headless.run import POLL_S, signals
+from segnet_live.pipeline.headless.tasks import Tally, Task, plan, total_frames
 from segnet_live.pipeline.headless.worker import KeptEngines, annotate
 from segnet_live.system import crash
 from segnet_live.system.exit import leave
@@ -46,20 +46,19 @@ def run_folder(config: RunConfig) -> int:
     """Annotate every video of the folder; print one line for each that fails.
 
     Returns:
-        0 if all are done, 2 if any failed, 128 plus the signal's number after one (finished files are kept).
+        The exit code, see `Tally.end`; finished files are kept.
 
     Raises:
         SegnetLiveError: see `plan`.
     """
     todo, done_before = plan(config)
-    if done_before:
-        print_line(f"{done_before} finished before and skipped; --overwrite does them again")
+    tally = Tally(len(todo), done_before)
+    tally.begin()
     backend = config.options().backend
     groups, stays = core_groups(len(todo), backend), runs_on_gpu(backend)
     staying: list[_Worker] = []
     began_s = time.monotonic()
-    failed = 0
-    waiting, frames, finished = list(todo), 0, 0
+    waiting = list(todo)
     running: dict[Connection, _Worker] = {}
     free = list(range(len(groups)))
     total = total_frames(todo)
@@ -78,26 +77,18 @@ def run_folder(config: RunConfig) -> int:
                 free.append(worker.group)
                 if worker.stays:
                     staying.append(worker)
-                frames += worker.frames
+                tally.frames += worker.frames
                 if worker.error is None:
-                    finished += 1
-                    print_line(f"[{finished + failed}/{len(todo)}] {worker.task.title}: {worker.summary}")
+                    tally.finish(worker.task, worker.summary)
                 elif not caught:
-                    failed += 1
-                    print_line(f"[{finished + failed}/{len(todo)}] {worker.task.video} failed: {worker.error}")
+                    tally.fail(worker.task, worker.error)
             if caught:
                 for worker in running.values():
                     worker.stop()
-            progress.update(frames + sum(w.frames for w in running.values()), 0)
+            progress.update(tally.frames + sum(w.frames for w in running.values()), 0)
     for worker in staying:
         worker.leave()
-    elapsed_s = time.monotonic() - began_s
-    counts = f"{finished} done, {done_before} skipped, {failed} failed"
-    left = f", {len(todo) - finished - failed} left" if caught else ""
-    print_line(f"{counts}{left}; {frames} frames in {elapsed_s:.1f} s, {frames / max(elapsed_s, 1e-9):.1f} frames/s")
-    if caught:
-        return 128 + caught[0]
-    return 2 if failed else 0
+    return tally.end(time.monotonic() - began_s, caught)
 
 
 class _Worker:

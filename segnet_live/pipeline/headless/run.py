@@ -16,7 +16,7 @@ from segnet_live.pipeline.headless.job import Job, prepare
 from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.reconnect import open_where_it_was, reopen
 from segnet_live.pipeline.inference import freeze_libraries
-from segnet_live.shown import fit_to_show
+from segnet_live.shown import print_line
 from segnet_live.system.cores import share_cores
 
 POLL_S = 0.1
@@ -99,11 +99,6 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
     into = f"; going on in {', '.join(names)}" if names else ""
     print_line(f"{source.info.title} is back after {time.monotonic() - lost_s:.1f} s{into}")
     return next_job
-
-
-def print_line(line: str) -> None:
-    """Print a line at once, also into a pipe; names in it cannot command the terminal."""
-    print(fit_to_show(line), flush=True)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
-"""Plan the job of a folder or list of videos: which files are left to do, and what their outputs are called."""
+"""Plan the job of a folder or list of videos, and count what becomes of it.
+
+Which files are left to do, what their outputs are called, and what is said of them here and on a cluster.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from pathlib import Path
 
 from segnet_live.config import PIECE_S, RunConfig
 from segnet_live.errors import OutputError, SourceError, UsageError, first_line
+from segnet_live.shown import print_line
 from segnet_live.system.files import held, partial_path
-from segnet_live.video.location import VIDEO_SUFFIXES, is_url
+from segnet_live.video.location import is_url, videos_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,56 @@ class Task:
         shutil.rmtree(self.pieces, ignore_errors=True)
 
 
+@dataclass(slots=True)
+class Tally:
+    """How far a job is; prints a line for each file, and one at the end.
+
+    Attributes:
+        count: files to do.
+        done_before: files that an earlier run has done.
+        frames: written, by files that failed, too.
+    """
+
+    count: int
+    done_before: int
+    finished: int = 0
+    failed: int = 0
+    frames: int = 0
+
+    def begin(self) -> None:
+        """Say what is not done again."""
+        if self.done_before:
+            print_line(f"{self.done_before} finished before and skipped; --overwrite does them again")
+
+    def finish(self, task: Task, summary: str) -> None:
+        """Count a file that is done."""
+        self.finished += 1
+        print_line(f"[{self.finished + self.failed}/{self.count}] {task.title}: {summary}")
+
+    def fail(self, task: Task, error: str) -> None:
+        """Count a file that cannot be done."""
+        self.failed += 1
+        print_line(f"[{self.finished + self.failed}/{self.count}] {task.video} failed: {error}")
+
+    def end(self, elapsed_s: float, caught: Sequence[int]) -> int:
+        """Say what became of all, and return the exit code.
+
+        Args:
+            caught: the signals that ended the job early.
+
+        Returns:
+            0 if all files are done, 2 if any failed, 128 plus the first signal's number after one.
+        """
+        left = f", {self.count - self.finished - self.failed} left" if caught else ""
+        print_line(
+            f"{self.finished} done, {self.done_before} skipped, {self.failed} failed{left}; {self.frames} frames in "
+            f"{elapsed_s:.1f} s, {self.frames / max(elapsed_s, 1e-9):.1f} frames/s"
+        )
+        if caught:
+            return 128 + caught[0]
+        return 2 if self.failed else 0
+
+
 def _unfinished(path: Path | None) -> Path | None:
     return None if path is None else _named_unfinished(path)
 
@@ -134,7 +188,7 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
             raise UsageError(f"{option} {folder} is the folder the videos are read from; choose another one")
     if config.masks is not None and config.masks == config.confidence:
         raise UsageError(f"--masks and --confidence both name {config.masks}", "give each a folder of its own")
-    tasks = _tasks(config, _in_folder(place) if place.is_dir() else _in_list(place))
+    tasks = _tasks(config, videos_in(place) if place.is_dir() else _in_list(place))
     for option, folder in folders.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -143,13 +197,6 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
             raise OutputError(problem, "choose another place") from error
     todo = [task for task in tasks if config.overwrite or not task.is_finished]
     return todo, len(tasks) - len(todo)
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-    if not videos:
-        raise SourceError(f"{folder} holds no video; expected files such as *.mp4, *.mkv, *.avi, *.mov or *.webm")
-    return videos
 
 
 def _in_list(file: Path) -> list[Path]:

@@ -99,6 +99,8 @@ class ConfidenceMaps(Masks):
 class Stats:
     """A CSV file: frame, pts_s, latency_ms, then each class's share of the pixels (0..1), then what `extra` names.
 
+    The latency is that from capture until the labels were ready.
+
     Empty cells of extra columns were not measured: the variance of a frame that the network skipped.
 
     Written as FILE.partial.csv line by line, and renamed when closed.

@@ -21,10 +21,10 @@ from segnet_live.errors import UsageError
 from segnet_live.frame import Size
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.parsing import format_target, parse_target
-from segnet_live.ui.parts import as_tip, quiet_label, select
+from segnet_live.ui.parts import as_tip, narrow, quiet_label, select, show_entries_whole
 
 TARGETS = ("15 fps", "25 fps", "30 fps", "60 ms", "100 ms")
-AUTO_SIZE = "Fits the video"
+AUTO_SIZE = "Automatic"
 
 
 class ModelSection(QWidget):
@@ -40,12 +40,14 @@ class ModelSection(QWidget):
             self.backend.addItem("Best available" if backend == "auto" else backend, backend)
         self.input_size.setEditable(True)
         self.input_size.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.input_size.setToolTip("Height x width the network runs at: pick one or type your own, such as 360x480")
+        self.input_size.setToolTip(
+            "Height x width the network runs at: pick one, type your own, such as 360x480, or let it fit the video"
+        )
         self.target = QComboBox()
         self.target.addItem("Off", "")
         for target in TARGETS:
             self.target.addItem(target, target)
-        self.target.setToolTip("Hold a rate or a latency by running the network smaller when it must")
+        self.target.setToolTip("Hold this rate or latency by running the network smaller when it must")
         self.target.activated.connect(self._use_target)
         self.compare = QComboBox()
         self.compare.setToolTip("Label every frame by a second model, runtime or precision too, and show both (F5)")
@@ -60,12 +62,13 @@ class ModelSection(QWidget):
             ("Model", self.model),
             ("Backend", self.backend),
             ("Input", self.input_size),
-            ("Hold", self.target),
-            ("Beside", self.compare),
+            ("Target", self.target),
+            ("Compare with", self.compare),
         )
         for row, (name, box) in enumerate(rows):
             label = QLabel(name)
             label.setBuddy(box)
+            narrow(box)
             grid.addWidget(label, row, 0)
             grid.addWidget(box, row, 1)
         grid.addWidget(self.smooth, 5, 0, 1, 2)
@@ -89,6 +92,7 @@ class ModelSection(QWidget):
             for place, (card, name) in enumerate(zip(self._controls.cards, unlike(self._controls.cards), strict=True)):
                 self.model.addItem(name, str(card.folder))
                 self.model.setItemData(place, as_tip(str(card.folder)), Qt.ItemDataRole.ToolTipRole)
+        show_entries_whole(self.model)
         select(self.model, str(self._controls.card.folder))
 
     def _use_model(self) -> None:
@@ -101,8 +105,8 @@ class ModelSection(QWidget):
     def _offer_others(self) -> None:
         """Offer every model of the same classes beside the one that is chosen, and that one by other means."""
         card, other = self._controls.card, self._controls.other
-        offered = [("Nothing", "")]
-        offered += [(f"{card.name} in fp32", ":fp32"), (f"{card.name} by PyTorch", ":torch")]
+        offered = [("Off", "")]
+        offered += [("Itself in fp32", ":fp32"), ("Itself by PyTorch", ":torch")]
         for each, name in zip(self._controls.cards, unlike(self._controls.cards), strict=True):
             if each.folder != card.folder and each.classes.names == card.classes.names:
                 offered.append((name, str(each.folder)))
@@ -117,6 +121,7 @@ class ModelSection(QWidget):
             self.compare.clear()
             for name, text in offered:
                 self.compare.addItem(name, text)
+        show_entries_whole(self.compare)
         select(self.compare, chosen)
 
     def _use_target(self) -> None:

@@ -20,7 +20,7 @@ from segnet_live.config import ENCODERS, QUALITIES, Encoding, clock
 from segnet_live.errors import UsageError
 from segnet_live.ui.controls import Controls
 from segnet_live.ui.naming import FIELDS, check_pattern
-from segnet_live.ui.parts import quiet_label, select
+from segnet_live.ui.parts import narrow, quiet_label, select
 from segnet_live.ui.saving import Saver
 from segnet_live.ui.settings import Settings
 from segnet_live.ui.theme import icon
@@ -79,9 +79,7 @@ class RecordingSection(QWidget):
         self.encoder, self.quality = QComboBox(), QSpinBox()
         for encoder in ENCODERS:
             self.encoder.addItem("Auto" if encoder == "auto" else encoder, encoder)
-        # as the longest name is wider than the panel has room for beside the quality
-        self.encoder.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.encoder.setMinimumContentsLength(3)
+        narrow(self.encoder)
         self.encoder.setToolTip("What encodes the next recording: hardware where it opens, else x264")
         self.encoder.activated.connect(self._use_encoding)
         self.quality.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)  # typed or turned; there is no room

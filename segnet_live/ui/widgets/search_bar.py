@@ -49,7 +49,7 @@ class SearchBar(QWidget):
         self.found = QLabel()
         self.found.setObjectName("quiet")
         self.found.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
-        self.back = icon_button("step-back", "Moment before (Shift+N)")
+        self.back = icon_button("step-back", "Previous moment (Shift+N)")
         self.on = icon_button("step", "Next moment (N)")
         self.shut = icon_button("close", "Close the search")
         row = QHBoxLayout(self)

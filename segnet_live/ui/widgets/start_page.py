@@ -37,7 +37,7 @@ class StartPage(QWidget):
         heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.buttons = []
         for name, text, act in (
-            ("road", "Demo drive", sources.open_demo),
+            ("road", "Example drive", sources.open_example),
             ("folder", "Images ...", sources.ask_images),
             ("stream", "Stream ...", lambda: sources.ask_url()),
         ):

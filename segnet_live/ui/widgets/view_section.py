@@ -21,7 +21,7 @@ from PyQt6.QtWidgets import (
 
 from segnet_live.config import VIEWS, Layer, View
 from segnet_live.ui.controls import Controls
-from segnet_live.ui.parts import select
+from segnet_live.ui.parts import narrow, select
 
 VIEW_NAMES: dict[View, str] = {
     "overlay": "Overlay", "labels": "Labels", "original": "Original", "side-by-side": "Side by side", "wiper": "Wiper",
@@ -55,9 +55,7 @@ class ViewSection(QWidget):
         self.left, self.right = QComboBox(), QComboBox()
         for box in (self.left, self.right):
             box.activated.connect(self._wipe)
-            # the panel stays as wide as it is, whatever the layers are called
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(5)
+            narrow(box)
         self._layers: tuple[Layer, ...] = ()
         self.pair = QWidget()
         pair = QHBoxLayout(self.pair)
@@ -81,7 +79,7 @@ class ViewSection(QWidget):
         self.bonnet = QCheckBox()
         self.bonnet.setToolTip("Leave out what the car itself takes of the picture: it is looked for in the open file")
         self.bonnet.toggled.connect(lambda on: controls.leave_out_bonnet("auto" if on else None))
-        self.confidence = QCheckBox("How sure: figures and strip")
+        self.confidence = QCheckBox("Show confidence")
         self.confidence.setToolTip("Mean confidence and share of unsure pixels in the HUD, and along the seek bar (U)")
         self.confidence.toggled.connect(controls.set_confidence)
         self.fade = QCheckBox("Fade unsure pixels")
