@@ -73,8 +73,3 @@ COLOUR_BLIND_SAFE = (
     (240, 228, 66), (136, 86, 20), (0, 68, 170), (230, 97, 1), (204, 102, 255),
 )  # fmt: skip
 """CamVid's classes in colours told apart with red-green and blue-yellow colour blindness (lightness differs too)."""
-
-
-def recoloured(classes: ClassSet, colours: Sequence[tuple[int, int, int]]) -> ClassSet:
-    """Return the same classes in other colours."""
-    return ClassSet(classes.names, tuple(colours), classes.void_id)

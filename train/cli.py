@@ -101,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
     command.add_argument("--split", nargs="+", default=["val"])
     command.add_argument("--drives", nargs="+", metavar="PREFIX", help="only images whose names begin so")
-    command.add_argument("--hide", default="Pedestrian,Bicyclist", metavar="A,B", help="default %(default)s")
+    command.add_argument(
+        "--hide", default="Pedestrian,Bicyclist", metavar="A,B", help="classes to hide (default %(default)s)"
+    )
     command.add_argument("--unsure", type=float, default=HIDE_UNSURE, help="as --hide-unsure (default %(default)s)")
     command.add_argument("--hold", type=int, default=5, help="frames before and after (default %(default)s)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
@@ -158,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of the run")
     command.add_argument("--start", type=Path, required=True, metavar="CHECKPOINT|DIR", help="what it started from")
-    command.add_argument("--share", type=float, default=0.5, help="of the run's weights (default %(default)s)")
+    command.add_argument("--share", type=float, default=0.5, help="share of the run's weights (default %(default)s)")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new checkpoint")
     command.set_defaults(run=_interpolate)
 
@@ -172,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default runs)"
     )
     command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
-    command.add_argument("--minutes", type=float, help="of each network's stages (default: by network and device)")
+    command.add_argument(
+        "--minutes", type=float, help="length of each network's stages (default: by network and device)"
+    )
     command.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this call; the same command goes on")
     command.add_argument("--hold-out-val", action="store_true", help="leave out the stage in which val joins")
     command.set_defaults(run=_release)
@@ -208,7 +212,9 @@ def _fit_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--out", type=Path, help="folder of this run (default runs/MODEL); a run in it goes on")
     command.add_argument("--compile", action="store_true", help="torch.compile the network")
-    command.add_argument("--checkpoint-every", type=float, default=300, metavar="SECONDS", help="within an epoch")
+    command.add_argument(
+        "--checkpoint-every", type=float, default=300, metavar="SECONDS", help="save this often within an epoch"
+    )
     command.add_argument("--stop-after", type=float, default=0, metavar="MINUTES", help="end this call, to go on later")
     command.set_defaults(run=_fit)
 
@@ -238,7 +244,7 @@ def _fit(args: argparse.Namespace) -> bool:
     network = starting_network(config, labelled, init, vgg16)
     teacher = load_teacher(teacher_path, config, labelled) if teacher_path else None
     folders = getattr(args, "opinions", ())
-    pictures, opinions = unlabelled_pictures(config, labelled, folders, folder, held_out)
+    pictures, opinions = unlabelled_pictures(labelled, folders, folder, held_out)
     about: dict[str, Any] = {
         "command": shown_command(args.command_line),
         "commit": current_commit(),

@@ -118,7 +118,7 @@ def seen_by_run(
 
 
 def unlabelled_pictures(
-    config: FitConfig, labelled: LabelledSet, folders: Sequence[str], pictures: str, held_out: str
+    labelled: LabelledSet, folders: Sequence[str], pictures: str, held_out: str
 ) -> tuple[list[Picture], Opinions | None]:
     """Return what a run learns beside the labels: pictures with opinions on them, the opinions on labelled images.
 

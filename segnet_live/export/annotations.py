@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
@@ -177,9 +176,3 @@ def _cvat(files: Sequence[LabelFile], classes: ClassSet, out: Path) -> Iterator[
     ElementTree.indent(root, "  ")
     text = ElementTree.tostring(root, encoding="unicode")
     write_atomically(out / "annotations.xml", f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
-
-
-def mask_of(counts: Sequence[int], size: tuple[int, int], *, columns: bool) -> NDArray[np.bool_]:
-    """Return the (height, width) mask that run lengths describe, along columns (COCO) or rows (CVAT)."""
-    values = np.repeat(np.fromiter(itertools.cycle((False, True)), np.bool_, len(counts)), counts)
-    return values.reshape(size[::-1]).T if columns else values.reshape(size)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segnet_live.classes import ClassSet
 from segnet_live.config import Layer, View, shows_confidence, shows_other
 from segnet_live.engine.resize import picture_at
-from segnet_live.frame import RGB, ConfidenceMap, Frame, LabelMap, Size
+from segnet_live.frame import RGB, ConfidenceMap, Frame, FrameResult, LabelMap, Size
 from segnet_live.labels import confidence_at, labels_at
 from segnet_live.render.confidence import colourise, fade, with_legend
 from segnet_live.render.disagreement import draw_disagreement
@@ -108,37 +108,41 @@ def compose(
     return layer(settings.view)
 
 
+def compose_result(result: FrameResult, settings: ViewSettings) -> RGB:
+    """Return `compose` of a frame result at the source's size, with those of its maps that the view takes."""
+    confidence = result.confidence if settings.needs_confidence else None
+    other = result.other_labels if settings.needs_other else None
+    return compose(result.rgb, result.labels, result.classes, settings, confidence, other)
+
+
 def fit_within(size: Size, box: Size) -> Size:
     """Return the largest (height, width) of `size`'s aspect ratio inside `box`; 1 at least."""
     scale = min(box[0] / size[0], box[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def compose_for_screen(
-    frame: Frame,
-    labels: LabelMap,
-    classes: ClassSet,
-    settings: ViewSettings,
-    box: Size,
-    confidence: ConfidenceMap | None = None,
-    other: LabelMap | None = None,
-) -> NDArray[np.uint8]:
+def compose_for_screen(result: FrameResult, settings: ViewSettings, box: Size) -> NDArray[np.uint8]:
     """Return the chosen view as (h, w, 4) uint8 BGRX that fills `box` (device pixels), composed at that size.
 
     Frames that are smaller than the box are composed at their own size and enlarged.
-
-    Args:
-        labels, confidence, other: (h, w) uint8, of any size.
     """
+    frame = result.frame
     height, width = frame.size
     doubled = 2 if settings.view == "side-by-side" else 1
     fitted = fit_within((height, doubled * width), box)
     size = (fitted[0], max(1, round(fitted[1] / doubled)))
     if size[0] >= height or size[1] >= width:
         size = frame.size
-    sure = None if confidence is None else confidence_at(confidence, size)
-    second = None if other is None else labels_at(other, size)
-    small = compose(picture_at(frame, size, quick=True), labels_at(labels, size), classes, settings, sure, second)
+    confidence = result.network_confidence if settings.needs_confidence else None
+    other = result.network_other if settings.needs_other else None
+    small = compose(
+        picture_at(frame, size, quick=True),
+        labels_at(result.network_labels, size),
+        result.classes,
+        settings,
+        None if confidence is None else confidence_at(confidence, size),
+        None if other is None else labels_at(other, size),
+    )
     return for_screen(small, box)
 
 

@@ -314,7 +314,7 @@ def pixels_of(picture: Picture, view: LiveView) -> NDArray[np.uint8]:
     if view == picture.settings.view:
         return pixels
     box = pixels.shape[0], pixels.shape[1] * (2 if view == "side-by-side" else 1)
-    return compose_for_screen(result.frame, result.network_labels, result.classes, ViewSettings(view), box)
+    return compose_for_screen(result, ViewSettings(view), box)
 
 
 def jpeg_of(picture: Picture, view: LiveView) -> bytes:

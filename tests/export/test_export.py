@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID
 from segnet_live.cli import main
-from segnet_live.export.annotations import mask_of, runs
+from segnet_live.export.annotations import runs
 
 SKY, ROAD, CAR = 0, 3, 8
 
@@ -75,6 +78,12 @@ def label_maps(tmp_path: Path) -> Path:
     (tmp_path / "labels").mkdir()
     cv2.imwrite(str(tmp_path / "labels" / "a.png"), labels)
     return tmp_path / "labels"
+
+
+def mask_of(counts: Sequence[int], size: tuple[int, int], *, columns: bool) -> NDArray[np.bool_]:
+    """The (height, width) mask that run lengths describe, along columns (COCO) or rows (CVAT)."""
+    values = np.repeat(np.fromiter(itertools.cycle((False, True)), np.bool_, len(counts)), counts)
+    return values.reshape(size[::-1]).T if columns else values.reshape(size)
 
 
 def test_coco_has_every_class_pixel_for_pixel(label_maps: Path, tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE, recoloured
+from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE
 from segnet_live.errors import UsageError
 from segnet_live.labels import class_shares
 from segnet_live.render.overlay import Overlay
+from segnet_live.render.view import ViewSettings
 
 VOID = CAMVID.void_id
 
@@ -51,7 +52,7 @@ def test_colours_are_red_green_blue_in_this_order() -> None:
     assert Overlay(CAMVID).colourise(road)[0, 0].tolist() == [128, 64, 128]
     pavement = np.full((2, 2), CAMVID.names.index("Pavement"), np.uint8)
     assert Overlay(CAMVID).colourise(pavement)[0, 0].tolist() == [60, 40, 222]
-    other = recoloured(CAMVID, COLOUR_BLIND_SAFE)
+    other = ViewSettings(colours=COLOUR_BLIND_SAFE).recolour(CAMVID)
     assert Overlay(other).colourise(road)[0, 0].tolist() == list(COLOUR_BLIND_SAFE[3])
 
 

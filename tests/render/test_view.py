@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, COLOUR_BLIND_SAFE
 from segnet_live.config import LAYERS, VIEWS, Layer, View
-from segnet_live.frame import Frame
+from segnet_live.frame import Frame, FrameResult
 from segnet_live.labels import labels_at
 from segnet_live.render.overlay import Overlay
 from segnet_live.render.view import ViewSettings, compose, compose_for_screen, for_screen
+from tests.support.sources import FakeSource
 
 RGB = np.random.default_rng(1).integers(0, 256, (37, 54, 3), dtype=np.uint8)
 LABELS = np.random.default_rng(2).integers(0, len(CAMVID) + 1, (37, 54)).astype(np.uint8)
@@ -59,8 +60,10 @@ def test_a_view_composed_for_the_screen_is_the_one_composed_at_source_size(view:
     rgb = np.dstack([np.tile(ramp, (360, 1)), np.full((360, 640), 90, np.uint8), np.tile(ramp[::-1], (360, 1))])
     labels = np.full((90, 160), 3, np.uint8)
     labels[:, 80:] = 0
-    settings, frame = ViewSettings(view), Frame(rgb, 0, 0, Fraction(1, 25))
-    got = compose_for_screen(frame, labels, CAMVID, settings, (180, 640))
+    settings = ViewSettings(view)
+    captured = FrameResult.unlabelled(Frame(rgb, 0, 0, Fraction(1, 25)), FakeSource(1).info, CAMVID)
+    result = captured.with_labels(labels, CAMVID, 1.0)
+    got = compose_for_screen(result, settings, (180, 640))
     wanted = for_screen(compose(rgb, labels_at(labels, (360, 640)), CAMVID, settings), (180, 640))
     assert got.shape == wanted.shape
     assert (abs(got.astype(int) - wanted).max(axis=2) > 3).mean() < 0.02  # an edge's own pixels are not mixed

@@ -193,7 +193,9 @@ def test_closing_the_window_finishes_the_recording(qtbot: QtBot, start: Start, c
     assert not list(kept.glob("*.partial*"))
 
 
-def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, clip: Path, kept: Path) -> None:
+def test_label_maps_and_burnt_in_hud_are_options(
+    qtbot: QtBot, start: Start, clip: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings(
         folder=str(kept), record_labels=True, burn_hud=True, hud=False, loop=True, opacity=1.0, smooth=False
     )
@@ -202,7 +204,10 @@ def test_label_maps_and_burnt_in_hud_are_options(qtbot: QtBot, start: Start, cli
     window.saver.record()
     recording = window.controls.session.recording
     assert recording is not None
-    wait_until(qtbot, lambda: recording.has_plate and recording.elapsed_s > 1.0)
+    plates: list[object] = []
+    set_plate = recording.set_plate
+    monkeypatch.setattr(recording, "set_plate", lambda plate: (plates.append(plate), set_plate(plate)))
+    wait_until(qtbot, lambda: plates and plates[-1] is not None and recording.elapsed_s > 1.0)
     with_plate_s = recording.elapsed_s
     wait_until(qtbot, lambda: recording.elapsed_s > with_plate_s + 0.5)
     window.saver.record()

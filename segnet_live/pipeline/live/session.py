@@ -27,7 +27,7 @@ from segnet_live.pipeline.live.capture import Capture, OpenSource, Phase, Source
 from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
 from segnet_live.pipeline.record.video import LiveRecording, RecordingState
-from segnet_live.render.view import ViewSettings, compose, compose_for_screen, view_size
+from segnet_live.render.view import ViewSettings, compose_for_screen, compose_result, view_size
 from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
 from segnet_live.video.recorder import DEFAULT
@@ -73,10 +73,7 @@ class Picture:
     @property
     def rgb(self) -> RGB:
         """The view at source size, (H, W or 2 W, 3) uint8 RGB; composed each time it is asked for."""
-        result, settings = self.result, self.settings
-        confidence = result.confidence if settings.needs_confidence else None
-        other = result.other_labels if settings.needs_other else None
-        return compose(result.rgb, result.labels, result.classes, settings, confidence, other)
+        return compose_result(self.result, self.settings)
 
 
 class LiveSession:
@@ -292,11 +289,7 @@ class LiveSession:
     def _compose(self, result: FrameResult) -> Picture:
         settings = self._view_settings
         began_s = time.perf_counter()
-        confidence = result.network_confidence if settings.needs_confidence else None
-        other = result.network_other if settings.needs_other else None
-        screen = compose_for_screen(
-            result.frame, result.network_labels, result.classes, settings, self._screen_size, confidence, other
-        )
+        screen = compose_for_screen(result, settings, self._screen_size)
         composed_s = time.perf_counter()
         self._inference.finish(result)
         if not result.repeat:

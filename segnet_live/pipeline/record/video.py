@@ -30,7 +30,7 @@ from segnet_live.planes import Matrix, Planes
 from segnet_live.render.hiding import Hiding
 from segnet_live.render.hud import Hud, with_plate
 from segnet_live.render.planes import compose_planes
-from segnet_live.render.view import ViewSettings, compose
+from segnet_live.render.view import ViewSettings, compose_result
 from segnet_live.system import crash
 from segnet_live.system.files import free_path
 from segnet_live.video.recorder import DEFAULT, Recorder
@@ -184,12 +184,12 @@ class VideoFiles:
 def compose_recorded(result: FrameResult, settings: ViewSettings) -> RGB | Planes:
     """Return the view of a frame for a recording: planes where its picture is planes, else (H, W, 3) uint8 RGB."""
     picture = result.frame.picture
-    confidence = result.confidence if settings.needs_confidence else None
-    other = result.other_labels if settings.needs_other else None
-    if isinstance(picture, Planes) and confidence is None and other is None:  # these two are drawn in RGB
+    in_rgb = settings.needs_confidence and result.network_confidence is not None
+    in_rgb |= settings.needs_other and result.network_other is not None
+    if isinstance(picture, Planes) and not in_rgb:
         labels = result.network_labels if result.source_labels is None else result.source_labels
         return compose_planes(picture, labels, result.classes, settings)
-    return compose(result.rgb, result.labels, result.classes, settings, confidence, other)
+    return compose_result(result, settings)
 
 
 class Recording:
@@ -327,11 +327,6 @@ class LiveRecording:
     def set_plate(self, plate: NDArray[np.uint8] | None) -> None:
         """Burn this HUD, (h, w, 4) uint8 premultiplied BGRA, into the pictures offered from now on; None for none."""
         self._plate = plate
-
-    @property
-    def has_plate(self) -> bool:
-        """Whether a HUD is burnt into the pictures."""
-        return self._plate is not None
 
     @property
     def dropped(self) -> int:

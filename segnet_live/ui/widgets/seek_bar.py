@@ -72,11 +72,6 @@ class SeekBar(QWidget):
         return QSize(300, 34 + (CONFIDENCE_PX + GAP_PX if self._confidence is not None else 0))
 
     @property
-    def confidence_strip(self) -> QImage | None:
-        """The strip of the confidence as it is painted; tests read it."""
-        return self._confidence
-
-    @property
     def strip(self) -> QImage | None:
         """The coloured strip as it is painted; tests read it."""
         return self._strip
