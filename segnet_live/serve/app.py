@@ -24,7 +24,7 @@ from segnet_live import __version__
 from segnet_live.card import Card
 from segnet_live.drives.pictures import frames_at, jpeg
 from segnet_live.errors import SegnetLiveError
-from segnet_live.pipeline.record.sinks import Masks
+from segnet_live.pipeline.record.sinks import LabelMaps
 from segnet_live.serve.bodies import Gone, Upload, unless_gone
 from segnet_live.serve.clips import Clips
 from segnet_live.serve.gate import error
@@ -203,7 +203,7 @@ def _answer(
         raise Refused(503, str(failure), retry_s=60) from failure
     if as_png:
         facts = json.dumps(labelled.facts, separators=(",", ":"))
-        return Response(png(labelled.labels, Masks.options), media_type="image/png", headers={"segnet-live": facts})
+        return Response(png(labelled.labels, LabelMaps.options), media_type="image/png", headers={"segnet-live": facts})
     return Response(labelled.as_json(with_confidence=with_confidence), media_type="application/json")
 
 

@@ -24,7 +24,7 @@ from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, ConfidenceMap, LabelMap, Size
 from segnet_live.labels import class_shares, mean_confidence, unsure_share
 from segnet_live.library import Segmenter
-from segnet_live.pipeline.record.sinks import Masks
+from segnet_live.pipeline.record.sinks import LabelMaps
 from segnet_live.serve.engines import OPENING
 from segnet_live.serve.facts import class_facts
 from segnet_live.serve.limits import Refused
@@ -53,7 +53,7 @@ class Labelled:
 
     def as_json(self, *, with_confidence: bool) -> bytes:
         """Return the facts with the label map, and if asked for the confidence map, as PNGs in base64."""
-        maps: dict[str, Any] = {"labels": _base64(png(self.labels, Masks.options))}
+        maps: dict[str, Any] = {"labels": _base64(png(self.labels, LabelMaps.options))}
         if with_confidence and self.confidence is not None:
             maps["confidence_map"] = _base64(png(self.confidence, PNG_OPTIONS))
         return json.dumps(self.facts | maps).encode()

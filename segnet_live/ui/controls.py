@@ -269,7 +269,7 @@ class Controls(QObject):
         elif self.other is None:
             view: View = "overlay" if settings.view == "disagreement" else settings.view
             gone = not set(settings.layers) <= set(self.layers)
-            self._show(replace(settings, view=view, layers=self.settings.wiped if gone else settings.layers))
+            self._show(replace(settings, view=view, layers=self.settings.layers if gone else settings.layers))
         self._use()
         self.view_changed.emit()
 
@@ -330,17 +330,17 @@ class Controls(QObject):
     def move_wiper(self, by: float) -> None:
         self.set_wiper(self.view_settings.wiper + by)
 
-    def set_wiped(self, left: Layer, right: Layer) -> None:
+    def set_layers(self, left: Layer, right: Layer) -> None:
         """Choose the layers left and right, in the wiper and side by side."""
         if self.other is None:
-            self.settings.wiped = (left, right)
+            self.settings.layers = (left, right)
         self._show(replace(self.view_settings, layers=(left, right)))
 
-    def next_wiped(self) -> None:
+    def next_layers(self) -> None:
         """Go on to the next pair of different layers."""
         pairs = [(a, b) for a in self.layers for b in self.layers if a != b]
         at = pairs.index(self.view_settings.layers) if self.view_settings.layers in pairs else -1
-        self.set_wiped(*pairs[(at + 1) % len(pairs)])
+        self.set_layers(*pairs[(at + 1) % len(pairs)])
 
     def set_colour_blind(self, on: bool) -> None:
         self.settings.colour_blind = on

@@ -19,6 +19,8 @@ from segnet_live.ui.parsing import format_target, parse_target
 
 VERSION = 1
 RECENT_KEPT = 10
+_KEYS = {"layers": "wiped"}
+"""The key of a setting in the file, where that is not its name here."""
 
 
 @dataclass(slots=True)
@@ -28,7 +30,7 @@ class Settings:
     Only what the user chooses in the window is written here; the command line holds for its own run.
 
     Attributes:
-        wiped: the layers left and right of the wiper and side by side.
+        layers: those left and right of the wiper and side by side.
         folded: titles of the panel's folded sections.
         model: "" for the default.
         size: (height, width) of the network's input; None follows the source.
@@ -44,7 +46,7 @@ class Settings:
     """
 
     view: View = "overlay"
-    wiped: tuple[Layer, Layer] = ("original", "overlay")
+    layers: tuple[Layer, Layer] = ("original", "overlay")
     opacity: float = 0.5
     colour_blind: bool = False
     hud: bool = True
@@ -84,7 +86,7 @@ class Settings:
             max_latency_ms=self.target.latency_ms if self.target is not None else None,
             view=self.view,
             opacity=self.opacity,
-            layers=self.wiped,
+            layers=self.layers,
             burn_hud=self.burn_hud,
             encoder=self.encoder,
             quality=self.quality,
@@ -146,16 +148,17 @@ def load_settings(path: Path) -> tuple[Settings, str]:
         return settings, _set_aside(path, str(error))
     odd = []
     for name, kind in get_type_hints(Settings).items():
-        if name not in raw:
+        key = _KEYS.get(name, name)
+        if key not in raw:
             continue
         try:
-            value = _from_json(kind, raw[name])
+            value = _from_json(kind, raw[key])
             if name == "pattern":
                 check_pattern(value)
             if name == "quality" and value not in QUALITIES:
                 raise ValueError(f"{value} is no quality")
         except (ValueError, UsageError):
-            odd.append(name)
+            odd.append(key)
         else:
             setattr(settings, name, value)
     settings.recent = tuple(mask_password(entry) for entry in settings.recent)  # older versions kept passwords
@@ -174,7 +177,10 @@ def _set_aside(path: Path, why: str) -> str:
 
 def save_settings(settings: Settings, path: Path) -> str:
     """Write the whole file or leave the old one; return a line for the user if it could not be written, else ""."""
-    raw = {name: _to_json(kind, getattr(settings, name)) for name, kind in get_type_hints(Settings).items()}
+    raw = {
+        _KEYS.get(name, name): _to_json(kind, getattr(settings, name))
+        for name, kind in get_type_hints(Settings).items()
+    }
     try:
         write_atomically(path, json.dumps(raw, indent=1), advice="make the folder writable")
     except OutputError as error:

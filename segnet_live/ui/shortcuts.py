@@ -84,7 +84,7 @@ def commands(
         Command("Search", "Next moment", ("N",), window.next_moment),
         Command("Search", "Previous moment", ("Shift+N",), window.previous_moment),
         *views,
-        Command("View", "Next pair for wiper and side by side", ("W",), controls.next_wiped),
+        Command("View", "Next pair for wiper and side by side", ("W",), controls.next_layers),
         Command("View", "Wiper left", ("Shift+Left",), partial(controls.move_wiper, -0.02), repeats=True),
         Command("View", "Wiper right", ("Shift+Right",), partial(controls.move_wiper, 0.02), repeats=True),
         Command("View", "More opaque", ("Up",), partial(controls.change_opacity, 0.05), repeats=True),

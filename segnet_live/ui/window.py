@@ -116,7 +116,7 @@ class MainWindow(QMainWindow):
         header.panel.clicked.connect(self.toggle_panel)
         header.full_screen.clicked.connect(self.toggle_full_screen)
         header.help.clicked.connect(self.show_help)
-        self.view.wiped.connect(controls.set_wiper)
+        self.view.wiper_moved.connect(controls.set_wiper)
         self.view.first_picture.connect(self.view.setFocus)
         self.view.clicked_twice.connect(self.toggle_full_screen)
         legend.muted.connect(controls.mute)

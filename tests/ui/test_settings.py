@@ -27,10 +27,11 @@ Start = Callable[..., App]
 def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
     path = tmp_path / "new" / "settings.json"
     settings = Settings(
-        view="wiper", wiped=("labels", "original"), opacity=0.3, recent=("video:a.mp4",), size=(360, 480)
+        view="wiper", layers=("labels", "original"), opacity=0.3, recent=("video:a.mp4",), size=(360, 480)
     )
     assert save_settings(settings, path) == ""
     assert load_settings(path) == (settings, "")
+    assert json.loads(path.read_text(encoding="utf-8"))["wiped"] == ["labels", "original"], "a key of users' files"
     assert [p.name for p in path.parent.iterdir()] == ["settings.json"]
 
 

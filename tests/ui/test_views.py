@@ -131,7 +131,7 @@ def test_confidence_has_a_view_a_line_in_the_hud_and_a_strip_and_is_computed_onl
     wait_until(qtbot, lambda: halves_are(window, sure, unsure))
 
     qtbot.keyClick(window, Qt.Key.Key_5)
-    window.controls.set_wiped("original", "confidence")
+    window.controls.set_layers("original", "confidence")
     wait_until(qtbot, lambda: shown(window).settings.layers == ("original", "confidence"))
     wait_until(qtbot, lambda: close_to(colour_at(window, 0.9), unsure))
 

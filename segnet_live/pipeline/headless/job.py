@@ -31,7 +31,7 @@ from segnet_live.pipeline.record.sinks import (
     CONFIDENCE_COLUMNS,
     DISAGREEMENT_COLUMN,
     ConfidenceMaps,
-    Masks,
+    LabelMaps,
     Sink,
     Stats,
     TruthScore,
@@ -55,7 +55,7 @@ class Job:
         config: what was asked for.
         named: the same with the outputs under the names that this job writes.
         reconnects: whether a lost source is reopened.
-        assemble: makes a pipeline and its sinks for a source, around the engine of this job.
+        make_pipeline: makes a pipeline and its sinks for a source, around the engine of this job.
         resumed_s: source time that the jobs reached which this one continues.
     """
 
@@ -68,7 +68,7 @@ class Job:
     metrics: Metrics
     governor: GovernedEngine | None
     reconnects: bool
-    assemble: Callable[[RunConfig, VideoSource], tuple[Pipeline, tuple[Sink, ...]]]
+    make_pipeline: Callable[[RunConfig, VideoSource], tuple[Pipeline, tuple[Sink, ...]]]
     resumed_s: float | None = None
 
     def summary(self, elapsed_s: float, before: Sequence[Job] = ()) -> str:
@@ -101,7 +101,7 @@ class Job:
     def continued(self, source: VideoSource) -> Job:
         """Return a job that goes on with a reopened source: same engine, outputs numbered on."""
         named = numbered_on(self.config) if self.pipeline.written else self.named
-        pipeline, sinks = self.assemble(named, source)
+        pipeline, sinks = self.make_pipeline(named, source)
         return replace(self, named=named, pipeline=pipeline, source=source, sinks=sinks, resumed_s=self.reached_s)
 
 
@@ -153,7 +153,7 @@ def prepare(
 
             bonnet = chosen_bonnet(config.bonnet, config.video_file, report)
         at_source = config.masks is not None
-        engine, governor = _assembled(options, card, source.info, report, open_engine or _opened, at_source)
+        engine, governor = _engine_for(options, card, source.info, report, open_engine or _opened, at_source)
         opened.callback(engine.close)
         report(f"engine: {_describe_engine(engine.info)}")
         if engine.info.other is not None:
@@ -166,7 +166,7 @@ def prepare(
         def within(sink: Sink) -> Sink:
             return sink if part.is_whole else PartSink(sink, part)
 
-        def assemble_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
+        def make_pipeline(config: RunConfig, source: VideoSource) -> tuple[Pipeline, tuple[Sink, ...]]:
             sinks: list[Sink] = []
             if config.record is not None and config.source is not None:
                 hud = Hud(metrics, engine, governor) if options.burn_hud else None
@@ -181,7 +181,7 @@ def prepare(
                 )
                 sinks.append(within(recording) if hiding is None else HidingSink(within(recording), hiding))
             if config.masks is not None:
-                sinks.append(within(Masks(config.masks)))
+                sinks.append(within(LabelMaps(config.masks)))
             if config.confidence is not None:
                 sinks.append(within(ConfidenceMaps(config.confidence)))
             if config.stats is not None:
@@ -208,9 +208,9 @@ def prepare(
             )
             return pipeline, tuple(sinks)
 
-        pipeline, sinks = assemble_pipeline(config, source)
+        pipeline, sinks = make_pipeline(config, source)
         opened.pop_all()
-    return Job(config, config, pipeline, source, engine, sinks, metrics, governor, reopens, assemble_pipeline)
+    return Job(config, config, pipeline, source, engine, sinks, metrics, governor, reopens, make_pipeline)
 
 
 def _indexer(config: RunConfig, place: IndexPlace | Path, card: Card, options: RunOptions, engine: Engine) -> Sink:
@@ -229,7 +229,7 @@ def _opened(card: Card, **options: Any) -> Engine:
     return open_engine(card, **options)
 
 
-def _assembled(
+def _engine_for(
     options: RunOptions,
     card: Card,
     source: SourceInfo,

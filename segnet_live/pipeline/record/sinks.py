@@ -47,7 +47,7 @@ class Sink(Protocol):
         ...
 
 
-class Masks:
+class LabelMaps:
     """A folder of 8-bit single-channel PNGs of class ids, one per frame: 000000.png..., or the image's own stem.
 
     Args:
@@ -85,8 +85,8 @@ class Masks:
         return f"{self.count} {self.what} in {self.folder}"
 
 
-class ConfidenceMaps(Masks):
-    """A folder of 8-bit single-channel PNGs like those of `Masks`, of confidences: 0 for a tie, 255 for certain."""
+class ConfidenceMaps(LabelMaps):
+    """A folder of 8-bit single-channel PNGs like those of `LabelMaps`, of confidences: 0 for a tie, 255 for certain."""
 
     what = "confidence maps"
     options = (cv2.IMWRITE_PNG_COMPRESSION, 1)

@@ -25,7 +25,7 @@ from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, Frame, FrameResult, Size
 from segnet_live.pipeline.handover import BoundedQueue, Closed
 from segnet_live.pipeline.record.hiding import Hider
-from segnet_live.pipeline.record.sinks import Masks
+from segnet_live.pipeline.record.sinks import LabelMaps
 from segnet_live.planes import Matrix, Planes
 from segnet_live.render.hiding import Hiding
 from segnet_live.render.hud import Hud, with_plate
@@ -76,7 +76,7 @@ class VideoFiles:
         self._path, self._numbered, self._cut_audio = path, numbered, cut_audio
         self._label_maps, self._overwrite, self._encoding, self._sound = label_maps, overwrite, encoding, sound
         self._recorder: Recorder | None = None
-        self._masks: Masks | None = None
+        self._maps: LabelMaps | None = None
         self._origin: tuple[str, Size] | None = None
         self._frame_size: Size = (0, 0)
         self._segment_id: int | None = None
@@ -109,8 +109,8 @@ class VideoFiles:
             self._segment_id = result.segment_id
             self._recorder.continue_from(result.frame.pts * result.frame.time_base)
         self._recorder.write(picture, frame.pts, frame.duration)
-        if self._masks is not None:
-            self._masks.write(result)
+        if self._maps is not None:
+            self._maps.write(result)
 
     def close(self, *, cut_audio: bool | None = None) -> None:
         """Complete the last file.
@@ -163,14 +163,14 @@ class VideoFiles:
         )
         if self._label_maps:
             # Numbered like the mp4's frames, whatever the source calls them.
-            self._masks = Masks(path.with_name(f"{path.stem}_labels"), use_names=False)
-            self.label_folders = (*self.label_folders, self._masks.folder)
+            self._maps = LabelMaps(path.with_name(f"{path.stem}_labels"), use_names=False)
+            self.label_folders = (*self.label_folders, self._maps.folder)
         return recorder
 
     def _finish_file(self, cut_audio: bool | None = None) -> None:
-        if self._masks is not None:
-            self._masks.close(whole=True)
-        self._masks = None
+        if self._maps is not None:
+            self._maps.close(whole=True)
+        self._maps = None
         recorder = self._recorder
         if recorder is None:
             return

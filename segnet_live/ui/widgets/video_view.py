@@ -24,11 +24,11 @@ class VideoView(QWidget):
     The one place where a numpy array lives behind a QImage: `_shown` holds it as long as `_image` looks at it.
 
     Signals:
-        wiped: the user dragged the wiper to this place, 0 to 1.
+        wiper_moved: the user dragged the wiper to this place, 0 to 1.
         clicked_twice: a double click, away from the wiper.
     """
 
-    wiped = pyqtSignal(float)
+    wiper_moved = pyqtSignal(float)
     clicked_twice = pyqtSignal()
     first_picture = pyqtSignal()
 
@@ -261,7 +261,7 @@ class VideoView(QWidget):
         self._cursor = event.position()
         rect = self.picture_rect()
         if self._dragging and rect.width():
-            self.wiped.emit(min(1.0, max(0.0, (self._cursor.x() - rect.left()) / rect.width())))
+            self.wiper_moved.emit(min(1.0, max(0.0, (self._cursor.x() - rect.left()) / rect.width())))
         over = self._dragging or self._on_wiper(self._cursor)
         self.setCursor(Qt.CursorShape.SplitHCursor if over else Qt.CursorShape.ArrowCursor)
         self.update()

@@ -54,7 +54,7 @@ class ViewSection(QWidget):
             grid.addWidget(button, i // 2, i % 2, 1, 2 if view == "disagreement" else 1)
         self.left, self.right = QComboBox(), QComboBox()
         for box in (self.left, self.right):
-            box.activated.connect(self._wipe)
+            box.activated.connect(self._set_layers)
             narrow(box)
         self._layers: tuple[Layer, ...] = ()
         self.pair = QWidget()
@@ -100,8 +100,8 @@ class ViewSection(QWidget):
     def _set_view(self, view: View) -> None:
         self._controls.set_view(view)
 
-    def _wipe(self) -> None:
-        self._controls.set_wiped(cast(Layer, self.left.currentData()), cast(Layer, self.right.currentData()))
+    def _set_layers(self) -> None:
+        self._controls.set_layers(cast(Layer, self.left.currentData()), cast(Layer, self.right.currentData()))
 
     def refresh(self) -> None:
         settings = self._controls.view_settings

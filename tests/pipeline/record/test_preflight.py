@@ -19,7 +19,7 @@ from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
 from segnet_live.frame import Frame, FrameResult
 from segnet_live.pipeline.record.preflight import check_outputs
-from segnet_live.pipeline.record.sinks import Masks, Stats
+from segnet_live.pipeline.record.sinks import LabelMaps, Stats
 from segnet_live.system import files
 from segnet_live.system.files import partial_path
 from tests.support.sources import FakeSource
@@ -145,7 +145,7 @@ def test_a_place_that_cannot_be_written_is_refused(
 
 
 def test_masks_are_8_bit_single_channel_class_ids_named_in_order_or_by_the_image(tmp_path: Path) -> None:
-    masks = Masks(tmp_path / "new" / "labels")
+    masks = LabelMaps(tmp_path / "new" / "labels")
     for index in range(3):
         masks.write(segmented(index))
     masks.write(segmented(4, name="Seq05.f0004"))
@@ -158,13 +158,13 @@ def test_masks_are_8_bit_single_channel_class_ids_named_in_order_or_by_the_image
 
 
 def test_no_frame_no_output(tmp_path: Path) -> None:
-    for sink in (Masks(tmp_path / "labels"), Stats(tmp_path / "s.csv", CAMVID)):
+    for sink in (LabelMaps(tmp_path / "labels"), Stats(tmp_path / "s.csv", CAMVID)):
         sink.close(whole=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_leaves_no_half_label_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    masks = Masks(tmp_path / "labels")
+    masks = LabelMaps(tmp_path / "labels")
     masks.write(segmented(0))
 
     class Full(io.FileIO):
