@@ -22,9 +22,9 @@ from train.card_fields import shown_command
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
 from train.logit_adjustment import KEPT_POWER
-from train.own_options import add_layerwise_options, add_study_options
 from train.release import MODELS, Material, fit_commands, package_command
 from train.sets import SETS
+from train.study_options import add_layerwise_options, add_study_options
 
 if TYPE_CHECKING:
     from train.measure import Through
@@ -400,8 +400,8 @@ def _hiding(args: argparse.Namespace) -> None:
 def _opinions(args: argparse.Namespace) -> None:
     from segnet_live.learning.data import PICTURES, files_by_stem
     from train.logit_adjustment import remove_prior
-    from train.own_opinions import write_opinions
     from train.package import balancing_frequencies
+    from train.write_opinions import write_opinions
 
     checkpoint = read_checkpoint(args.checkpoint)
     files = [file for folder in args.pictures for file in files_by_stem(folder, *PICTURES).items()]

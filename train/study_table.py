@@ -14,7 +14,7 @@ from segnet_live.bench.machine import NoiseMeter, describe_machine
 from segnet_live.bench.measure import interleaved
 from segnet_live.bench.memory import engine_memory, in_own_process
 from segnet_live.bench.network import parameters
-from segnet_live.bench.report import Table
+from segnet_live.bench.tables import Table
 from segnet_live.card import Card
 from segnet_live.config import format_size
 from segnet_live.engine.parity import reference_frames

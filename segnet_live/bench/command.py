@@ -60,11 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SegnetLiveError: nothing can be measured, or an argument cannot be carried out.
     """
-    from segnet_live.bench import report as reports
     from segnet_live.bench.engines import Plan, measure
     from segnet_live.bench.machine import describe_machine
     from segnet_live.bench.memory import in_own_process
     from segnet_live.bench.network import PaperRow, paper_row, paper_subjects
+    from segnet_live.bench.tables import as_json, engine_table, paper_table, video_table
     from segnet_live.bench.video import VideoRow, run_video
     from segnet_live.card import find_card, installed_cards
     from segnet_live.config import RunConfig, SourceSpec
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         confidence=arguments.confidence,
     )
     report = measure(plan, reference_frames())
-    tables = [reports.engine_table(report)]
+    tables = [engine_table(report)]
     paper: list[PaperRow] = []
     if arguments.paper_table:
         left_out = []
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
             except EngineError as error:  # the largest networks need more memory than some machines have
                 left_out.append((name, str(error)))
         if paper:
-            tables.append(reports.paper_table(paper, left_out))
+            tables.append(paper_table(paper, left_out))
     videos: list[VideoRow] = []
     for video in arguments.video:
         runs: list[VideoRow] = []
@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
             runs.append(in_own_process(run_video, config))
         if runs:
-            tables.append(reports.video_table(runs))
+            tables.append(video_table(runs))
         videos += runs
     if arguments.markdown:
         print(f"```sh\n{command}\n```\n\n{'  '.join(line + chr(10) for line in machine.lines())}")
@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
             print()
         table.show(markdown=arguments.markdown)
     if arguments.json is not None:
-        figures = json.dumps(reports.as_json(machine, command, report, paper, videos), indent=1)
+        figures = json.dumps(as_json(machine, command, report, paper, videos), indent=1)
         write_atomically(arguments.json, figures + "\n", advice="choose another place for --json")
     return 0
 

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from segnet_live.drives.bonnet import Bonnet, describe, find_bonnet
-    from segnet_live.drives.pictures import frames_at, jpeg
+    from segnet_live.drives.stills import frames_at, jpeg
     from segnet_live.system.files import write_atomically
 
     for option, path, suffixes in (("-o", arguments.output, (".png",)), ("--show", arguments.show, (".jpg", ".jpeg"))):

@@ -134,7 +134,7 @@ def _write(
         UsageError: one exists; nothing was written then.
         SegnetLiveError: one cannot be written; those before it are kept.
     """
-    from segnet_live.drives.pictures import frames_at, jpeg
+    from segnet_live.drives.stills import frames_at, jpeg
     from segnet_live.system.files import write_atomically
     from segnet_live.video.cut import clip_suffix, cut_clip
 

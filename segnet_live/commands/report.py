@@ -129,9 +129,9 @@ def _track(video: Path, arguments: argparse.Namespace) -> Track | None:
 
 def _hardest(video: Path, index: DriveIndex, arguments: argparse.Namespace) -> list[Picture]:
     """Return pictures of the hardest moments, with the network's labels laid over them."""
-    from segnet_live.drives.pictures import frames_at, jpeg
     from segnet_live.drives.report.facts import hardest
     from segnet_live.drives.report.page import Picture
+    from segnet_live.drives.stills import frames_at, jpeg
     from segnet_live.library import Segmenter
     from segnet_live.render.overlay import Overlay
 
@@ -154,8 +154,8 @@ def _hardest(video: Path, index: DriveIndex, arguments: argparse.Namespace) -> l
 def _bonnet(video: Path, asked: str | None) -> Picture | None:
     """Return a picture of what is left out, or could be: what the car itself takes of the picture."""
     from segnet_live.drives.bonnet import chosen_bonnet, describe
-    from segnet_live.drives.pictures import frames_at, jpeg
     from segnet_live.drives.report.page import Picture
+    from segnet_live.drives.stills import frames_at, jpeg
 
     bonnet = chosen_bonnet(asked or "auto", video, lambda line: None)
     if bonnet is None:

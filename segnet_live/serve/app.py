@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from segnet_live import __version__
 from segnet_live.card import Card
-from segnet_live.drives.pictures import frames_at, jpeg
+from segnet_live.drives.stills import frames_at, jpeg
 from segnet_live.errors import SegnetLiveError
 from segnet_live.pipeline.record.sinks import LabelMaps
 from segnet_live.serve.bodies import Gone, Upload, unless_gone

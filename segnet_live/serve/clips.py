@@ -275,7 +275,7 @@ def _checked(job: ClipJob) -> tuple[float | None, int | None]:
 def _classes(job: ClipJob) -> list[dict[str, Any]]:
     """Return each class with its mean share of the frames."""
     from segnet_live.card import read_card
-    from segnet_live.serve.facts import class_facts
+    from segnet_live.serve.json_values import class_facts
 
     with job.stats.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -27,7 +27,7 @@ from segnet_live.pipeline.record.video import RecordingState
 from segnet_live.render.hud import hud_lines
 from segnet_live.render.view import ViewSettings, compose_for_screen, fit_within
 from segnet_live.serve.engines import open_engine
-from segnet_live.serve.facts import class_facts
+from segnet_live.serve.json_values import class_facts
 from segnet_live.serve.limits import Refused
 from segnet_live.shown import fit_to_show
 from segnet_live.system.usage import UsageMeter

@@ -26,7 +26,7 @@ from segnet_live.labels import class_shares, mean_confidence, unsure_share
 from segnet_live.library import Segmenter
 from segnet_live.pipeline.record.sinks import LabelMaps
 from segnet_live.serve.engines import OPENING
-from segnet_live.serve.facts import class_facts
+from segnet_live.serve.json_values import class_facts
 from segnet_live.serve.limits import Refused
 from segnet_live.serve.sniff import picture_size
 from segnet_live.video.opencv import quiet

@@ -11,7 +11,7 @@ from segnet_live.bench import engines
 from segnet_live.bench.measure import Timing
 from segnet_live.bench.memory import EngineMemory, engine_memory, in_own_process
 from segnet_live.bench.network import PaperRow, gflop, paper_row, paper_subjects, parameters
-from segnet_live.bench.report import paper_table
+from segnet_live.bench.tables import paper_table
 from segnet_live.card import Card
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.errors import EngineError

@@ -16,9 +16,9 @@ import pytest
 from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.drives.index import DriveIndex, key_of, save_index
-from segnet_live.drives.pictures import jpeg
 from segnet_live.drives.report.facts import binned, class_facts, hardest
 from segnet_live.drives.report.page import Picture, Report, page
+from segnet_live.drives.stills import jpeg
 from segnet_live.drives.track import Track
 from tests.support.browser import Browser, browser, needs_chromium
 from tests.support.clips import striped_clip

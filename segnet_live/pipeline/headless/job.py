@@ -24,7 +24,7 @@ from segnet_live.frame import FrameResult, Size
 from segnet_live.metrics import Metrics
 from segnet_live.pipeline.headless.pipeline import Pipeline
 from segnet_live.pipeline.headless.reconnect import numbered_on, reconnects
-from segnet_live.pipeline.record.hiding import HidingSink
+from segnet_live.pipeline.record.hiding_sink import HidingSink
 from segnet_live.pipeline.record.part import WHOLE, Part, PartSink
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import (

@@ -24,7 +24,7 @@ from segnet_live.config import Encoding, HideSpec, SourceSpec
 from segnet_live.errors import OutputError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, Frame, FrameResult, Size
 from segnet_live.pipeline.handover import BoundedQueue, Closed
-from segnet_live.pipeline.record.hiding import Hider
+from segnet_live.pipeline.record.hiding_sink import Hider
 from segnet_live.pipeline.record.sinks import LabelMaps
 from segnet_live.planes import Matrix, Planes
 from segnet_live.render.hiding import Hiding

@@ -17,7 +17,7 @@ from train.checkpoint import load
 from train.cli import main
 from train.logit_adjustment import log_weights
 from train.opinions import Opinions
-from train.own_opinions import opinion
+from train.write_opinions import opinion
 
 
 def picture() -> np.ndarray:

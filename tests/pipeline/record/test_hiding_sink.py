@@ -11,7 +11,7 @@ from segnet_live.classes import CAMVID
 from segnet_live.config import HideWith, RunConfig, SourceSpec
 from segnet_live.errors import OutputError, UsageError
 from segnet_live.frame import Frame, FrameResult, SourceInfo
-from segnet_live.pipeline.record.hiding import HidingSink
+from segnet_live.pipeline.record.hiding_sink import HidingSink
 from segnet_live.render.hiding import Hiding, hide
 from tests.support.sinks import FakeSink
 
