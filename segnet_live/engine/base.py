@@ -167,14 +167,6 @@ def shrinks(engine: object) -> bool:
     return bool(getattr(engine, "shrinks", False))
 
 
-class ConfidentEngine(Engine, Protocol):
-    """An engine that may have been opened with confidence; `info.confidence` says whether it was."""
-
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
-        """Label a frame as `segment` does, and say how sure the network is if the engine was opened for that."""
-        ...
-
-
 def segmented(engine: Engine, rgb: RGB) -> Segmented:
     """Return what `engine` makes of a frame: its labels, and all else that it was opened to give.
 

@@ -36,7 +36,9 @@ FIRST_BAR_S, LONGEST_BAR_S = 20.0, 320.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target to hold: at least `fps` frames a second, at most `latency_ms` from capture to display, or both.
+    """The target to hold: at least `fps` frames a second, a latency of at most `latency_ms`, or both.
+
+    Latency is from capture to display, without a window to the labels.
 
     Raises:
         UsageError: neither is given, or one is not a positive number.
@@ -162,7 +164,7 @@ class Governor:
 
         Args:
             busy_ms: what the slowest stage spent on it, waiting excluded.
-            latency_ms: from its capture to its end.
+            latency_ms: from its capture until it was painted; without a window, until its labels were ready.
         """
         now = self._clock()
         if now - self._changed_s < SETTLE_S:
