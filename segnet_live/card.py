@@ -17,8 +17,8 @@ from safetensors.numpy import load as load_safetensors
 
 from segnet_live.classes import ClassSet
 from segnet_live.config import LARGEST_SIDE, SMALLEST_SIDE
+from segnet_live.display_text import plain
 from segnet_live.errors import CardError, EngineError, UsageError, first_line
-from segnet_live.shown import plain
 from segnet_live.system.files import write_atomically
 from segnet_live.system.paths import models_dir, user_models_dir
 

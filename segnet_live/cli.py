@@ -28,8 +28,8 @@ from segnet_live.config import (
     parse_engine,
     parse_size,
 )
+from segnet_live.display_text import fit_to_show, print_line
 from segnet_live.errors import SegnetLiveError, UsageError
-from segnet_live.shown import fit_to_show, print_line
 from segnet_live.system.exit import leave
 from segnet_live.system.process_title import hide_passwords
 from segnet_live.system.streams import prepare_streams

@@ -10,7 +10,7 @@ SegnetLiveError          the one to catch: one line for a person (got, required,
 └── DataError            training or evaluation data that does not hold what its layout promises
 """
 
-from segnet_live.shown import fit_to_show
+from segnet_live.display_text import fit_to_show
 
 
 class SegnetLiveError(Exception):

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from segnet_live.card import DEFAULT_MODEL, find_card, remember_model
+from segnet_live.display_text import fit_to_show
 from segnet_live.errors import UsageError
-from segnet_live.shown import fit_to_show
 from segnet_live.system.files import free_path
 from segnet_live.system.paths import user_models_dir
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segnet_live.config import BACKENDS, INDEX_PLACES, PRECISIONS, parse_size
+from segnet_live.display_text import print_line
 from segnet_live.errors import SourceError
-from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from segnet_live.drives.index import DriveIndex

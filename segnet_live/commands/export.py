@@ -10,9 +10,9 @@ from typing import Any
 
 from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.config import format_size, parse_size
+from segnet_live.display_text import fit_to_show
 from segnet_live.errors import OutputError, UsageError
 from segnet_live.export.formats import ANNOTATIONS, FORMATS, PRECISIONS, SUFFIXES, Annotations
-from segnet_live.shown import fit_to_show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

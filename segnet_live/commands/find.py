@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from segnet_live.commands.drives import add_index_arguments, index_of, index_options, tell, videos_at
 from segnet_live.config import clock
+from segnet_live.display_text import print_line
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
-from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from segnet_live.drives.index import DriveIndex

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segnet_live.commands.drives import add_index_arguments, index_of, index_options, tell, videos_at
+from segnet_live.display_text import print_line
 from segnet_live.errors import OutputError, UsageError
-from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from segnet_live.card import Card, model_folders, own_file, read_card
 from segnet_live.config import format_size
+from segnet_live.display_text import plain
 from segnet_live.errors import CardError, first_line
-from segnet_live.shown import plain
 from segnet_live.system.paths import models_dir
 
 LOG_WIDTH = 160

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from segnet_live.display_text import print_line
 from segnet_live.errors import OutputError, UsageError
-from segnet_live.shown import print_line
 from segnet_live.system.files import final_path, free_path, held
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segnet_live.config import BACKENDS, PRECISIONS, RunConfig, SourceSpec, parse_size
+from segnet_live.display_text import print_line
 from segnet_live.errors import UsageError
-from segnet_live.shown import print_line
 
 if TYPE_CHECKING:
     from segnet_live.card import Card

@@ -13,6 +13,7 @@ from typing import Any
 
 from segnet_live import __version__
 from segnet_live.config import RunConfig
+from segnet_live.display_text import print_line
 from segnet_live.errors import SegnetLiveError, UsageError, first_line
 from segnet_live.fleet.cluster import SAME_TOKEN, Share, connected, room_for, share_of
 from segnet_live.fleet.pieces import Piece, cut, save_joined_index
@@ -21,7 +22,6 @@ from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.run import signals
 from segnet_live.pipeline.headless.tasks import Tally, Task, plan, total_frames
 from segnet_live.pipeline.headless.worker import Done
-from segnet_live.shown import print_line
 
 POLL_S = 0.25
 LOOK_EVERY_S = 5.0

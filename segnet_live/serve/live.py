@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.config import SourceSpec
+from segnet_live.display_text import fit_to_show
 from segnet_live.frame import Size, SourceInfo
 from segnet_live.pipeline.live.capture import Phase, SourceState
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState
@@ -29,7 +30,6 @@ from segnet_live.render.view import ViewSettings, compose_for_screen, fit_within
 from segnet_live.serve.engines import open_engine
 from segnet_live.serve.json_values import class_facts
 from segnet_live.serve.limits import Refused
-from segnet_live.shown import fit_to_show
 from segnet_live.system.usage import UsageMeter
 from segnet_live.video.location import display_name
 from segnet_live.video.open import open_source

@@ -26,8 +26,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
+from segnet_live.display_text import fit_to_show
 from segnet_live.errors import OutputError, first_line
-from segnet_live.shown import fit_to_show
 from segnet_live.system.files import write_atomically
 from segnet_live.system.paths import log_dir
 

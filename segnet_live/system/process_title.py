@@ -7,7 +7,7 @@ import ctypes
 import sys
 from pathlib import Path
 
-from segnet_live.shown import starred
+from segnet_live.display_text import starred
 
 _ARG_START, _ARG_END = 45, 46
 """Places in /proc/self/stat, counted from the field behind the program's name (proc_pid_stat(5))."""

@@ -14,6 +14,7 @@ from PyQt6.QtCore import QObject, pyqtSignal
 from segnet_live.card import Card
 from segnet_live.classes import COLOUR_BLIND_SAFE, ClassSet
 from segnet_live.config import LAYERS, Backend, EngineSpec, HideSpec, Layer, RunOptions, SourceSpec, View
+from segnet_live.display_text import mask_password
 from segnet_live.engine.governor import Target
 from segnet_live.engine.paired import other_engine
 from segnet_live.errors import SegnetLiveError
@@ -23,7 +24,6 @@ from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, O
 from segnet_live.pipeline.live.session import LiveSession
 from segnet_live.pipeline.record.video import RecordingState
 from segnet_live.render.view import ViewSettings
-from segnet_live.shown import mask_password
 from segnet_live.ui.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from segnet_live.config import QUALITIES, Backend, Encoder, Layer, RunOptions, View, format_size, parse_size
+from segnet_live.display_text import mask_password
 from segnet_live.engine.governor import Target
 from segnet_live.errors import OutputError, UsageError
 from segnet_live.frame import Size
-from segnet_live.shown import mask_password
 from segnet_live.system.files import write_atomically
 from segnet_live.ui.naming import check_pattern
 from segnet_live.ui.parsing import format_target, parse_target

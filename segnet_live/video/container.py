@@ -15,8 +15,8 @@ from av.error import ExitError, FFmpegError
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
+from segnet_live.display_text import fit_to_show
 from segnet_live.errors import SourceError
-from segnet_live.shown import fit_to_show
 from segnet_live.video.decoders import Device
 from segnet_live.video.location import URL_SCHEMES, is_url, scheme
 

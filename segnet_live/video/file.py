@@ -15,10 +15,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from segnet_live.config import Decoder
+from segnet_live.display_text import fit_to_show
 from segnet_live.errors import SegnetLiveError, SourceError, SourceLost, first_line
 from segnet_live.frame import RGB, Frame, Size
 from segnet_live.planes import Planes
-from segnet_live.shown import fit_to_show
 from segnet_live.video.colour import PictureConverter
 from segnet_live.video.container import (
     audio_stream,

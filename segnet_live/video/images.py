@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segnet_live.display_text import fit_to_show
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.shown import fit_to_show
 from segnet_live.video.location import IMAGE_SUFFIXES
 from segnet_live.video.opencv import quiet
 from segnet_live.video.source import SourceInfo

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from segnet_live.config import SourceSpec, local_name
 from segnet_live.config import is_url as is_url
+from segnet_live.display_text import fit_to_show
 from segnet_live.errors import SourceError
-from segnet_live.shown import fit_to_show
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),

@@ -11,9 +11,9 @@ import cv2
 import pytest
 
 from segnet_live.config import SourceSpec
+from segnet_live.display_text import mask_password
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.shown import mask_password
 from segnet_live.video.location import display_name, is_stream, is_url
 from segnet_live.video.open import open_source
 from segnet_live.video.source import VideoSource

@@ -13,11 +13,11 @@ import numpy as np
 
 from segnet_live import __version__
 from segnet_live.config import clock
+from segnet_live.display_text import plain
 from segnet_live.drives.index import DriveIndex
 from segnet_live.drives.report import charts
 from segnet_live.drives.report.facts import IN_SIGHT, ClassFacts, binned, class_facts
 from segnet_live.drives.track import Track
-from segnet_live.shown import plain
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may do with the page: nothing but show it."""

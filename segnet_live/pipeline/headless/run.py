@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from segnet_live.config import RunConfig
+from segnet_live.display_text import print_line
 from segnet_live.errors import SourceError
 from segnet_live.pipeline.backoff import Backoff
 from segnet_live.pipeline.headless.job import Job, prepare
 from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.reconnect import open_where_it_was, reopen
 from segnet_live.pipeline.inference import freeze_libraries
-from segnet_live.shown import print_line
 from segnet_live.system.cores import share_cores
 
 POLL_S = 0.1

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segnet_live.config import PIECE_S, RunConfig
+from segnet_live.display_text import print_line
 from segnet_live.errors import OutputError, SourceError, UsageError, first_line
-from segnet_live.shown import print_line
 from segnet_live.system.files import held, partial_path
 from segnet_live.video.location import is_url, videos_in
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
 from segnet_live.config import Encoding, HideSpec, SourceSpec
+from segnet_live.display_text import fit_to_show
 from segnet_live.engine.base import EngineInfo
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.frame import RGB, Frame, FrameResult, Size, SourceInfo
@@ -28,7 +29,6 @@ from segnet_live.pipeline.live.class_timeline import ClassTimeline
 from segnet_live.pipeline.live.engine_switch import EngineChoice, EngineState, EngineSwitch, OpenEngine
 from segnet_live.pipeline.record.video import LiveRecording, RecordingState
 from segnet_live.render.view import ViewSettings, compose_for_screen, compose_result, view_size
-from segnet_live.shown import fit_to_show
 from segnet_live.system import crash
 from segnet_live.video.recorder import DEFAULT
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+from segnet_live.display_text import mask_password
 from segnet_live.drafts.folder import DraftFolder, Record, draft_name, png
 from segnet_live.frame import RGB, FrameResult, LabelMap
-from segnet_live.shown import mask_password
 from segnet_live.system.files import write_atomically
 
 _ADVICE = "choose another folder in Recording"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PyQt6.QtCore import QEvent, QObject, QTimer
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QWidget
 
-from segnet_live.shown import fit_to_show
+from segnet_live.display_text import fit_to_show
 from segnet_live.ui.parts import icon_button, plain_label
 
 NOTE_MS = 6000

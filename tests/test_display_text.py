@@ -6,8 +6,8 @@ import pytest
 
 from segnet_live.cli import main
 from segnet_live.config import RunConfig, SourceSpec
+from segnet_live.display_text import fit_to_show, mask_password, plain, starred
 from segnet_live.errors import SourceError
-from segnet_live.shown import fit_to_show, mask_password, plain, starred
 
 SECRETS = (
     "rtsp://me:hunter2@cam/1",
