@@ -78,6 +78,7 @@ def test_what_the_desktop_names_is_opened_by_the_window(monkeypatch: pytest.Monk
     monkeypatch.setattr(crash, "watch", watched.append)
     monkeypatch.setattr(crash, "end_well", lambda: None)
     monkeypatch.setattr(cli, "hide_passwords", lambda: hidden.append(True))
+    monkeypatch.setattr(cli, "prepare_streams", lambda **_: None)
     monkeypatch.setattr(cli, "leave", lambda code: None)
     # a folder, too: whoever drops one has no console on which to read that --headless is missing
     places = ["/videos/my drive.mp4", "file:///videos/my%20drive.mp4", str(tmp_path), "rtsp://me:secret@cam/1"]
