@@ -144,7 +144,7 @@ class Overlapping(Protocol):
         """Hand a frame to the device and return while it works; two at most are under way.
 
         Raises:
-            EngineError: the device failed, or the engine is closed.
+            EngineError: the device failed, or the engine is closed; nothing is under way any more.
         """
         ...
 

@@ -246,7 +246,11 @@ class OpenVINOEngine:
 
     def submit(self, rgb: RGB) -> None:
         request, fitted = self._free_request(), self._fitted(rgb)
-        request.start_async([fitted], share_inputs=True)
+        try:
+            request.start_async([fitted], share_inputs=True)
+        except RuntimeError as error:
+            self._settle()
+            raise EngineError(f"OpenVINO stopped: {_last_line(error)}") from error
         self._under_way.append((self._requests.popleft(), fitted))
 
     def wait(self) -> Segmented:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segnet_live.engine.base import LABELS, EngineInfo, Maps, Segmented
-from segnet_live.engine.nvidia.device import as_engine_error, compile_lock_if_free, release_cached
+from segnet_live.engine.base import LABELS, Maps, Segmented
+from segnet_live.engine.nvidia.device import compile_lock_if_free
 from segnet_live.engine.nvidia.device_steps import Enlarge, Form, Shrink, form_of, lay_out
 from segnet_live.engine.nvidia.enlarger import Enlarger
-from segnet_live.engine.parity import Parity
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import first_line
 from segnet_live.frame import RGB, LabelMap, Size
@@ -174,12 +172,20 @@ class FrameLoop:
         One that is larger than the network on both sides goes up whole, once, and is shrunk there.
 
         Raises:
-            RuntimeError: the loop is closed, SLOTS frames are under way already, or the device failed.
+            RuntimeError: the loop is closed, SLOTS frames are under way already, or the device failed; after a failure
+                nothing is under way any more.
         """
         if self._run is None:
             raise RuntimeError("this engine is closed")
         if not self._free:
             raise RuntimeError(f"{SLOTS} frames are under way; wait for one first")
+        try:
+            self._submit(picture, self._run)
+        except Exception:
+            self._drop()
+            raise
+
+    def _submit(self, picture: RGB | Planes, run: Run) -> None:
         form = form_of(picture, self._size)
         whole = None if form is None else self._whole_of(form)
         slot = self._free.popleft()
@@ -198,7 +204,7 @@ class FrameLoop:
             if self._graph is not None:
                 self._graph.replay()
             else:
-                self._step(self._run)
+                self._step(run)
             if whole is not None:
                 whole.run(1)
                 whole.download(slot)
@@ -206,6 +212,18 @@ class FrameLoop:
                 host.copy_(output, non_blocking=True)
             if slot.done is not None:
                 slot.done.record(self._stream)
+
+    def _drop(self) -> None:
+        """Forget all frames under way: the next label map must not be one of theirs."""
+        try:
+            if self._stream is not None:
+                self._stream.synchronize()  # the device may still read or write their slots
+        except RuntimeError:
+            self._run = None
+        while self._under_way:
+            slot = self._under_way.popleft()
+            slot.whole = None
+            self._free.append(slot)
 
     def _whole_of(self, form: Form) -> _Whole:
         """Return the steps for a form; they are captured once they have run and no other thread captures."""
@@ -303,51 +321,3 @@ def _end_capture(device: torch.device, pool: Any) -> None:
     with contextlib.suppress(RuntimeError, AttributeError):  # RuntimeError: it has left; then it is released, too
         torch._C._cuda_endAllocateToPool(index, pool)
         torch._C._cuda_releasePool(index, pool)
-
-
-class GraphedEngine:
-    """An engine around a FrameLoop: `segment`, or `submit` and `wait` apart (`base.Overlapping`).
-
-    Args:
-        stopped: what an error in use begins with.
-    """
-
-    def __init__(self, loop: FrameLoop, info: EngineInfo, stopped: str) -> None:
-        self._loop = loop
-        self._stopped = stopped
-        self.info = info
-
-    def agrees(self, parity: Parity | None) -> None:
-        """Put the engine's agreement with fp32 eager into `info`."""
-        self.info = replace(self.info, parity=parity.overall if parity else None)
-
-    @property
-    def overlaps(self) -> bool:
-        return True
-
-    @property
-    def shrinks(self) -> bool:
-        return True
-
-    def segment(self, rgb: RGB) -> LabelMap:
-        return self.segment_with_confidence(rgb).labels
-
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
-        self.submit(rgb)
-        return self.wait()
-
-    def submit(self, rgb: RGB) -> None:
-        try:
-            self._loop.submit(rgb)
-        except RuntimeError as error:
-            raise as_engine_error(error, self._stopped) from error
-
-    def wait(self) -> Segmented:
-        try:
-            return self._loop.wait()
-        except RuntimeError as error:
-            raise as_engine_error(error, self._stopped) from error
-
-    def close(self) -> None:
-        self._loop.close()
-        release_cached()

@@ -1,8 +1,12 @@
-"""Run the network in fp16 as one CUDA graph, without any compiler: ready in seconds, on every GPU and system."""
+"""Run the network as one CUDA graph without any compiler, ready in seconds on every GPU and system.
+
+Also what the engines of an NVIDIA GPU share: the shell around a frame loop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +14,13 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import LABELS, EngineInfo, Maps
+from segnet_live.engine.base import LABELS, EngineInfo, Maps, Segmented
 from segnet_live.engine.eager import DTYPES, deployed_as_asked
-from segnet_live.engine.nvidia.cuda_graph import FrameLoop, GraphedEngine
-from segnet_live.engine.nvidia.device import as_engine_error, compile_lock, set_up_cudnn
+from segnet_live.engine.nvidia.cuda_graph import FrameLoop
+from segnet_live.engine.nvidia.device import as_engine_error, compile_lock, release_cached, set_up_cudnn
+from segnet_live.engine.parity import Parity
 from segnet_live.errors import EngineError
-from segnet_live.frame import Size
+from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.nets.deploy import Deployed
 from segnet_live.nets.load import load_network
 from segnet_live.nets.pooling import Runtime, form_for
@@ -65,6 +70,54 @@ def looped(
         loop = FrameLoop(compiled(graph), size, torch.device(device), maps, classes=len(card.classes))
         loop.segment(np.zeros((*size, 3), np.uint8))
     return loop, torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+
+
+class GraphedEngine:
+    """An engine around a FrameLoop: `segment`, or `submit` and `wait` apart (`base.Overlapping`).
+
+    Args:
+        stopped: what an error in use begins with.
+    """
+
+    def __init__(self, loop: FrameLoop, info: EngineInfo, stopped: str) -> None:
+        self._loop = loop
+        self._stopped = stopped
+        self.info = info
+
+    def agrees(self, parity: Parity | None) -> None:
+        """Put the engine's agreement with fp32 eager into `info`."""
+        self.info = replace(self.info, parity=parity.overall if parity else None)
+
+    @property
+    def overlaps(self) -> bool:
+        return True
+
+    @property
+    def shrinks(self) -> bool:
+        return True
+
+    def segment(self, rgb: RGB) -> LabelMap:
+        return self.segment_with_confidence(rgb).labels
+
+    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+        self.submit(rgb)
+        return self.wait()
+
+    def submit(self, rgb: RGB) -> None:
+        try:
+            self._loop.submit(rgb)
+        except RuntimeError as error:
+            raise as_engine_error(error, self._stopped) from error
+
+    def wait(self) -> Segmented:
+        try:
+            return self._loop.wait()
+        except RuntimeError as error:
+            raise as_engine_error(error, self._stopped) from error
+
+    def close(self) -> None:
+        self._loop.close()
+        release_cached()
 
 
 class CudaGraphEngine(GraphedEngine):

@@ -19,7 +19,6 @@ import torch
 from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine.base import LABELS, EngineInfo, Maps
-from segnet_live.engine.nvidia.cuda_graph import GraphedEngine
 from segnet_live.engine.nvidia.device import (
     as_engine_error,
     compile_lock,
@@ -27,7 +26,7 @@ from segnet_live.engine.nvidia.device import (
     in_small_steps,
     set_up_cudnn,
 )
-from segnet_live.engine.nvidia.graphed import deployed_for, dtype_of, looped
+from segnet_live.engine.nvidia.graphed import GraphedEngine, deployed_for, dtype_of, looped
 from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import Size
 from segnet_live.system.paths import cache_dir

@@ -16,8 +16,9 @@ from segnet_live.card import Card
 from segnet_live.config import Backend
 from segnet_live.engine.artifacts import ENGINE, Artifact
 from segnet_live.engine.base import LABELS, EngineInfo, Maps
-from segnet_live.engine.nvidia.cuda_graph import FrameLoop, GraphedEngine
+from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem
+from segnet_live.engine.nvidia.graphed import GraphedEngine
 from segnet_live.engine.nvidia.trt_builder import logger, why
 from segnet_live.engine.nvidia.trt_network import NOISE, OUTPUTS
 from segnet_live.errors import EngineError, first_line

@@ -78,6 +78,28 @@ def test_more_frames_than_slots_and_waiting_for_none_are_refused(loop: FrameLoop
         loop.wait()
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_frame_that_fails_on_its_way_leaves_no_labels_behind_for_the_next(before: int) -> None:
+    """Its slot was read for the next frame: all labels came a frame late from then on."""
+    fails = [False]
+
+    def run(rgb: Tensor) -> Tensor:
+        if fails.pop():
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return brightest_channel(rgb)
+
+    loop, pictures = FrameLoop(run, SIZE, torch.device("cpu")), frames(6)
+    for picture in pictures[:before]:
+        loop.submit(picture)
+        fails.append(False)
+    fails.append(True)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        loop.submit(pictures[before])
+    for picture in pictures:  # those that were under way are submitted again
+        fails.append(False)
+        assert (loop.segment(picture) == picture.argmax(-1)).all()
+
+
 class FakeCuda:
     """As much of torch and its CUDA as the frame loop uses. Work is queued, and done when the host waits for it.
 
@@ -326,6 +348,26 @@ def test_a_lost_gpu_s_page_locked_memory_is_kept_on_purpose(fake: FakeCuda) -> N
     healthy = FakeCuda()
     cuda_graph.torch = healthy  # type: ignore[assignment]  # the fixture puts the real one back
     loop = cuda_loop(healthy)
+    loop.close()
+    assert len(cuda_graph._ABANDONED) == 1
+
+
+def test_a_slot_is_not_written_while_the_device_may_still_read_what_failed_from_it(fake: FakeCuda) -> None:
+    loop, pictures = cuda_loop(fake), frames(3)
+    graph, replay = loop._graph, loop._graph.replay  # type: ignore[union-attr]
+    loop.submit(pictures[0])
+    graph.replay = lambda: (_ for _ in ()).throw(RuntimeError("CUDA out of memory"))  # type: ignore[union-attr]
+    fake.log.clear()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        loop.submit(pictures[1])
+    assert fake.log[-1] == "synchronised"
+    graph.replay = replay  # type: ignore[union-attr]
+    for picture in pictures:
+        assert (loop.segment(picture) == picture.argmax(-1)).all()
+    fake.lost = True
+    graph.replay = lambda: (_ for _ in ()).throw(RuntimeError("CUDA error"))  # type: ignore[union-attr]
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        loop.submit(pictures[0])
     loop.close()
     assert len(cuda_graph._ABANDONED) == 1
 

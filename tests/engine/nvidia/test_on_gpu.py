@@ -15,8 +15,8 @@ from segnet_live.engine import parity
 from segnet_live.engine.base import LABELS, Maps
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import auto, tensorrt_rtx
-from segnet_live.engine.nvidia.cuda_graph import GraphedEngine
 from segnet_live.engine.nvidia.device import cuda_problem
+from segnet_live.engine.nvidia.graphed import GraphedEngine
 from segnet_live.engine.nvidia.inductor import inductor_problem
 from segnet_live.engine.nvidia.progressive import TRIAL_FRAMES, ProgressiveEngine
 from segnet_live.engine.nvidia.tensorrt import tensorrt_problem
