@@ -46,11 +46,11 @@ def trials() -> Iterator[Finding]:
         truth = eager.segment(scene)
         yield Finding("torch on the CPU", "ok", f"PyTorch {torch.__version__}, the reference")
         for what, problem, make in _engines(card, folder):
-            reason = problem()
-            if reason is not None:
-                yield Finding(what, "absent", reason.problem, reason.advice)
-                continue
             try:
+                reason = problem()
+                if reason is not None:
+                    yield Finding(what, "absent", reason.problem, reason.advice)
+                    continue
                 engine = make()
                 agreement = float((engine.segment(scene) == truth).mean())
                 info = engine.info

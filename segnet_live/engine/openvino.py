@@ -17,6 +17,7 @@ from segnet_live.card import Card, read_weights
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import ArtifactStore, Fields
 from segnet_live.engine.base import EngineInfo, Segmented
+from segnet_live.engine.exporting import exporting
 from segnet_live.engine.int8 import quantise
 from segnet_live.engine.quiet_openvino import convert_model, ov
 from segnet_live.engine.resize import fit_input
@@ -75,7 +76,7 @@ def _converted(card: Card, network: Network, size: Size, confidence: bool) -> ov
     # Normalised in rows: 0.7 ms less of 10, as the permutation is then the layout in which convolutions read.
     deployed.in_rows = True
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
-    with torch.inference_mode(), warnings.catch_warnings():
+    with exporting(), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
         model = convert_model(torch.export.export(deployed, (example,), strict=False))
     # The converter leaves all four sizes open. Of known ones, OpenVINO fuses more and needs a fifth less time.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from segnet_live import __version__
 from segnet_live.card import Card, require_rgb
+from segnet_live.engine.exporting import exporting
 from segnet_live.engine.parity import reference_frames
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError, OutputError, UsageError, first_line
@@ -162,7 +163,7 @@ def _eager(card: Card, frames: Sequence[RGB]) -> list[LabelMap]:
 
 def _program(deploy: Deploy, size: Size) -> torch.export.ExportedProgram:
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
-    with torch.inference_mode(), warnings.catch_warnings():
+    with exporting(), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.export 2.13 warns of its own deprecated internals
         return torch.export.export(deploy, (example,), strict=False)
 

@@ -131,10 +131,11 @@ def test_an_engine_that_disagrees_or_crashes_is_a_failure(monkeypatch: pytest.Mo
     ready: Callable[[], None] = lambda: None  # noqa: E731
     wrong = Wrong()
     wrong.info, wrong.close = None, lambda: None  # type: ignore[attr-defined]
-    engines = [("wrong", ready, lambda: wrong), ("crash", ready, crash)]
+    engines = [("broken", crash, crash), ("wrong", ready, lambda: wrong), ("crash", ready, crash)]
     monkeypatch.setattr(doctor_engines, "_engines", lambda card, folder: iter(engines))
     findings = {finding.what: finding for finding in doctor_engines.trials()}
     assert "only 0.00% of pixels agree" in findings["wrong"].found
+    assert findings["broken"].state == "failed", "it does not even say why it cannot run"
     assert findings["crash"].found == "RuntimeError: CUDA error: an illegal memory access"
 
 

@@ -19,11 +19,11 @@ import torch
 from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine.base import LABELS, EngineInfo, Maps
+from segnet_live.engine.exporting import exporting
 from segnet_live.engine.nvidia.device import (
     as_engine_error,
     compile_lock,
     cuda_problem,
-    in_small_steps,
     set_up_cudnn,
 )
 from segnet_live.engine.nvidia.graphed import GraphedEngine, deployed_for, dtype_of, looped
@@ -110,7 +110,7 @@ class InductorEngine(GraphedEngine):
         try:
             # Dynamo counts all networks that a process ever compiled as versions of one function, and stops at eight
             limit = dynamo.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED)
-            with compile_lock(), in_small_steps(), limit:
+            with compile_lock(), exporting(), limit:
                 compiled = partial(torch.compile, fullgraph=True, dynamic=False)
                 loop, name = looped(card, graph, size, device, maps, compiled)
         except Exception as error:  # Dynamo, Inductor, Triton and the C++ compiler have an error tree each

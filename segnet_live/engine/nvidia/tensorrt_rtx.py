@@ -20,6 +20,7 @@ from segnet_live.config import Precision, format_size
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore, Fields, key
 from segnet_live.engine.base import LABELS, Maps
+from segnet_live.engine.exporting import in_small_steps
 from segnet_live.engine.nvidia.device import compile_lock, cuda_problem, gpu
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine
 from segnet_live.engine.nvidia.tensorrt_build import PLACE, deployed, network_fields, precision_of
@@ -182,13 +183,21 @@ def kernels_of(entry: Artifact) -> _Kernels:
     return _Kernels({"kernels of": key(entry.key_fields), **asdict(gpu())})
 
 
-def _candidates(card: Card, size: Size, precision: Precision, target: str, maps: Maps) -> Iterator[Artifact]:
-    """Yield the kept engine, if there is one, then one that is built now."""
+def _candidates(
+    card: Card, size: Size, precision: Precision, target: str, cancel: threading.Event | None, maps: Maps
+) -> Iterator[Artifact]:
+    """Yield the kept engine, if there is one, then one that is built now, when nothing else is.
+
+    Raises:
+        Cancelled: `cancel` was set before it was its turn.
+    """
     found = find(card, size, precision, target, maps)
     if found is not None:
         yield found
     log.info("building a TensorRT-RTX engine for %s at %s", card.name, format_size(size))
-    yield build(card, size, precision, (target,), maps=maps)
+    with compile_lock(cancel), in_small_steps():
+        built = build(card, size, precision, (target,), maps=maps)
+    yield built
 
 
 def open_rtx(
@@ -213,7 +222,7 @@ def open_rtx(
     import tensorrt_rtx
 
     last: EngineError | None = None
-    for entry in _candidates(card, size, precision, generation(), maps):
+    for entry in _candidates(card, size, precision, generation(), cancel, maps):
         kernels = kernels_of(entry)
         seen = kernels.load() is not None  # opened and checked on this very GPU before
         with compile_lock(cancel):

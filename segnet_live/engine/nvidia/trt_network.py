@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from segnet_live.engine.exporting import exporting
 from segnet_live.errors import EngineError
 from segnet_live.frame import Size
 from segnet_live.nets.deploy import Deployed
@@ -48,7 +49,7 @@ def write_down(deploy: Deployed, size: Size, network: Any, trt: Any) -> list[Any
         EngineError: an operation has no converter; an engine is the whole graph or nothing.
     """
     example = torch.zeros((1, *size, 3), dtype=torch.uint8)
-    with torch.no_grad():
+    with exporting(), torch.no_grad():
         program = torch.export.export(deploy, (example,), strict=False)
     writer = _Writer(network, trt)
     given = program.graph_signature

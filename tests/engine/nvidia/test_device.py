@@ -101,13 +101,16 @@ def test_a_torch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
             "driver 470.57 is too old for CUDA 13.0",
         ),
         ("CUDA unknown error - this may be due to an incorrectly set up environment", "check that nvidia-smi runs"),
+        (torch.cuda.DeferredCudaCallError("CUDA call failed lazily"), "check that nvidia-smi runs"),
         (None, "check CUDA_VISIBLE_DEVICES"),
     ],
 )
-def test_a_driver_that_cuda_cannot_use(monkeypatch: pytest.MonkeyPatch, said: str | None, expected: str) -> None:
+def test_a_driver_that_cuda_cannot_use(
+    monkeypatch: pytest.MonkeyPatch, said: str | Exception | None, expected: str
+) -> None:
     def init() -> None:
         if said:
-            raise RuntimeError(said)
+            raise RuntimeError(said) if isinstance(said, str) else said
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -195,7 +198,7 @@ def test_auto_never_fails_for_the_gpu_s_sake(tiny_card: Card, monkeypatch: pytes
     """An old one is seen at once; a lost one raises from the first question; at worst the first kernel fails."""
 
     def lost(*_: object) -> tuple[int, int]:
-        raise RuntimeError("CUDA error: unknown error")
+        raise torch.cuda.DeferredCudaCallError("CUDA call failed lazily at initialization with error: unknown error")
 
     capability = {"old": lambda *_: (6, 1), "lost": lost, "no kernel": lambda *_: (8, 9)}[failure]
     monkeypatch.setattr(torch.cuda, "get_device_capability", capability)

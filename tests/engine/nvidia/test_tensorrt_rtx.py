@@ -15,7 +15,7 @@ from segnet_live.cli import main
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore
 from segnet_live.engine.base import EngineInfo
-from segnet_live.engine.nvidia import tensorrt_rtx
+from segnet_live.engine.nvidia import device, tensorrt_rtx
 from segnet_live.engine.nvidia.device import GPU
 from segnet_live.errors import EngineError, UsageError
 from tests.support.cards import write_card
@@ -138,6 +138,14 @@ def test_a_refused_engine_is_built_anew_and_one_seen_before_is_not_measured_agai
     tensorrt_rtx.build(card, SIZE, "fp16", ("sm75", "sm89"))
     monkeypatch.setattr(Opened, "refuses", (b"1.7 ['SM75', 'SM89']",))
     monkeypatch.setattr(Opened, "seen", ())
+    serialised = tensorrt_rtx.serialised
+
+    def alone(*a: Any, **k: Any) -> bytes:
+        assert device._COMPILE_LOCK._is_owned()  # type: ignore[attr-defined]  # one build at a time,
+        assert sys.getswitchinterval() < 0.001  # and frames in between
+        return serialised(*a, **k)
+
+    monkeypatch.setattr(tensorrt_rtx, "serialised", alone)
     engine = tensorrt_rtx.open_rtx(card, SIZE, "auto", "asked for")
     assert Opened.seen == (b"1.7 ['SM75', 'SM89']", b"1.7 ['SM89']")
     assert engine.info.parity == 0.999
