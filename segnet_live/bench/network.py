@@ -18,7 +18,7 @@ from segnet_live.bench.measure import Timing, timed_ms
 from segnet_live.bench.memory import peak_rss_mib, rss_mib
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID_NAMES
-from segnet_live.engine.nvidia.device import set_up_cudnn
+from segnet_live.engine.nvidia.device import best_device, set_up_cudnn
 from segnet_live.frame import Size
 from segnet_live.nets.load import load_network
 from segnet_live.nets.networks import NETWORKS, TABLE_1, TABLE_6
@@ -102,7 +102,7 @@ def paper_row(subject: Card | str, size: Size, seconds: float = math.inf) -> Pap
     Raises:
         CardError: the weights are damaged or do not fit.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     card = subject if isinstance(subject, Card) else None
     set_up_cudnn()
     F.conv2d(torch.zeros((1, 1, 8, 8), device=device), torch.zeros((1, 1, 3, 3), device=device))  # loads the libraries

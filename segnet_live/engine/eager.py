@@ -9,7 +9,7 @@ import torch
 from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine.base import EngineInfo, Maps, Segmented
-from segnet_live.engine.nvidia.device import as_engine_error, release_cached, set_up_cudnn
+from segnet_live.engine.nvidia.device import as_engine_error, best_device, release_cached, set_up_cudnn
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
@@ -49,7 +49,7 @@ class EagerEngine:
     """An engine that runs the deployed network operation by operation.
 
     Args:
-        device: "cpu", "cuda" or "cuda:N"; None takes the first CUDA device, else the CPU.
+        device: "cpu", "cuda" or "cuda:N"; None takes the GPU if it can be used, else the CPU.
         precision: "fp32" (also for "auto": this engine is the reference), "fp16" or "bf16".
         network: runs in place of the card's own, with the card's name and normalisation.
         confidence: say how sure the network is of each pixel.
@@ -77,7 +77,7 @@ class EagerEngine:
         if precision not in DTYPES:
             raise EngineError(f"backend torch has no precision {precision!r}", f"choose from {', '.join(DTYPES)}")
         set_up_cudnn()
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._device = torch.device(device or best_device())
         network = load_network(card) if network is None else network
         pooling = form_for(network, "cuda" if self._device.type == "cuda" else "cpu")
         maps = Maps(confidence, samples)

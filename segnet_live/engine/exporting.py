@@ -1,4 +1,4 @@
-"""Let one thread at a time trace a network, without making the picture stutter. Importing this does not import torch."""
+"""Let one thread at a time trace a network, without making the picture stutter. torch is imported when it does."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ in bf16 or int8 is judged by its mIoU instead; its agreement is only shown.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +22,8 @@ from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.quality import Confusion
 from segnet_live.system.paths import assets_dir
+
+log = logging.getLogger(__name__)
 
 MINIMUM = 0.995
 MINIMUM_INT8 = 0.97
@@ -73,19 +77,32 @@ def reference_frames(count: int = FRAMES) -> list[RGB]:
 
 
 def reference_labels(card: Card, size: Size, frames: Iterable[RGB]) -> Iterator[LabelMap]:
-    """Yield the label map of fp32 eager for each frame, made on the GPU where there is one.
+    """Yield the label map of fp32 eager for each frame, made on the GPU where there is one that does it.
 
     Raises:
         CardError: see `load_network`.
     """
     from segnet_live.engine.eager import EagerEngine
+    from segnet_live.engine.nvidia.device import best_device
 
-    eager = EagerEngine(card, size, precision="fp32")
-    try:
+    device = best_device()
+    with contextlib.ExitStack() as opened:
+        eager: EagerEngine | None = None
         for frame in frames:
-            yield eager.segment(frame)
-    finally:
-        eager.close()
+            while True:
+                try:
+                    if eager is None:
+                        eager = EagerEngine(card, size, device=device, precision="fp32")
+                        opened.callback(eager.close)
+                    labels = eager.segment(frame)
+                    break
+                except EngineError as error:
+                    if device == "cpu":
+                        raise
+                    log.info("the reference is made on the CPU: %s", error)  # it may be full of the engine itself
+                    device, eager = "cpu", None
+                    opened.close()
+            yield labels
 
 
 def measure(engine: Engine, card: Card, frames: Sequence[RGB] | None = None) -> Parity:

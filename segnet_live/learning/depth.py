@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from segnet_live.card import Card
+from segnet_live.engine.nvidia.device import best_device
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import DataError
 from segnet_live.frame import LabelMap, Size
@@ -70,7 +71,7 @@ def through_network(card: Card, size: Size) -> Callable[[Sample], LabelMap]:
     Raises:
         CardError: the weights are damaged or do not fit.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     network = load_network(card).to(device)
     mean, deviation = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (card.mean, card.std))
 

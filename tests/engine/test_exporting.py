@@ -14,6 +14,7 @@ import torch
 from segnet_live.card import Card
 from segnet_live.engine import exporting, openvino
 from segnet_live.engine.nvidia import inductor, trt_network
+from segnet_live.errors import EngineError
 from segnet_live.export import network as exported
 from segnet_live.nets.deploy import Deploy
 from segnet_live.nets.load import load_network
@@ -35,9 +36,8 @@ def by_openvino(card: Card) -> None:
 
 
 def by_tensorrt(card: Card) -> None:
-    types_of = types.SimpleNamespace(
-        **dict.fromkeys(["UINT8", "INT8", "INT32", "INT64", "BOOL", "HALF", "FLOAT", "BF16"])
-    )
+    names = ("UINT8", "INT8", "INT32", "INT64", "BOOL", "HALF", "FLOAT", "BF16")
+    types_of = types.SimpleNamespace(**dict.fromkeys(names))
     trt_network.write_down(deployed(card), SIZE, None, types.SimpleNamespace(DataType=types_of))
 
 
@@ -62,7 +62,7 @@ def test_whoever_traces_a_network_holds_the_lock_and_lets_frames_through(
 
     monkeypatch.setattr(torch.export, "export", trace)
     monkeypatch.setattr(inductor, "looped", trace)
-    with pytest.raises(Exception):  # noqa: B017  # an engine gives it as its own
+    with pytest.raises((Traced, EngineError)):  # an engine gives it as its own
         traces(tiny_card)
     assert found == [(True, pytest.approx(exporting.SMALL_STEP_S))]
     assert sys.getswitchinterval() == usual

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine import parity
+from segnet_live.engine import eager, parity
 from segnet_live.engine.base import EngineInfo
 from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.nvidia import device as gpu
 from segnet_live.engine.parity import Parity
 from segnet_live.errors import EngineError
-from segnet_live.frame import LabelMap
+from segnet_live.frame import RGB, LabelMap
 from tests.support.cards import write_card
 from tests.support.stand_ins import pictures
 
@@ -65,6 +67,30 @@ def test_not_a_number_is_refused(tiny_card: Card) -> None:
 def test_a_label_that_is_no_class_is_refused(tiny_card: Card) -> None:
     with pytest.raises(EngineError, match="class id 200 of"):
         parity.measure(Spoilt(tiny_card, 1, class_id=200), tiny_card, pictures())
+
+
+def test_a_gpu_that_is_full_leaves_the_reference_to_the_cpu(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_on: list[str] = []
+
+    class Full(eager.EagerEngine):
+        def __init__(self, *arguments: Any, device: str = "", **more: Any) -> None:
+            made_on.append(device)
+            super().__init__(*arguments, device="cpu", **more)
+            self._full_after = 1 if device == "cuda" else 9
+
+        def segment(self, rgb: RGB) -> LabelMap:
+            self._full_after -= 1
+            if self._full_after < 0:
+                raise gpu.OutOfMemory("PyTorch on cuda stopped: the GPU is out of memory")
+            return super().segment(rgb)
+
+    expected = list(parity.reference_labels(tiny_card, SIZE, pictures()))
+    monkeypatch.setattr(gpu, "best_device", lambda: "cuda")
+    monkeypatch.setattr(eager, "EagerEngine", Full)
+    found = list(parity.reference_labels(tiny_card, SIZE, pictures()))
+    assert made_on == ["cuda", "cpu"]
+    assert all((a == b).all() for a, b in zip(found, expected, strict=True))
+    assert len(found) == 2
 
 
 def test_figures_are_kept_by_engine(tmp_path: Path) -> None:

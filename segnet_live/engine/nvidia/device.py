@@ -58,6 +58,11 @@ def cuda_problem() -> EngineError | None:
     return EngineError("the driver answers but shows PyTorch no GPU", "check CUDA_VISIBLE_DEVICES")
 
 
+def best_device() -> str:
+    """Return "cuda" where a GPU can be used, else "cpu": `is_available` is true for one without kernels, or lost."""
+    return "cuda" if torch.cuda.is_available() and cuda_problem() is None else "cpu"
+
+
 def _unfit() -> EngineError | None:
     """Return why this PyTorch has no kernels for the GPU; None if it has.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pynvml
@@ -12,11 +13,13 @@ import pytest
 import torch
 
 from segnet_live.card import Card
-from segnet_live.engine import eager
+from segnet_live.engine import eager, parity
 from segnet_live.engine import open as engine_open
 from segnet_live.engine.nvidia import auto, device
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine
 from segnet_live.errors import EngineError
+from tests.support.cards import write_card
+from tests.support.stand_ins import pictures
 
 SIZE = (32, 48)
 
@@ -183,6 +186,27 @@ def test_a_gpu_that_this_pytorch_has_no_kernels_for(
     problem = device.cuda_problem()
     assert (said is None) == (problem is None)
     assert (said or "") in str(problem or "")
+
+
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize("ask", ["torch", "samples", "reference"])
+def test_a_gpu_without_kernels_is_left_alone_by_all_that_takes_the_best_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """They ended with "no kernel image is available": CUDA itself starts there."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (6, 1))
+    card = write_card(tmp_path / "card", "segnet-basic", arguments={"dropout": 0.5})
+    if ask == "reference":
+        assert len(list(parity.reference_labels(card, SIZE, pictures(1)))) == 1
+        return
+    engine = (
+        engine_open.open_engine(card, size=SIZE, samples=2)
+        if ask == "samples"
+        else engine_open.open_engine(card, size=SIZE, backend="torch")
+    )
+    assert engine.info.device.startswith("CPU")
+    assert engine.segment(pictures(1)[0]).shape == SIZE
+    engine.close()
 
 
 @pytest.mark.usefixtures("cuda")
