@@ -32,6 +32,10 @@ FRAMES = 8
 ADVICE = "reinstall segnet-live"
 
 
+class Disagreement(EngineError):
+    """An engine's labels are not the network's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parity:
     """An engine's agreement with fp32 eager.
@@ -109,7 +113,8 @@ def measure(engine: Engine, card: Card, frames: Sequence[RGB] | None = None) -> 
     """Return the engine's agreement with fp32 eager on `frames`, or on the reference frames.
 
     Raises:
-        EngineError: the engine gave a label that is no class, or there are no reference frames.
+        Disagreement: the engine gave a label that is no class.
+        EngineError: there are no reference frames.
         CardError: the weights are damaged.
     """
     frames = reference_frames() if frames is None else frames
@@ -117,7 +122,7 @@ def measure(engine: Engine, card: Card, frames: Sequence[RGB] | None = None) -> 
     for frame, truth in zip(frames, reference_labels(card, engine.info.input_size, frames), strict=True):
         labels = engine.segment(frame)
         if labels.max() >= len(card.classes):
-            raise EngineError(
+            raise Disagreement(
                 f"{_name(engine.info)} gave class id {labels.max()} of {len(card.classes)}", "do not use it"
             )
         confusion.add(truth, labels)
@@ -130,12 +135,12 @@ def require(parity: Parity, info: EngineInfo, card: Card) -> None:
     """Check that an engine agrees with the network.
 
     Raises:
-        EngineError: it does on less than `MINIMUM` of all pixels, or `MINIMUM_INT8`.
+        Disagreement: it does on less than `MINIMUM` of all pixels, or `MINIMUM_INT8`.
     """
     minimum = MINIMUM_INT8 if info.precision == "int8" else MINIMUM
     if not parity.overall >= minimum:  # a NaN is refused, too
         overall, least = parity.words(card)
-        raise EngineError(
+        raise Disagreement(
             f"{_name(info)} agrees with fp32 eager on {overall} of pixels (least: {least}), {minimum:.1%} are needed",
             "use --precision fp32",
         )
@@ -152,7 +157,8 @@ def checked(engine: Engine, card: Card, frames: Sequence[RGB] | None = None, *, 
         None for an engine that samples: its labels are drawn, and only have to be classes and numbers.
 
     Raises:
-        EngineError: it disagrees, or see `measure`.
+        Disagreement: it disagrees.
+        EngineError: see `measure`.
         CardError: the weights are damaged.
     """
     try:
@@ -172,7 +178,7 @@ def _require_numbers(engine: Engine, card: Card, frames: Sequence[RGB] | None) -
     found = segmented(engine, (frames or reference_frames(1))[0])
     finite = found.variance is not None and np.isfinite(found.variance).all() and found.variance.any()
     if not finite or found.labels.max() >= len(card.classes):
-        raise EngineError(f"{_name(engine.info)} gave samples that are no probabilities", "use --precision fp32")
+        raise Disagreement(f"{_name(engine.info)} gave samples that are no probabilities", "use --precision fp32")
 
 
 def _name(info: EngineInfo) -> str:

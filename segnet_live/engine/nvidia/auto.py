@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,10 @@ from segnet_live.frame import Size
 
 log = logging.getLogger(__name__)
 
+EAGER, GRAPH = "torch on cuda", "a CUDA graph"
+PATIENCE_S = 2.0
+"""How long a frame whose engine failed waits for the compiler, before it goes to the next engine that needs none."""
+
 
 def open_graph(
     card: Card,
@@ -38,18 +43,21 @@ def open_graph(
     reason: str,
     cancel: threading.Event | None = None,
     maps: Maps = LABELS,
+    patience_s: float = math.inf,
 ) -> CudaGraphEngine:
     """Open PyTorch's own kernels as one CUDA graph, which agrees with fp32 eager; ready in seconds.
 
     Args:
         cancel: None for a fallback, for which a frame is waiting.
+        patience_s: how long to wait for another engine that is being compiled.
 
     Raises:
-        EngineError: it cannot be captured, or disagrees.
+        Disagreement: it disagrees.
+        EngineError: it cannot be captured, or not now.
         CardError: the weights are damaged.
         Cancelled: `cancel` was set before it began.
     """
-    with compile_lock(cancel):
+    with compile_lock(cancel, patience_s):
         engine = CudaGraphEngine(card, size, precision=precision, reason=reason, maps=maps)
         engine.agrees(parity.checked(engine, card, kept=cancel is None))
     return engine
@@ -122,11 +130,20 @@ def open_cuda(card: Card, size: Size, precision: Precision, reason: str, maps: M
     """
     fast: Precision = "fp16" if precision == "auto" else precision  # fp32 eager is the reference, not a way to run
     given: dict[str, Any] = {"confidence": maps.confidence, "samples": maps.samples} if maps.count > 1 else {}
-    first = Stage(
-        "torch on cuda", lambda _: EagerEngine(card, size, device="cuda", precision=fast, reason=reason, **given)
+    first = Stage(EAGER, lambda _: EagerEngine(card, size, device="cuda", precision=fast, reason=reason, **given))
+    exact = Stage(
+        "torch on cuda in fp32",
+        lambda _: EagerEngine(card, size, device="cuda", precision="fp32", reason=reason, **given),
     )
-    graph = Stage("a CUDA graph", lambda cancel: open_graph(card, size, precision, reason, cancel, maps))
+    in_fp32 = () if fast == "fp32" else (exact,)
+    # GPUs without fp16 of their own, and weights that overflow in it: what the graph is refused for, eager does, too
+    same = () if fast == "fp32" else (EAGER, GRAPH)
+    graph = Stage(GRAPH, lambda cancel: open_graph(card, size, precision, reason, cancel, maps), vouches_for=same)
+    fp32_graph = Stage(
+        "a CUDA graph in fp32", lambda cancel: open_graph(card, size, "fp32", reason, cancel, maps), unless=GRAPH
+    )
     waited_for = replace(graph, open=lambda _: open_graph(card, size, precision, reason, maps=maps))
+    at_hand = replace(graph, open=lambda _: open_graph(card, size, precision, reason, maps=maps, patience_s=PATIENCE_S))
 
     def on_cpu(_: threading.Event) -> Engine:
         """Open the fastest engine that needs no GPU."""
@@ -139,12 +156,15 @@ def open_cuda(card: Card, size: Size, precision: Precision, reason: str, maps: M
 
     last = Stage("torch on the CPU", lambda _: EagerEngine(card, size, device="cpu", reason=reason, **given))
     if maps.samples:
-        return ProgressiveEngine(waited_for, [], fallbacks=(first, last))
-    return ProgressiveEngine(
-        first,
-        lambda: [graph, *_compiled(card, size, precision, reason, maps)],
-        fallbacks=(waited_for, first, Stage("the CPU", on_cpu), last),
-    )
+        return ProgressiveEngine(waited_for, [], fallbacks=(first, *in_fp32, last))
+
+    def later() -> Iterator[Stage]:
+        yield graph  # before anything is looked for: what is half installed may end the search
+        if in_fp32:
+            yield fp32_graph
+        yield from _compiled(card, size, precision, reason, maps)
+
+    return ProgressiveEngine(first, later, fallbacks=(at_hand, first, *in_fp32, Stage("the CPU", on_cpu), last))
 
 
 def _compiled(card: Card, size: Size, precision: Precision, reason: str, maps: Maps = LABELS) -> Iterator[Stage]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -106,15 +108,22 @@ class Cancelled(Exception):
 
 
 @contextlib.contextmanager
-def compile_lock(cancel: threading.Event | None = None) -> Iterator[None]:
+def compile_lock(cancel: threading.Event | None = None, patience_s: float = math.inf) -> Iterator[None]:
     """Hold the lock for compiling and for capturing CUDA graphs, which PyTorch allows one thread only. Reentrant.
+
+    Args:
+        patience_s: how long to wait for another thread.
 
     Raises:
         Cancelled: `cancel` was set before it was this thread's turn.
+        EngineError: the other thread took longer than `patience_s`.
     """
-    while not _COMPILE_LOCK.acquire(timeout=0.2):
+    until_s = time.monotonic() + patience_s
+    while not _COMPILE_LOCK.acquire(timeout=min(0.2, max(0.0, until_s - time.monotonic()))):
         if cancel is not None and cancel.is_set():
             raise Cancelled
+        if time.monotonic() >= until_s:
+            raise EngineError("another engine is being compiled")
     try:
         if cancel is not None and cancel.is_set():
             raise Cancelled
@@ -134,9 +143,13 @@ def compile_lock_if_free() -> Iterator[bool]:
             _COMPILE_LOCK.release()
 
 
-def release_cached() -> None:
-    """Free the device memory that torch holds in reserve, unless another thread is capturing a graph."""
-    if torch.cuda.is_available() and _COMPILE_LOCK.acquire(blocking=False):
+def release_cached(wait_s: float = 0.0) -> None:
+    """Free the device memory that torch holds in reserve, unless another thread is capturing a graph.
+
+    Args:
+        wait_s: how long to wait for that thread.
+    """
+    if torch.cuda.is_available() and _COMPILE_LOCK.acquire(timeout=wait_s):
         try:
             with contextlib.suppress(RuntimeError):  # a lost GPU, or a capture that failed; nothing is lost by it
                 torch.cuda.empty_cache()

@@ -7,18 +7,23 @@ import logging
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
 from segnet_live.engine.nvidia.device import OutOfMemory, as_engine_error, release_cached
-from segnet_live.errors import EngineError, SegnetLiveError
+from segnet_live.engine.parity import Disagreement
+from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, LabelMap
 
 log = logging.getLogger(__name__)
 
 TRIAL_FRAMES = 20
 """Frames that each of two engines labels in turns before the faster one is kept; the first of each does not count."""
+
+
+MEMORY_WAIT_S = 3.0
+"""How long a frame for which there is no memory waits for a compiler to give its share back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,14 @@ class Stage:
         name: as the HUD shows it: "compiling inductor" -> "inductor".
         open: blocks until an engine is ready; should return soon, by raising anything, once the event is set.
         unless: name of an earlier stage that makes this one superfluous if it could be opened.
+        vouches_for: names of stages that compute the same way: if this one disagrees with fp32, no label of theirs
+            counts any more.
     """
 
     name: str
     open: Callable[[threading.Event], Engine]
     unless: str = ""
+    vouches_for: tuple[str, ...] = ()
 
 
 class _Trial:
@@ -66,15 +74,19 @@ class ProgressiveEngine:
     `segment`, `info` and `close` belong to one thread; the later stages open one after the other in a background
     thread. One that is ready shares the frames with the engine in use until it has shown that it is faster, and is
     closed if it is not. An engine that fails in use is closed, the *same* frame goes to the next smaller one, and the
-    failed one does not come back: no frame is lost. Lack of memory alone is tried a second time, because a compiler
-    may have caused it. A stage that cannot be opened costs a log line.
+    failed one does not come back: no frame is lost. Lack of memory alone is tried a second time, after a moment for the
+    compiler that may have caused it. A stage that cannot be opened costs a log line; one that disagrees with fp32 takes
+    those along that it vouches for, even from use.
 
     Args:
         first: runs from the beginning and is opened here.
-        later: better ones, best last; called in the background thread, so it may import and search.
+        later: better ones, best last; called in the background thread, so it may import and search between two of them.
         fallbacks: opened in this order when what runs fails.
         trial: frames of each for the comparison; 0 takes every later stage for faster.
         clock: seconds; tests pass their own.
+
+    Attributes:
+        fell_back: an engine failed; nothing better comes any more, which another start might have.
 
     Raises:
         SegnetLiveError: the first stage cannot be opened, nor can a fallback.
@@ -83,7 +95,7 @@ class ProgressiveEngine:
     def __init__(
         self,
         first: Stage,
-        later: Sequence[Stage] | Callable[[], Sequence[Stage]],
+        later: Sequence[Stage] | Callable[[], Iterable[Stage]],
         fallbacks: Sequence[Stage] = (),
         *,
         trial: int = TRIAL_FRAMES,
@@ -92,6 +104,8 @@ class ProgressiveEngine:
         self._cancel = threading.Event()
         self._lock = threading.Lock()
         self._ready: tuple[Engine, str] | None = None
+        self._refused: tuple[SegnetLiveError, set[str]] | None = None
+        self.fell_back = False
         self._name = first.name
         self._coming = ""
         self._fallbacks = list(fallbacks)
@@ -102,6 +116,8 @@ class ProgressiveEngine:
         try:
             self._engine = first.open(self._cancel)
         except Exception as error:  # drivers and libraries raise anything, and something must run
+            self._distrust(error, first)
+            self.fell_back = not isinstance(error, Disagreement)
             self._engine = self._smaller(_as_ours(error, first))
         self._thread = threading.Thread(target=self._open, args=(later,), name="better engines", daemon=True)
         self._thread.start()
@@ -132,7 +148,7 @@ class ProgressiveEngine:
     def overlaps(self) -> bool:
         """Whether the next frame may be submitted: not while engines change, or are compared."""
         with self._lock:
-            changing = self._ready is not None
+            changing = self._ready is not None or self._refused is not None
         return not changing and self._trial is None and overlaps(self._engine)
 
     @property
@@ -157,13 +173,18 @@ class ProgressiveEngine:
             except EngineError as error:
                 if again and isinstance(error, OutOfMemory):
                     again = False
-                    release_cached()
+                    release_cached(MEMORY_WAIT_S)
                     continue
-                self._end_trial()
-                broken = self._engine
                 self._cancel.set()  # what is still coming would run on the same failing device
-                self._engine = self._smaller(error)
-                _close(broken)
+                self.fell_back = True
+                self._replace(error)
+
+    def _replace(self, error: SegnetLiveError) -> None:
+        """Put the next fallback in the place of the engine in use."""
+        self._end_trial()
+        broken = self._engine
+        self._engine = self._smaller(error)
+        _close(broken)
 
     def _tried(self, trial: _Trial, rgb: RGB) -> Segmented:
         """Label a frame with one of the two engines, and end the trial when both have had their frames."""
@@ -198,6 +219,12 @@ class ProgressiveEngine:
     def _swap(self) -> None:
         with self._lock:
             better, self._ready = self._ready, None
+            refused, self._refused = self._refused, None
+        if refused is not None:
+            error, names = refused
+            self._fallbacks = [stage for stage in self._fallbacks if stage.name not in names]
+            if self._name in names:
+                self._replace(error)
         if better is None:
             return
         self._end_trial()
@@ -226,14 +253,26 @@ class ProgressiveEngine:
                 engine = stage.open(threading.Event())
             except Exception as worse:
                 log.warning("%s", _as_ours(worse, stage))
+                self._distrust(worse, stage)
                 continue
             self._why, self._name = f"after: {error}", stage.name
             return engine
         raise error
 
-    def _open(self, later: Sequence[Stage] | Callable[[], Sequence[Stage]]) -> None:
+    def _distrust(self, error: Exception, stage: Stage) -> None:
+        """Leave out the fallbacks that a stage vouches for, if what it raised is that it disagrees."""
+        if isinstance(error, Disagreement):
+            self._fallbacks = [other for other in self._fallbacks if other.name not in stage.vouches_for]
+
+    def _open(self, later: Sequence[Stage] | Callable[[], Iterable[Stage]]) -> None:
+        try:
+            self._open_all(later() if callable(later) else later)
+        except Exception as error:  # a library that is half installed may raise anything when it is looked for
+            log.warning("nothing better is looked for any more: %s: %s", type(error).__name__, first_line(error))
+
+    def _open_all(self, later: Iterable[Stage]) -> None:
         opened: set[str] = set()
-        for stage in later() if callable(later) else later:
+        for stage in later:
             if stage.unless in opened:
                 continue
             with self._lock:
@@ -256,6 +295,9 @@ class ProgressiveEngine:
             return stage.open(self._cancel)
         except SegnetLiveError as error:
             log.warning("%s is not used: %s", stage.name, error)
+            if isinstance(error, Disagreement) and stage.vouches_for:
+                with self._lock:
+                    self._refused = error, {stage.name, *stage.vouches_for}
         except Exception as error:  # compilers and vendor libraries raise anything, and what runs must go on
             if not self._cancel.is_set():
                 log.warning(

@@ -36,7 +36,9 @@ def tensorrt_problem() -> EngineError | None:
     if importlib.util.find_spec("tensorrt") is None:
         return EngineError("TensorRT is not installed", INSTALL)
     try:
-        import tensorrt  # noqa: F401  # only importing it tells whether its libraries load
+        import tensorrt  # only importing it tells whether its libraries load
+
+        tensorrt.__version__  # noqa: B018  # a folder that a half-done removal left can be imported, too
     except Exception as error:  # a vendor package: missing or mismatched libraries raise anything
         return EngineError(f"TensorRT does not load ({first_line(error)})", f"{INSTALL} again")
     return None

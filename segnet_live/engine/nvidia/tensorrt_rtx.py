@@ -43,7 +43,9 @@ def rtx_missing() -> EngineError | None:
     if importlib.util.find_spec("tensorrt_rtx") is None:
         return EngineError("TensorRT-RTX is not installed", INSTALL)
     try:
-        import tensorrt_rtx  # noqa: F401  # only importing it tells whether its libraries load
+        import tensorrt_rtx  # only importing it tells whether its libraries load
+
+        tensorrt_rtx.__version__  # noqa: B018  # a folder that a half-done removal left can be imported, too
     except Exception as error:  # a vendor package: missing or mismatched libraries raise anything
         return EngineError(f"TensorRT-RTX does not load ({first_line(error)})", f"{INSTALL} again")
     return None

@@ -90,6 +90,8 @@ class KeptEngines:
         """Return the engine for these arguments of `open_engine`, lent: closing it leaves it open."""
         size = size or network_size(source_size, card.pixels)
         key = (card.sha256, size, *sorted(options.items()))
+        if getattr(self._engines.get(key), "fell_back", False):
+            self._engines.pop(key).close()  # what was wrong with the GPU, such as its memory, may be over
         if key not in self._engines:
             self._engines[key] = open_engine(card, size=size, **options)
         return _Lent(self._engines[key], lambda: self._engines.pop(key, None))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import types
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from segnet_live.card import Card
 from segnet_live.engine.artifacts import ENGINE, Artifact
-from segnet_live.engine.base import LABELS, Maps
-from segnet_live.engine.nvidia import auto, tensorrt_build
-from segnet_live.engine.parity import Parity
+from segnet_live.engine.base import LABELS, Engine, Maps, Segmented
+from segnet_live.engine.nvidia import auto, tensorrt, tensorrt_build, tensorrt_rtx
+from segnet_live.engine.nvidia.device import compile_lock
+from segnet_live.engine.parity import Disagreement, Parity
 from segnet_live.errors import EngineError
 
 SIZE = (32, 48)
@@ -99,6 +103,83 @@ def test_confidence_comes_from_every_stage_and_samples_from_the_cuda_graph_alone
     assert asked[0] == (first, maps)
     assert {given for _, given in asked} == {maps}
     assert {name for name, _ in asked} == {first, "graph", later} - {""}
+
+
+class Half(auto.EagerEngine):
+    """Eager on a GPU without fp16 of its own: one class everywhere."""
+
+    def __init__(self, card: Card, size: tuple[int, int], *, device: str, precision: str, reason: str) -> None:
+        super().__init__(card, size, device="cpu", precision="fp32", reason=reason)
+        self.info = replace(self.info, precision=precision)  # type: ignore[arg-type]
+
+
+def test_where_fp16_is_wrong_fp32_labels(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def graph(card: object, size: object, precision: str, *_: object, **__: object) -> None:
+        asked.append(precision)
+        if precision == "auto":
+            raise Disagreement("torch fp16 agrees with fp32 eager on 1.00% of pixels")
+        raise EngineError("a CUDA graph needs CUDA")
+
+    monkeypatch.setattr(auto, "EagerEngine", Half)
+    monkeypatch.setattr(auto, "open_graph", graph)
+    monkeypatch.setattr(auto, "_compiled", lambda *_: iter(()))
+    engine = auto.open_cuda(tiny_card, SIZE, "auto", "")
+    assert engine.info.precision == "fp16"
+    engine._thread.join(60)  # type: ignore[attr-defined]
+    engine.segment(np.zeros((*SIZE, 3), np.uint8))
+    assert engine.info.precision == "fp32"
+    assert asked == ["auto", "fp32"]
+    engine.close()
+
+
+def test_a_leftover_folder_of_tensorrt_is_none(
+    tmp_path: Path, tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a removal that was interrupted; it can be imported."""
+    for name in ("tensorrt", "tensorrt_rtx"):
+        (tmp_path / name).mkdir()
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(tensorrt, "cuda_problem", lambda: None)
+    monkeypatch.setattr(auto, "inductor_problem", lambda: None)
+    monkeypatch.setattr(tensorrt_rtx, "cuda_problem", lambda: None)
+    assert "TensorRT does not load (" in str(tensorrt.tensorrt_problem())
+    assert "TensorRT-RTX does not load (" in str(tensorrt_rtx.rtx_missing())
+    assert [stage.name for stage in auto._compiled(tiny_card, SIZE, "auto", "")] == ["inductor"]
+    for name in ("tensorrt", "tensorrt_rtx"):
+        sys.modules.pop(name, None)
+
+
+def test_an_engine_that_fails_beside_a_compiler_does_not_wait_for_it(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fails(Half):
+        def segment_with_confidence(self, rgb: object) -> Segmented:
+            raise EngineError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(auto, "EagerEngine", Fails)
+    monkeypatch.setattr(auto, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(auto, "CudaGraphEngine", lambda *_, **__: pytest.fail("it waited"))
+    monkeypatch.setattr(auto, "_compiled", lambda *_: iter(()))
+    engines: list[Engine] = []
+    holds, done = threading.Event(), threading.Event()
+
+    def compiler() -> None:
+        with compile_lock():
+            holds.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=compiler)
+    thread.start()
+    assert holds.wait(60)
+    engines.append(auto.open_cuda(tiny_card, SIZE, "auto", ""))
+    assert engines[0].segment(np.zeros((*SIZE, 3), np.uint8)).shape == SIZE
+    assert engines[0].info.backend == "openvino"
+    engines[0].close()
+    done.set()
+    thread.join(60)
 
 
 def test_a_kept_tensorrt_engine_that_is_refused_is_built_anew(

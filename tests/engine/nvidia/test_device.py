@@ -279,6 +279,33 @@ def test_lack_of_memory_is_told_from_everything_else(error: Exception) -> None:
     assert not isinstance(device.as_engine_error(RuntimeError("CUDA error"), "it stopped"), device.OutOfMemory)
 
 
+def test_a_frame_waits_a_moment_for_a_compiler_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    refused: list[str] = []
+
+    def frame() -> None:
+        device.release_cached(0)
+        try:
+            with device.compile_lock(patience_s=0):
+                raise AssertionError("two at a time")
+        except EngineError as error:
+            refused.append(str(error))
+        refused.append("waits")
+        device.release_cached(60)
+
+    thread = threading.Thread(target=frame)
+    with device.compile_lock():
+        thread.start()
+        while "waits" not in refused:
+            threading.Event().wait(0.01)
+        assert emptied == []
+    thread.join(60)
+    assert refused == ["another engine is being compiled", "waits"]
+    assert emptied == [1]
+
+
 def test_one_thread_at_a_time_compiles_and_one_that_is_cancelled_gives_up() -> None:
     order: list[str] = []
     cancel = threading.Event()

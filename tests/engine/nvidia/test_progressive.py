@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from segnet_live.engine.base import Engine, EngineInfo
+from segnet_live.engine.nvidia import progressive
 from segnet_live.engine.nvidia.device import OutOfMemory
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
+from segnet_live.engine.parity import Disagreement
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap
 
@@ -229,7 +231,10 @@ def test_an_engine_on_trial_is_closed_with_the_others() -> None:
     assert new.closed
 
 
-def test_lack_of_memory_is_tried_once_more_and_ends_nothing() -> None:
+def test_lack_of_memory_is_tried_once_more_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(progressive, "release_cached", waited.append)
+
     class Short(Fake):
         lacks = 1
 
@@ -244,11 +249,14 @@ def test_lack_of_memory_is_tried_once_more_and_ends_nothing() -> None:
     assert first_label(engine) == 1
     gate.set()
     until(lambda: first_label(engine) == 2)  # what was coming still came
+    assert waited == [progressive.MEMORY_WAIT_S]
+    assert not engine.fell_back
     short = Short("torch", 1)
     short.lacks = 2
     engine.close()
     engine = at_once(instant(short), [], [instant(Fake("cpu", 3))])
     assert first_label(engine) == 3
+    assert engine.fell_back
     engine.close()
 
 
@@ -282,6 +290,48 @@ def test_a_stage_behind_another_is_opened_only_where_that_one_failed() -> None:
     engine = at_once(instant(Fake("torch", 1)), [raising("tensorrt", EngineError("refused")), behind])
     until(lambda: engine.settled)
     assert first_label(engine) == 2
+    engine.close()
+
+
+def test_a_stage_that_disagrees_takes_along_what_computes_like_it() -> None:
+    """A GPU whose fp16 is broken: the graph was refused, and eager fp16 labelled wrongly for good."""
+    wrong, exact, compiled = Fake("torch", 1), Fake("torch in fp32", 2), Fake("inductor", 3)
+    gate = threading.Event()
+
+    def refused(_: threading.Event) -> Engine:
+        raise Disagreement("torch fp16 agrees with fp32 eager on 1.00% of pixels")
+
+    graph = Stage("a graph", refused, vouches_for=("torch", "a graph"))
+    again = [raising(name, AssertionError("must not be tried")) for name in ("torch", "a graph")]
+    engine = at_once(instant(wrong), [graph, gated(compiled, gate)], [*again, instant(exact)])
+    until(lambda: first_label(engine) == 2)
+    assert wrong.closed
+    assert "agrees with fp32 eager on 1.00%" in engine.info.reason
+    assert not engine.fell_back  # the next file would meet the same
+    gate.set()
+    until(lambda: first_label(engine) == 3)  # what is still coming comes
+    engine.close()
+
+
+def test_a_first_stage_that_disagrees_leaves_those_that_compute_like_it_out() -> None:
+    first = Stage("a graph", raising("", Disagreement("no probabilities")).open, vouches_for=("torch",))
+    again = raising("torch", AssertionError("must not be tried"))
+    engine = at_once(first, [], [again, instant(Fake("torch in fp32", 2))])
+    assert first_label(engine) == 2
+    engine.close()
+
+
+def test_a_search_that_fails_keeps_what_was_found(caplog: pytest.LogCaptureFixture) -> None:
+    """A leftover folder of TensorRT ended the thread, and PyTorch's CUDA graph was never tried."""
+
+    def search() -> Iterator[Stage]:
+        yield instant(Fake("a graph", 2))
+        raise AttributeError("module 'tensorrt' has no attribute '__version__'")
+
+    engine = at_once(instant(Fake("torch", 1)), search)
+    until(lambda: first_label(engine) == 2)
+    until(lambda: engine.settled)
+    assert "has no attribute '__version__'" in caplog.text
     engine.close()
 
 
