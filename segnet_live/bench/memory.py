@@ -102,15 +102,24 @@ def engine_memory(card: Card, backend: Backend, size: Size, precision: Precision
 
 
 def _device_mib() -> float | None:
-    """Return the memory in use on the GPU, by its driver, once this process has a CUDA context; None without one."""
+    """Return the memory in use on the GPU, by its driver, once this process has a CUDA context; None without one.
+
+    Raises:
+        EngineError: the GPU is too full for a context, or lost.
+    """
     if not nvidia.has_gpu():
         return None
     import torch
 
-    if not torch.cuda.is_available():
+    from segnet_live.engine.nvidia.device import as_engine_error, best_device
+
+    if best_device() == "cpu":
         return None
-    torch.zeros(1, device="cuda")  # makes the context
-    torch.cuda.synchronize()
+    try:
+        torch.zeros(1, device="cuda")  # makes the context
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        raise as_engine_error(error, "the memory of the GPU cannot be measured") from error
     device = nvidia.current()
     try:
         return nvidia.memory(device.uuid).used_mib if device is not None else None

@@ -116,7 +116,8 @@ def _gpu() -> Finding:
             for device in nvidia.devices()
         ]
     except EngineError as error:
-        return Finding("GPU", "absent" if driver is None else "failed", error.problem, error.advice)
+        none = driver is None and not isinstance(error, nvidia.BrokenDriver)
+        return Finding("GPU", "absent" if none else "failed", error.problem, error.advice)
     return Finding("GPU", "ok" if names else "absent", f"{'; '.join(names) or 'none'}; driver {driver}")
 
 
@@ -124,13 +125,15 @@ def _cuda() -> Finding:
     import torch
 
     from segnet_live.engine.nvidia.device import cuda_problem
-    from segnet_live.system.nvidia import driver_version
+    from segnet_live.system.nvidia import broken_driver, driver_version
 
     problem = cuda_problem()
     if problem is None:
         return Finding("CUDA", "ok", f"{torch.version.cuda}, {torch.cuda.get_device_name()}")
     # with a driver there is a GPU that goes unused, and that is worth an alarm
-    return Finding("CUDA", "failed" if driver_version() else "absent", problem.problem, problem.advice)
+    return Finding(
+        "CUDA", "failed" if driver_version() or broken_driver() else "absent", problem.problem, problem.advice
+    )
 
 
 def _tensorrt() -> Finding:
@@ -161,7 +164,7 @@ def _compiler() -> Finding:
 
     problem = toolchain_problem()
     if problem is None:
-        return Finding("Triton", "ok", importlib.metadata.version("triton"))
+        return Finding("Triton", "ok", str(importlib.import_module("triton").__version__))  # Windows': triton-windows
     return Finding("Triton", "absent", problem.problem, f"with an NVIDIA GPU: {problem.advice}")
 
 

@@ -34,6 +34,8 @@ Kind: TypeAlias = Literal["tensorrt", "tensorrt-rtx", "openvino", "parity", "ind
 Fields: TypeAlias = dict[str, Any]
 """Plain values that JSON can hold."""
 SCHEMA = 2
+LOCK_LIMIT_S = 900.0
+"""How long another process may hold an artifact's lock: what it makes takes minutes."""
 ENGINE = ".engine"
 """Suffix of an engine of TensorRT or TensorRT-RTX."""
 
@@ -144,15 +146,16 @@ class ArtifactStore:
     def making(self, key_fields: Fields) -> Iterator[None]:
         """Hold the lock of these fields in the body; the system frees the lock of a process that dies.
 
-        Where the folder cannot be written there is no lock, and nothing is shared either.
+        Where the folder cannot be written there is no lock, and nothing is shared either. A process that hangs is
+        waited for no longer than LOCK_LIMIT_S.
         """
         from filelock import FileLock  # only where something is compiled
 
-        lock = FileLock(self._manifest(key_fields).with_suffix(".lock"))
+        lock = FileLock(self._manifest(key_fields).with_suffix(".lock"), timeout=LOCK_LIMIT_S)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-        except OSError as error:
+        except OSError as error:  # a Timeout is one, too
             log.warning("%s cannot be locked (%s); going on alone", self.folder, first_line(error))
             yield
             return
@@ -177,6 +180,29 @@ class ArtifactStore:
 
     def _manifest(self, key_fields: Fields) -> Path:
         return self.folder / f"{key(key_fields)}.json"
+
+
+@contextlib.contextmanager
+def set_aside(artifact: Artifact | None) -> Iterator[None]:
+    """Hide an artifact from its store in the body, which makes it anew; if that fails, it comes back."""
+    manifest = artifact.manifest if artifact is not None else None
+    if manifest is None:
+        yield
+        return
+    aside = manifest.with_name(f"{manifest.name}.aside")
+    with contextlib.suppress(OSError):
+        manifest.replace(aside)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.replace(manifest)
+        raise
+    with contextlib.suppress(OSError):
+        aside.unlink(missing_ok=True)
+        if not manifest.exists():  # what was made has other key fields
+            for path in manifest.parent.glob(f"{manifest.stem}.*"):
+                path.unlink()
 
 
 def clear(folder: Path) -> tuple[int, int]:

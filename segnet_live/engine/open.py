@@ -75,7 +75,7 @@ def open_engine(
     if backend == "openvino" and samples:
         raise EngineError("backend openvino draws no samples", "take --backend torch, or leave --backend out")
     if backend == "auto":
-        no_gpu = "no NVIDIA GPU"
+        no_gpu, problem = "no NVIDIA GPU", nvidia.broken_driver()
         if nvidia.has_gpu():
             from segnet_live.engine.nvidia.device import cuda_problem
 
@@ -85,8 +85,12 @@ def open_engine(
 
                 return open_cuda(card, size, precision, "an NVIDIA GPU is present", maps)
             no_gpu = f"the NVIDIA GPU is not used: {problem or 'int8 there needs --backend tensorrt or tensorrt-rtx'}"
+        elif problem is not None:
+            no_gpu = f"no NVIDIA GPU is used: {problem}"
+        if problem is not None and precision in ("fp16", "bf16"):
+            precision = "auto"  # one for the GPU says nothing on a CPU
         if samples:
-            backend, reason = "torch", "samples are PyTorch's"
+            backend, reason = "torch", f"samples are PyTorch's; {no_gpu}" if problem else "samples are PyTorch's"
         elif importlib.util.find_spec("openvino"):
             backend, reason = "openvino", f"{no_gpu}; fastest on a CPU"
         else:

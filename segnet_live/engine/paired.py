@@ -50,6 +50,11 @@ class PairedEngine:
     def info(self) -> EngineInfo:
         return replace(self._first.info, other=self._second.info)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing better is still being prepared for either."""
+        return all(getattr(engine, "settled", True) for engine in (self._first, self._second))
+
     def segment(self, rgb: RGB) -> LabelMap:
         return self._first.segment(rgb)
 

@@ -74,6 +74,9 @@ def watch(arguments: tuple[str, ...] = ()) -> None:
     logger = logging.getLogger("segnet_live")
     if _last_lines not in logger.handlers:
         logger.addHandler(_last_lines)
+        # that handler keeps Python from printing warnings; of a GPU's engines people are to see why one is not used
+        if logging.lastResort is not None:
+            logging.getLogger("segnet_live.engine.nvidia").addHandler(logging.lastResort)
     if _faults is not None:
         return
     try:

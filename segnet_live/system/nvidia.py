@@ -40,12 +40,17 @@ class Memory:
     total_mib: float
 
 
+class BrokenDriver(EngineError):
+    """A driver that is installed does not run: there is a GPU, most likely, and it goes unused."""
+
+
 @contextlib.contextmanager
 def session() -> Iterator[None]:
     """Keep the driver's library open for the body. May be nested, and used by several threads at once.
 
     Raises:
-        EngineError: no driver answers, or one that answered fails in the body.
+        BrokenDriver: one is installed and does not run.
+        EngineError: there is none, or one that answered fails in the body.
     """
     import pynvml
 
@@ -53,7 +58,10 @@ def session() -> Iterator[None]:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         if "mismatch" in str(error).lower():
-            raise EngineError("the NVIDIA driver was updated and the old one still runs", "restart") from error
+            raise BrokenDriver("the NVIDIA driver was updated and the old one still runs", "restart") from error
+        if not isinstance(error, pynvml.NVMLError_LibraryNotFound):
+            advice = "restart, or reinstall the driver; nvidia-smi says more"
+            raise BrokenDriver(f"the NVIDIA driver is installed but does not run ({error})", advice) from error
         raise EngineError(f"no NVIDIA driver answers ({error})", "with an NVIDIA GPU, install its driver") from error
     try:
         yield
@@ -122,6 +130,12 @@ def driver_problem() -> EngineError | None:
             return None
     except EngineError as error:
         return error
+
+
+def broken_driver() -> EngineError | None:
+    """Return why an installed driver does not run, with what to do about it; None if it runs, or there is none."""
+    problem = driver_problem()
+    return problem if isinstance(problem, BrokenDriver) else None
 
 
 def memory(uuid: str) -> Memory:

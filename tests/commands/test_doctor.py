@@ -112,6 +112,7 @@ def test_engines_of_this_machine_agree_with_eager() -> None:
         "torch on the CPU",
         "openvino",
         "torch on the GPU",
+        "CUDA graph in fp16",
         "inductor",
         "tensorrt",
         "tensorrt-rtx",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from segnet_live.engine.artifacts import ENGINE, ArtifactStore, Fields, clear, key
+from segnet_live.engine import artifacts
+from segnet_live.engine.artifacts import ENGINE, ArtifactStore, Fields, clear, key, set_aside
 
 FIELDS: Fields = {
     "weights": "ab12",
@@ -123,6 +124,46 @@ def test_two_processes_never_build_the_same_engine_at_once(tmp_path: Path) -> No
     other.communicate()
     assert entered.wait(30)
     thread.join()
+
+
+def test_a_process_that_hangs_with_the_lock_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(artifacts, "LOCK_LIMIT_S", 0.01)
+    held, done = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with ArtifactStore(tmp_path).making(FIELDS):
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    assert held.wait(60)
+    with ArtifactStore(tmp_path).making(FIELDS):
+        pass
+    assert "cannot be locked" in caplog.text
+    done.set()
+    thread.join(60)
+
+
+def test_what_is_made_anew_replaces_the_old_one_only_if_that_succeeds(store: ArtifactStore) -> None:
+    def fail() -> None:
+        assert store.load(FIELDS) is None
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"), set_aside(store.load(FIELDS)):
+        fail()
+    assert store.load(FIELDS) is not None
+    with set_aside(store.load(FIELDS)):
+        store.save(FIELDS | {"precision": "fp32"}, {}, FILES)
+    assert [entry.key_fields["precision"] for entry in store.entries()] == ["fp32"]
+    assert len(list(store.folder.iterdir())) == 1 + len(FILES)
+    with set_aside(store.load(FIELDS | {"precision": "fp32"})):
+        store.save(FIELDS | {"precision": "fp32"}, {"new": 1}, FILES)
+    assert store.entries()[0].metadata == {"new": 1}
+    with set_aside(None):
+        pass
 
 
 def test_entries_are_listed_with_damage_shown(store: ArtifactStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -25,6 +26,14 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(crash, "log_dir", lambda: folder)
     yield folder
     crash.end_well()
+
+
+@pytest.mark.usefixtures("logs")
+def test_people_see_why_an_engine_of_their_gpu_is_not_used(capsys: pytest.CaptureFixture[str]) -> None:
+    crash.watch()
+    crash.watch()
+    logging.getLogger("segnet_live.engine.nvidia.auto").warning("tensorrt-rtx is not used: TensorRT-RTX does not run")
+    assert capsys.readouterr().err == "tensorrt-rtx is not used: TensorRT-RTX does not run\n"
 
 
 def test_an_unexpected_error_leaves_one_report_without_names_and_passwords(

@@ -17,10 +17,11 @@ from typing import Any
 from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine import parity
+from segnet_live.engine.artifacts import set_aside
 from segnet_live.engine.base import LABELS, Engine, Maps
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import build_process, tensorrt_build
-from segnet_live.engine.nvidia.device import OutOfMemory, compile_lock
+from segnet_live.engine.nvidia.device import Missing, OutOfMemory, compile_lock
 from segnet_live.engine.nvidia.graphed import CudaGraphEngine
 from segnet_live.engine.nvidia.inductor import InductorEngine, inductor_problem
 from segnet_live.engine.nvidia.progressive import ProgressiveEngine, Stage
@@ -32,6 +33,7 @@ from segnet_live.frame import Size
 log = logging.getLogger(__name__)
 
 EAGER, GRAPH = "torch on cuda", "a CUDA graph"
+_said: set[str] = set()
 PATIENCE_S = 2.0
 """How long a frame whose engine failed waits for the compiler, before it goes to the next engine that needs none."""
 
@@ -110,11 +112,10 @@ def open_tensorrt(
         except OutOfMemory:
             raise
         except EngineError as error:  # as after some updates of the driver
-            log.info("the kept engine is built anew: %s", error)
-            if entry.manifest is not None:
-                entry.manifest.unlink(missing_ok=True)
-    log.info("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
-    entry = build_process.build_in_child(card, size, precision, cancel, maps=maps)
+            log.warning("the kept TensorRT engine is built anew: %s", error)
+    log.warning("building a TensorRT engine for %s at %dx%d; this takes minutes, once", card.name, *size)
+    with set_aside(entry):
+        entry = build_process.build_in_child(card, size, precision, cancel, maps=maps)
     with compile_lock(cancel):
         return TensorRTEngine(card, size, entry, reason=reason, maps=maps)
 
@@ -192,5 +193,7 @@ def _compiled(card: Card, size: Size, precision: Precision, reason: str, maps: M
 
 def _usable(stage: Stage, problem: EngineError | None) -> bool:
     if problem is not None:
-        log.info("%s is not used: %s", stage.name, problem)
+        line = f"{stage.name} is not used: {problem}"
+        log.log(logging.INFO if isinstance(problem, Missing) or line in _said else logging.WARNING, "%s", line)
+        _said.add(line)  # a governor opens an engine for each size
     return problem is None

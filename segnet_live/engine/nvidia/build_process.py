@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +32,8 @@ from segnet_live.system.exit import scratch_folder
 
 CHILD = (sys.executable, "-m", "segnet_live.engine.nvidia.build_process")
 POLL_S = 0.1
+LIMIT_S = 1800.0
+"""After so long a child hangs and is ended, so that others have their turn; three pooling forms take minutes each."""
 SAID = "segnet-live: "
 _ONE = threading.Lock()
 """Held while a child builds: each needs a GiB or so, and times its kernels, for which it should be alone."""
@@ -116,13 +119,15 @@ def _run_child(child: tuple[str, ...], request: dict[str, Any], said: Path, canc
                 env={**os.environ, "PYTHONPATH": search},
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
+            until_s = time.monotonic() + LIMIT_S
             try:
-                while process.poll() is None:
+                while process.poll() is None and time.monotonic() < until_s:
                     if cancel.wait(POLL_S):
                         raise Cancelled
+                hangs = process.poll() is None
             finally:
                 _end(process)
-            return _reason(messages, process.returncode)
+            return f"it took longer than {LIMIT_S / 60:.0f} minutes" if hangs else _reason(messages, process.returncode)
     finally:
         _ONE.release()
 

@@ -38,6 +38,10 @@ class OutOfMemory(EngineError):
     """The GPU has not enough memory just now; the same call may succeed when a compiler has given its share back."""
 
 
+class Missing(EngineError):
+    """A package that would run an engine is not installed, which is no fault."""
+
+
 def cuda_problem() -> EngineError | None:
     """Return why CUDA engines cannot run here, with what to do about it; None if they can."""
     if torch.cuda.is_available():

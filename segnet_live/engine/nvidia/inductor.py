@@ -21,6 +21,7 @@ from segnet_live.config import Precision
 from segnet_live.engine.base import LABELS, EngineInfo, Maps
 from segnet_live.engine.exporting import exporting
 from segnet_live.engine.nvidia.device import (
+    Missing,
     as_engine_error,
     compile_lock,
     cuda_problem,
@@ -45,7 +46,7 @@ def inductor_problem() -> EngineError | None:
 def toolchain_problem() -> EngineError | None:
     """Return which of the compilers that torch.compile calls is missing, with what to do about it; None: none is."""
     if importlib.util.find_spec("triton") is None:
-        return EngineError("torch.compile needs Triton, which is missing", "on Windows: pip install triton-windows")
+        return Missing("torch.compile needs Triton, which is missing", "on Windows: pip install triton-windows")
     if sys.platform == "linux":  # Triton compiles a stub in C for every kernel; on Windows it brings a compiler
         if not any(shutil.which(name) for name in (os.environ.get("CC", "gcc"), "gcc", "clang")):
             return EngineError("torch.compile needs a C compiler, and there is none", "install gcc: apt install gcc")

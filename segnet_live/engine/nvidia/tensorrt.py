@@ -17,7 +17,7 @@ from segnet_live.config import Backend
 from segnet_live.engine.artifacts import ENGINE, Artifact
 from segnet_live.engine.base import LABELS, EngineInfo, Maps
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
-from segnet_live.engine.nvidia.device import as_engine_error, cuda_problem
+from segnet_live.engine.nvidia.device import Missing, OutOfMemory, as_engine_error, cuda_problem
 from segnet_live.engine.nvidia.graphed import GraphedEngine
 from segnet_live.engine.nvidia.trt_builder import logger, why
 from segnet_live.engine.nvidia.trt_network import NOISE, OUTPUTS
@@ -25,6 +25,7 @@ from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import Size
 
 INSTALL = "pip install 'segnet-live[tensorrt]'"
+SMALLER = "close other programs or take a smaller --size"
 REBUILD = "`segnet-live cache clear` and build it again"
 
 
@@ -34,7 +35,7 @@ def tensorrt_problem() -> EngineError | None:
     if problem is not None:
         return problem
     if importlib.util.find_spec("tensorrt") is None:
-        return EngineError("TensorRT is not installed", INSTALL)
+        return Missing("TensorRT is not installed", INSTALL)
     try:
         import tensorrt  # only importing it tells whether its libraries load
 
@@ -75,7 +76,8 @@ class Runner:
         maps: what the engine was built to give.
 
     Raises:
-        EngineError: TensorRT refuses the engine, or there is not enough memory for it.
+        OutOfMemory: there is not enough memory for the engine.
+        EngineError: TensorRT refuses it.
     """
 
     def __init__(
@@ -90,7 +92,10 @@ class Runner:
         self._runtime = trt.Runtime(logger(trt))
         engine = self._runtime.deserialize_cuda_engine(blob)
         if engine is None:
-            raise EngineError(f"TensorRT cannot read the engine{why(trt)}", REBUILD)
+            said = why(trt)
+            if "memory" in said.lower():
+                raise OutOfMemory(f"the GPU is out of memory for a TensorRT engine{said}", SMALLER)
+            raise EngineError(f"TensorRT cannot read the engine{said}", REBUILD)
         self._cache, self._kernels = cache, None
         if cache is None:
             self._context = engine.create_execution_context()
@@ -103,10 +108,7 @@ class Runner:
             config.set_runtime_cache(self._kernels)
             self._context = engine.create_execution_context(config)
         if self._context is None:
-            raise EngineError(
-                f"the GPU is out of memory for a TensorRT engine{why(trt)}",
-                "close other programs or take a smaller --size",
-            )
+            raise OutOfMemory(f"the GPU is out of memory for a TensorRT engine{why(trt)}", SMALLER)
         self._engine = engine  # the context does not keep it alive
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]

@@ -21,7 +21,7 @@ from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore, Fields, key
 from segnet_live.engine.base import LABELS, Maps
 from segnet_live.engine.exporting import in_small_steps
-from segnet_live.engine.nvidia.device import compile_lock, cuda_problem, gpu
+from segnet_live.engine.nvidia.device import Missing, OutOfMemory, compile_lock, cuda_problem, gpu
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine
 from segnet_live.engine.nvidia.tensorrt_build import PLACE, deployed, network_fields, precision_of
 from segnet_live.engine.nvidia.trt_builder import serialised
@@ -41,7 +41,7 @@ KERNELS = ".kernels"
 def rtx_missing() -> EngineError | None:
     """Return why engines cannot be built here, with what to do about it; None if they can. Needs no GPU."""
     if importlib.util.find_spec("tensorrt_rtx") is None:
-        return EngineError("TensorRT-RTX is not installed", INSTALL)
+        return Missing("TensorRT-RTX is not installed", INSTALL)
     try:
         import tensorrt_rtx  # only importing it tells whether its libraries load
 
@@ -117,7 +117,7 @@ def find(card: Card, size: Size, precision: Precision, target: str, maps: Maps =
                 others.add(str(fields["tensorrt_rtx"]))
         if others:
             made = " and ".join(sorted(others))
-            log.info("engines of TensorRT-RTX %s are not used: %s is installed", made, wanted["tensorrt_rtx"])
+            log.warning("engines of TensorRT-RTX %s are not used: %s is installed", made, wanted["tensorrt_rtx"])
     return None
 
 
@@ -232,8 +232,10 @@ def open_rtx(
                 engine = TensorRTEngine(
                     card, size, entry, reason=reason, runtime=tensorrt_rtx, cache=kernels, maps=maps
                 )
+            except OutOfMemory:  # another one would need as much
+                raise
             except EngineError as error:
-                log.info("%s", error)
+                log.warning("a TensorRT-RTX engine is not used: %s", error)
                 last = error
                 continue
             engine.agrees(parity.checked(engine, card, kept=seen))

@@ -15,7 +15,7 @@ from segnet_live.card import Card
 from segnet_live.engine.artifacts import ENGINE, Artifact
 from segnet_live.engine.base import LABELS, Engine, Maps, Segmented
 from segnet_live.engine.nvidia import auto, tensorrt, tensorrt_build, tensorrt_rtx
-from segnet_live.engine.nvidia.device import compile_lock
+from segnet_live.engine.nvidia.device import Missing, OutOfMemory, compile_lock
 from segnet_live.engine.parity import Disagreement, Parity
 from segnet_live.errors import EngineError
 
@@ -198,7 +198,51 @@ def test_a_kept_tensorrt_engine_that_is_refused_is_built_anew(
     monkeypatch.setattr(tensorrt_build, "find", lambda *_, **__: kept)
     monkeypatch.setattr(auto.build_process, "build_in_child", lambda *_, **__: built)
     assert auto.open_tensorrt(tiny_card, SIZE, "fp16", "", threading.Event()) == b"built"
-    assert not (tmp_path / "kept.json").exists()  # the child would find it there, and build nothing
+    assert not (tmp_path / "kept.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "builds"), [(OutOfMemory("the GPU is out of memory"), False), (EngineError("CUDA error"), True)]
+)
+def test_a_full_or_lost_gpu_deletes_no_kept_engine(
+    tiny_card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: EngineError, builds: bool
+) -> None:
+    kept = Artifact({}, {}, {ENGINE: b"kept"}, tmp_path / "kept.json")
+    (tmp_path / "kept.json").write_text("it")
+    seen: list[bool] = []
+
+    def build(*_: object, **__: object) -> Artifact:
+        seen.append((tmp_path / "kept.json").exists())  # the child would find it there, and build nothing
+        raise EngineError("building the TensorRT engine failed: CUDA error")
+
+    def opened(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(auto, "require_tensorrt", lambda: None)
+    monkeypatch.setattr(auto, "TensorRTEngine", opened)
+    monkeypatch.setattr(tensorrt_build, "find", lambda *_, **__: kept)
+    monkeypatch.setattr(auto.build_process, "build_in_child", build)
+    with pytest.raises(EngineError):
+        auto.open_tensorrt(tiny_card, SIZE, "fp16", "", threading.Event())
+    assert seen == [False] * builds
+    assert (tmp_path / "kept.json").read_text() == "it"
+
+
+def test_why_an_installed_engine_is_not_used_is_said_once(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(auto, "_said", set())
+    for _ in range(2):
+        stages(tiny_card, monkeypatch, has="inductor")
+    assert caplog.messages == [
+        "tensorrt is not used: tensorrt is not here",
+        "tensorrt-rtx is not used: rtx is not here",
+    ]
+    caplog.clear()
+    missing = Missing("TensorRT-RTX is not installed", "pip install")
+    monkeypatch.setattr(auto, "rtx_problem", lambda: missing)
+    assert [stage.name for stage in auto._compiled(tiny_card, SIZE, "auto", "")] == ["inductor"]
+    assert caplog.messages == []
 
 
 def test_the_network_s_cuda_graph_needs_no_compiler(tiny_card: Card) -> None:

@@ -227,6 +227,15 @@ def test_forms_are_timed_in_turns_on_a_device_at_speed() -> None:
     assert len(order) > 2
 
 
+def test_a_child_that_hangs_gives_others_their_turn(
+    tiny_card: Card, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_process, "LIMIT_S", 0.0)
+    with pytest.raises(EngineError, match="failed: it took longer than 0 minutes"):
+        made(tiny_card, store, "hang")
+    assert not build_process._ONE.locked()
+
+
 def test_one_child_builds_at_a_time(tiny_card: Card, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     cancel = threading.Event()
     started: list[object] = []

@@ -62,8 +62,7 @@ def test_an_engine_of_another_version_is_left_with_one_line(
 ) -> None:
     tensorrt_rtx.build(card, SIZE, "fp16", ("sm89",))
     rtx.__version__ = "1.8"
-    with caplog.at_level("INFO"):
-        assert tensorrt_rtx.find(card, SIZE, "fp16", "sm89") is None
+    assert tensorrt_rtx.find(card, SIZE, "fp16", "sm89") is None
     assert caplog.messages == ["engines of TensorRT-RTX 1.7 are not used: 1.8 is installed"]
 
 
@@ -125,7 +124,7 @@ class Opened:
 
 @pytest.mark.usefixtures("rtx")
 def test_a_refused_engine_is_built_anew_and_one_seen_before_is_not_measured_again(
-    card: Card, monkeypatch: pytest.MonkeyPatch
+    card: Card, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     measured: list[object] = []
 
@@ -149,6 +148,7 @@ def test_a_refused_engine_is_built_anew_and_one_seen_before_is_not_measured_agai
     engine = tensorrt_rtx.open_rtx(card, SIZE, "auto", "asked for")
     assert Opened.seen == (b"1.7 ['SM75', 'SM89']", b"1.7 ['SM89']")
     assert engine.info.parity == 0.999
+    assert "a TensorRT-RTX engine is not used: TensorRT cannot read the engine" in caplog.messages
     monkeypatch.setattr(Opened, "refuses", ())
     tensorrt_rtx.open_rtx(card, SIZE, "auto", "asked for")
     tensorrt_rtx.open_rtx(card, SIZE, "auto", "asked for")

@@ -17,6 +17,7 @@ from segnet_live.pipeline.headless import folder as folder_run
 from segnet_live.pipeline.headless import tasks, worker
 from segnet_live.system import nvidia
 from tests.support.clips import shaded_clip
+from tests.support.engines import Engines
 
 FRAMES = 6
 
@@ -190,6 +191,21 @@ def test_on_a_gpu_one_process_does_all_files_and_keeps_its_engine(
     assert "2 done, 0 skipped, 1 failed" in capsys.readouterr().out
     assert all(frames_in(p) == FRAMES for p in (tmp_path / "out").iterdir())
     assert len(made) == 1
+
+
+def test_an_engine_that_fell_back_is_opened_anew_for_the_next_file(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that was full for a moment left all remaining files to the CPU."""
+    opened = Engines()
+    monkeypatch.setattr(worker, "open_engine", opened.open)
+    kept = worker.KeptEngines()
+    for _ in range(2):
+        kept.open(tiny_card, size=(32, 32), source_size=(64, 64))
+    assert len(opened.opened) == 1
+    opened.opened[0].fell_back = True  # type: ignore[attr-defined]
+    kept.open(tiny_card, size=(32, 32), source_size=(64, 64))
+    assert [engine.closed for engine in opened.opened] == [1, 0]
 
 
 def test_a_lent_engine_stays_open_and_each_size_has_its_own(tiny_card: Card) -> None:
