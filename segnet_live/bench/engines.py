@@ -17,7 +17,7 @@ from segnet_live.engine import parity
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.resize import fit_input
-from segnet_live.errors import EngineError
+from segnet_live.errors import EngineError, first_line
 from segnet_live.frame import RGB, Size
 from segnet_live.labels import labels_at
 from segnet_live.render.overlay import Overlay
@@ -219,8 +219,8 @@ def _row(
     if plan.memory and card is not None and not info.confidence:
         try:
             memory = in_own_process(engine_memory, card, info.backend, info.input_size, info.precision)
-        except EngineError as error:  # the GPU is full of all contenders; their times are good
-            missing.append((f"memory of {card.name} on {info.backend} {info.precision}", str(error)))
+        except Exception as error:  # the GPU is full of all contenders, say; their times are good
+            missing.append((f"memory of {card.name} on {info.backend} {info.precision}", first_line(error)))
     return Row(
         info=info,
         inference=timing,

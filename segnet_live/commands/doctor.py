@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from segnet_live import __version__
-from segnet_live.commands.finding import Finding, failure
+from segnet_live.commands.finding import Finding, State, failure
 from segnet_live.errors import EngineError, first_line
 from segnet_live.system import crash
 
@@ -131,9 +131,8 @@ def _cuda() -> Finding:
     if problem is None:
         return Finding("CUDA", "ok", f"{torch.version.cuda}, {torch.cuda.get_device_name()}")
     # with a driver there is a GPU that goes unused, and that is worth an alarm
-    return Finding(
-        "CUDA", "failed" if driver_version() or broken_driver() else "absent", problem.problem, problem.advice
-    )
+    state: State = "failed" if driver_version() or broken_driver() else "absent"
+    return Finding("CUDA", state, problem.problem, problem.advice)
 
 
 def _tensorrt() -> Finding:

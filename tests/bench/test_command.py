@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from segnet_live import cli
 from segnet_live.bench import engines, memory
 from segnet_live.bench.machine import Noise
 from segnet_live.card import Card
 from segnet_live.engine import parity
+from segnet_live.engine.nvidia import device
+from segnet_live.errors import EngineError
 from tests.support.clips import grey_clip
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (48, 96, 3), np.uint8) for i in range(2)]
@@ -120,6 +123,24 @@ def test_engines_are_closed_also_when_measuring_fails(tiny_card: Card, monkeypat
     with pytest.raises(ZeroDivisionError):
         engines.measure(plan, FRAMES)
     assert closed == [1]
+
+
+def test_memory_that_cannot_be_measured_costs_no_timings(tiny_card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is full of all contenders: torch raises its own errors, in a process of its own."""
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
+
+    monkeypatch.setattr(engines, "in_own_process", full)
+    plan = engines.Plan((tiny_card,), (("torch", "fp32"),), size=(32, 32), n=2, seconds=0.1)
+    report = engines.measure(plan, FRAMES)
+    assert report.rows[0].memory is None
+    assert report.missing == (("memory of tiny on torch fp32", "CUDA out of memory. Tried to allocate"),)
+    monkeypatch.setattr(memory.nvidia, "has_gpu", lambda: True)
+    monkeypatch.setattr(device, "best_device", lambda: "cuda")
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(EngineError, match="the GPU is out of memory"):
+        memory._device_mib()
 
 
 @pytest.mark.parametrize(

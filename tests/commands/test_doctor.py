@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-from collections.abc import Callable
+import sys
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from segnet_live import cli
@@ -15,7 +18,10 @@ from segnet_live.commands import compile as compile_command
 from segnet_live.commands import doctor, doctor_engines
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, ArtifactStore
+from segnet_live.engine.eager import EagerEngine
+from segnet_live.engine.nvidia import inductor
 from segnet_live.engine.open import open_engine
+from segnet_live.frame import RGB, LabelMap
 from segnet_live.system.paths import cache_dir
 from tests.support.stand_ins import pictures
 
@@ -93,6 +99,50 @@ def test_two_flavours_of_opencv_are_a_failure(monkeypatch: pytest.MonkeyPatch) -
     finding = next(finding for finding in doctor.machine() if finding.what == "OpenCV")
     assert finding.state == "failed"
     assert "pip uninstall" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [
+        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "absent"),
+        (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "failed"),
+        (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "failed"),
+    ],
+)
+def test_a_driver_that_does_not_run_is_no_missing_one(
+    monkeypatch: pytest.MonkeyPatch, fault: int, state: doctor.State
+) -> None:
+    def broken() -> None:
+        raise pynvml.NVMLError(fault)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", broken)
+    for finding in (doctor._gpu(), doctor._cuda()):
+        assert finding.state == state
+        assert ("install its driver" in finding.advice) == (state == "absent")
+
+
+def test_triton_counts_whatever_its_package_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own advice on Windows, triton-windows, was a failure: "reinstall it"."""
+    monkeypatch.setattr(inductor, "toolchain_problem", lambda: None)
+    monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="3.7.0.post1"))
+    assert doctor._compiler() == doctor.Finding("Triton", "ok", "3.7.0.post1")
+
+
+@pytest.mark.parametrize(("right", "state"), [(0.95, "ok"), (0.3, "failed")])
+def test_fp16_is_tried_for_what_a_gpu_can_do_and_not_for_what_it_rounds(
+    monkeypatch: pytest.MonkeyPatch, right: float, state: doctor.State
+) -> None:
+    class Rounds(EagerEngine):
+        def segment(self, rgb: RGB) -> LabelMap:
+            labels = super().segment(rgb)
+            labels[round(right * len(labels)) :] ^= 1
+            return labels
+
+    def engines(card: Card, folder: object) -> Iterator[tuple[str, Callable[[], None], Callable[[], Rounds]]]:
+        yield doctor_engines.HALF, lambda: None, lambda: Rounds(card, doctor_engines.SIZE, device="cpu")
+
+    monkeypatch.setattr(doctor_engines, "_engines", engines)
+    assert [finding.state for finding in doctor_engines.trials()] == ["ok", state]
 
 
 @pytest.mark.usefixtures("without_engines", "wide")

@@ -39,6 +39,15 @@ def test_both_label_the_frame_and_both_are_named_and_closed() -> None:
     assert first.closed == second.closed == 1
 
 
+def test_a_pair_is_settled_when_both_are() -> None:
+    engine, first, second = pair(settled=False)
+    assert not engine.settled  # a governor would take a smaller size while it is still slower
+    second.settled = True  # type: ignore[attr-defined]
+    assert engine.settled
+    first.settled = False  # type: ignore[attr-defined]
+    assert not engine.settled
+
+
 def test_a_failure_of_the_second_names_it() -> None:
     engine, *_ = pair(fail=RuntimeError("no more memory"))
     with pytest.raises(EngineError, match="b on torch fp32, the second one of the comparison, stopped: no more memory"):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from segnet_live.card import Card
+from segnet_live.config import Precision
 from segnet_live.engine import eager, parity
 from segnet_live.engine import open as engine_open
 from segnet_live.engine.nvidia import auto, device
@@ -154,6 +155,39 @@ def test_a_gpu_that_cannot_hold_the_network_leaves_the_cpu(tiny_card: Card, monk
     assert engine.info.backend == "openvino"  # several times faster there than PyTorch
     assert "out of memory" in engine.info.reason
     engine.close()
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp16"])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "was updated and the old one still runs; restart"),
+        (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "is installed but does not run"),
+    ],
+)
+def test_auto_names_a_driver_that_does_not_run_whatever_precision_was_meant_for_the_gpu(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch, fault: int, said: str, precision: Precision
+) -> None:
+    """It said "no NVIDIA GPU", and with fp16 only that OpenVINO has no such precision."""
+
+    def broken() -> None:
+        raise pynvml.NVMLError(fault)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(pynvml, "nvmlInit", broken)
+    engine = engine_open.open_engine(tiny_card, size=SIZE, precision=precision)
+    assert engine.info.backend == "openvino"
+    assert said in engine.info.reason
+    engine.close()
+
+
+def test_without_a_gpu_a_precision_that_the_cpu_has_not_is_refused(
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_open.nvidia, "has_gpu", lambda: False)
+    monkeypatch.setattr(engine_open.nvidia, "broken_driver", lambda: None)
+    with pytest.raises(EngineError, match="openvino has no precision 'fp16'"):
+        engine_open.open_engine(tiny_card, size=SIZE, precision="fp16")
 
 
 SUPPORTED = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
