@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 _SCRATCH: set[str] = set()
+ABANDONED: list[object] = []
+"""What would end the process by a signal if it were destroyed, such as page-locked memory of a lost GPU."""
 
 
 @contextlib.contextmanager
@@ -35,9 +37,9 @@ def leave(code: int) -> NoReturn:
     """Exit the process with this code, once everything of the user's has been written.
 
     With daemon threads left, Python is not torn down: under a compiler that crashes ("terminate called without an
-    active exception"), and waiting for it may take minutes.
+    active exception"), and waiting for it may take minutes. Nor is it with something in ABANDONED.
     """
-    if any(thread.daemon for thread in threading.enumerate()):
+    if ABANDONED or any(thread.daemon for thread in threading.enumerate()):
         logging.shutdown()
         for folder in list(_SCRATCH):
             shutil.rmtree(folder, ignore_errors=True)

@@ -10,10 +10,12 @@ import pytest
 
 PROGRAM = """
 import atexit, threading, time
-from segnet_live.system.exit import leave
+from segnet_live.system.exit import ABANDONED, leave
 atexit.register(print, "torn down")
-if {busy}:
+if {busy!r} == "a thread":
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+if {busy!r} == "a lost GPU":
+    ABANDONED.append("its memory")
 print("written")
 leave(3)
 """
@@ -43,8 +45,8 @@ def test_the_scratch_folder_of_a_thread_at_work_does_not_stay_behind() -> None:
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("busy", [True, False])
-def test_python_is_not_torn_down_under_a_thread_at_work(busy: bool) -> None:
+@pytest.mark.parametrize("busy", ["a thread", "a lost GPU", ""])
+def test_python_is_not_torn_down_under_a_thread_at_work_or_what_must_not_be_destroyed(busy: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(busy=busy)], capture_output=True, text=True, timeout=240
     )

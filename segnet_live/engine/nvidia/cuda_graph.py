@@ -21,6 +21,7 @@ from segnet_live.engine.resize import fit_input
 from segnet_live.errors import first_line
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.planes import Planes
+from segnet_live.system.exit import ABANDONED
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ SLOTS = 2
 
 _DTYPES = (torch.uint8, torch.uint8, torch.float32)
 """Of labels, confidence and variance."""
-_ABANDONED: list[Any] = []
-"""Page-locked memory of a lost GPU. Freeing it asks the driver, which ends the process if none answers."""
 
 
 Run: TypeAlias = Callable[[Tensor], Tensor | tuple[Tensor, ...]]
@@ -134,12 +133,16 @@ class FrameLoop:
         self._graph: torch.cuda.CUDAGraph | None = None
         if self._stream is not None:
             self._stream.wait_stream(torch.cuda.current_stream(device))  # the zeroing above
-            with torch.inference_mode(), torch.cuda.stream(self._stream):
-                for _ in range(WARM_UPS):  # lazy initialisation must not be captured
-                    self._step(run)
-                self._stream.synchronize()
-                if graph:
-                    self._graph = self._captured(partial(self._step, run))
+            try:
+                with torch.inference_mode(), torch.cuda.stream(self._stream):
+                    for _ in range(WARM_UPS):  # lazy initialisation must not be captured
+                        self._step(run)
+                    self._stream.synchronize()
+                    if graph:
+                        self._graph = self._captured(partial(self._step, run))
+            except Exception:
+                self.close()
+                raise
         self._captures = self._graph is not None
 
     def _captured(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
@@ -298,8 +301,8 @@ class FrameLoop:
         if self._stream is not None and slots:
             try:
                 self._stream.synchronize()
-            except RuntimeError:  # a lost GPU answers nothing any more
-                _ABANDONED.append(
+            except RuntimeError:  # a lost GPU answers nothing any more, and freeing its memory asks the driver
+                ABANDONED.append(
                     (
                         slots, self._graph, self._run, self._input, self._outputs, self._stream, self._whole,
                         self._enlarger,

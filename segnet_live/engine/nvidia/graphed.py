@@ -68,7 +68,11 @@ def looped(
     graph.to(device).network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with compile_lock():
         loop = FrameLoop(compiled(graph), size, torch.device(device), maps, classes=len(card.classes))
-        loop.segment(np.zeros((*size, 3), np.uint8))
+        try:
+            loop.segment(np.zeros((*size, 3), np.uint8))
+        except Exception:
+            loop.close()
+            raise
     return loop, torch.cuda.get_device_name() if device == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
 
 

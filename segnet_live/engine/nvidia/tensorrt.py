@@ -187,7 +187,11 @@ class TensorRTEngine(GraphedEngine):
         try:
             runner = Runner(entry.files[ENGINE], size, device, runtime, cache, maps)
             loop = FrameLoop(runner, size, device, maps, classes=len(card.classes))
-            runner.keep_kernels()
+            try:
+                runner.keep_kernels()
+            except Exception:
+                loop.close()
+                raise
         except RuntimeError as error:
             raise as_engine_error(error, "starting the TensorRT engine failed") from error
         name = torch.cuda.get_device_name(device)

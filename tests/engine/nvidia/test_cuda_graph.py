@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from segnet_live.engine.base import Maps
-from segnet_live.engine.nvidia import cuda_graph, device
+from segnet_live.engine.nvidia import cuda_graph, device, graphed
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 
 SIZE = (6, 8)
@@ -220,7 +220,7 @@ class FakeCuda:
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     cuda = FakeCuda()
     monkeypatch.setattr(cuda_graph, "torch", cuda)
-    monkeypatch.setattr(cuda_graph, "_ABANDONED", [])
+    monkeypatch.setattr(cuda_graph, "ABANDONED", [])
     return cuda
 
 
@@ -344,12 +344,12 @@ def test_a_lost_gpu_s_page_locked_memory_is_kept_on_purpose(fake: FakeCuda) -> N
         loop.segment(frames(1)[0])
     loop.close()
     loop.close()
-    assert len(cuda_graph._ABANDONED) == 1
+    assert len(cuda_graph.ABANDONED) == 1
     healthy = FakeCuda()
     cuda_graph.torch = healthy  # type: ignore[assignment]  # the fixture puts the real one back
     loop = cuda_loop(healthy)
     loop.close()
-    assert len(cuda_graph._ABANDONED) == 1
+    assert len(cuda_graph.ABANDONED) == 1
 
 
 def test_a_slot_is_not_written_while_the_device_may_still_read_what_failed_from_it(fake: FakeCuda) -> None:
@@ -369,7 +369,35 @@ def test_a_slot_is_not_written_while_the_device_may_still_read_what_failed_from_
     with pytest.raises(RuntimeError, match="CUDA error"):
         loop.submit(pictures[0])
     loop.close()
-    assert len(cuda_graph._ABANDONED) == 1
+    assert len(cuda_graph.ABANDONED) == 1
+
+
+def test_a_gpu_that_is_lost_while_a_loop_warms_up_destroys_nothing_either(
+    fake: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.lost = True
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        cuda_loop(fake)
+    assert len(cuda_graph.ABANDONED) == 1
+    closed: list[object] = []
+
+    class Lost:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def segment(self, _: object) -> None:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+        def close(self) -> None:
+            closed.append(self)
+
+    monkeypatch.setattr(graphed, "FrameLoop", Lost)
+    module: Any = torch.nn.Module()
+    module.network = torch.nn.Identity()
+    card: Any = types.SimpleNamespace(classes=())
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        graphed.looped(card, module, SIZE, "cpu", Maps())
+    assert len(closed) == 1
 
 
 def test_one_thread_s_frames_go_on_while_another_warms_up_and_captures(fake: FakeCuda) -> None:

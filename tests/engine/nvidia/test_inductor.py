@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from segnet_live.card import Card
+from segnet_live.engine import exporting
 from segnet_live.engine.eager import EagerEngine
-from segnet_live.engine.nvidia import device, graphed, inductor
+from segnet_live.engine.nvidia import graphed, inductor
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.errors import EngineError
@@ -54,7 +55,7 @@ def test_other_threads_get_their_turn_more_often_while_a_compiler_runs(
 
     monkeypatch.setattr(inductor.torch, "compile", compiled)
     InductorEngine(tiny_card, SIZE, device="cpu").close()
-    assert seen == [pytest.approx(device.SMALL_STEP_S)]
+    assert seen == [pytest.approx(exporting.SMALL_STEP_S)]
     assert sys.getswitchinterval() == pytest.approx(usual)
 
 
