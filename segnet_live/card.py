@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +20,16 @@ from segnet_live.classes import ClassSet
 from segnet_live.config import LARGEST_SIDE, SMALLEST_SIDE
 from segnet_live.display_text import plain
 from segnet_live.errors import CardError, EngineError, UsageError, first_line
-from segnet_live.system.files import write_atomically
+from segnet_live.system.files import read_regular, write_atomically
 from segnet_live.system.paths import models_dir, user_models_dir
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "segnet-fast"
 MOST_CHANNELS = 8192
+MOST_CARD_BYTES = 1 << 22
+MOST_WEIGHTS_BYTES = 1 << 31
+"""Twice the weights of the largest network, DeconvNet in 32 bits."""
 _WRITE_AGAIN = "write it again with `python -m train package`"
 N = TypeVar("N", int, float)
 SCALE_SUFFIX = ".scale"
@@ -107,6 +111,11 @@ class Card:
         return float(self.calibration.get("temperature", 1.0))
 
     @property
+    def file_name(self) -> str:
+        """Return the name as a part of file names: a card from a stranger must not choose where things are written."""
+        return re.sub(r"[^\w .-]", "_", self.name).lstrip(" .")[:60] or "model"
+
+    @property
     def weights_path(self) -> Path:
         return self.folder / "weights.safetensors"
 
@@ -119,7 +128,7 @@ def read_card(folder: Path) -> Card:
     """
     path = own_file(folder, "card.json")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MOST_CARD_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(
             f"{path} cannot be read ({first_line(error)})", "a model folder holds card.json and weights.safetensors"
@@ -253,7 +262,8 @@ def model_folders() -> list[Path]:
     shipped = sorted(path.parent for path in models_dir().glob("*/card.json"))
     own = sorted(path.parent for path in user_models_dir().glob("[!.]*/card.json"))
     try:
-        elsewhere = [Path(line) for line in _elsewhere().read_text(encoding="utf-8").splitlines() if line]
+        lines = read_regular(_elsewhere(), MOST_CARD_BYTES).decode("utf-8").splitlines()
+        elsewhere = [Path(line) for line in lines if line]
     except (OSError, UnicodeDecodeError):
         elsewhere = []
     found: dict[Path, Path] = {}
@@ -330,7 +340,7 @@ def read_weights(card: Card) -> bytes:
     """
     path = own_file(card.folder, "weights.safetensors")
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MOST_WEIGHTS_BYTES)
     except OSError as error:
         raise CardError(
             f"{card.weights_path} cannot be read ({first_line(error)})", "reinstall, or pass another --model"

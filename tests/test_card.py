@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -147,3 +147,31 @@ def test_what_a_card_says_cannot_command_a_terminal(
     assert main(["models", "--dir", str(tmp_path)]) == 0
     assert "\x1b" not in capsys.readouterr().out
     assert read_card(tmp_path / "m").classes.names[0] == "\\x1b[31mSky"
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/etc/evil", "..\\evil", "C:evil", "..", ".hidden", "", "a\0b", "x" * 300]
+)
+def test_a_cards_name_cannot_lead_out_of_the_folder_that_is_written_to(tmp_path: Path, name: str) -> None:
+    card = write_card(tmp_path / "m", name=name)
+    assert Path(card.file_name).name == card.file_name
+    assert PureWindowsPath(card.file_name).name == card.file_name
+    assert not card.file_name.startswith(".")
+    assert len(card.file_name) < 100
+
+
+def test_an_ordinary_name_is_a_files_name_as_it_is(tmp_path: Path) -> None:
+    for name in ("segnet-fast", "segnet-fast-my road 2", "straße.v2", "segnet_fast"):
+        assert write_card(tmp_path / name).file_name == name
+
+
+def test_an_exported_network_stays_here_whatever_its_card_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_card(tmp_path / "m", name="../../evil")
+    here = tmp_path / "here" / "deeper"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    (here / "_.._evil-64x64.onnx").touch()  # the name that it gets is taken: that is the line
+    assert main(["export", "--to", "onnx", "--size", "64x64", "--model", str(tmp_path / "m")]) == 2
+    assert "_evil-64x64.onnx exists" in capsys.readouterr().err

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segnet_live.adapt.report import print_outcome, write_report
 
     card = find_card(arguments.model)
-    out = arguments.out or free_path(user_models_dir() / f"{card.name}-{arguments.drafts.resolve().name}")
+    out = arguments.out or free_path(user_models_dir() / f"{card.file_name}-{arguments.drafts.resolve().name}")
     rate = {} if arguments.rate is None else {"lr": arguments.rate}
     recipe = Recipe(minutes=arguments.minutes, seed=arguments.seed, **rate)
     job = Job(card, arguments.drafts, out, arguments.old, arguments.overwrite, recipe)

@@ -66,7 +66,7 @@ def _network(arguments: argparse.Namespace, console: Any) -> dict[str, Any]:
     if size is not None and (size[0] % 8 or size[1] % 8):
         raise UsageError(f"--size is {format_size(size)}", "give multiples of 8, such as 360x480")
     suffix = SUFFIXES[arguments.to]
-    out: Path = arguments.out or Path(f"{card.name}-{format_size(size or card.input_size)}{suffix}")
+    out: Path = arguments.out or Path(f"{card.file_name}-{format_size(size or card.input_size)}{suffix}")
     _require_free([out, *([out.with_suffix(".bin")] if suffix == ".xml" else [])], arguments.overwrite)
     from segnet_live.export.network import export
 

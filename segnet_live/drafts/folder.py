@@ -11,6 +11,7 @@ ever written over a label map that exists.
 
 from __future__ import annotations
 
+import filecmp
 import glob
 import hashlib
 import json
@@ -27,13 +28,16 @@ import numpy as np
 from segnet_live.classes import ClassSet
 from segnet_live.errors import DataError, OutputError, first_line
 from segnet_live.frame import RGB, LabelMap
-from segnet_live.system.files import write_atomically
+from segnet_live.system.files import read_regular, write_atomically
 from segnet_live.video.images import read_rgb
 from segnet_live.video.location import is_url
+from segnet_live.video.opencv import decode_picture
 
 MadeBy: TypeAlias = Literal["model", "begun", "corrected", "labelled"]
 """Who made a label map: the model alone, a person who has begun to correct it or is done, or somebody elsewhere."""
 
+MOST_RECORD_BYTES = 1 << 20
+_LABELS_ARE = "labels are single-channel 8-bit PNGs of class ids"
 HARD_FRAMES = "hard-frames"
 """The folder, beside recordings, of the drafts that the window keeps."""
 _README = """Drafts of segnet-live: frames that the model found hard, in CamVid's layout.
@@ -123,12 +127,14 @@ def read_labels(path: Path) -> LabelMap:
         DataError: it is missing, damaged, or not single-channel 8-bit.
     """
     try:
-        stored = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error) as error:
+        stored = decode_picture(path, cv2.IMREAD_UNCHANGED)
+    except OSError as error:
         raise DataError(f"{path} cannot be read ({first_line(error)})", "every frame needs its label map") from error
-    if stored is None or stored.ndim != 2 or stored.dtype != np.uint8:
-        raise DataError(f"{path} is no label map", "labels are single-channel 8-bit PNGs of class ids")
-    return stored  # type: ignore[return-value]  # a uint8 array, as was just checked
+    except ValueError as error:
+        raise DataError(f"{path} is no label map ({error})", _LABELS_ARE) from error
+    if stored.ndim != 2 or stored.dtype != np.uint8:
+        raise DataError(f"{path} is no label map", _LABELS_ARE)
+    return stored
 
 
 def png(picture: RGB | LabelMap) -> bytes:
@@ -244,15 +250,15 @@ class DraftFolder:
         if not path.is_file():
             return Record(made_by="model" if guess.is_file() else "labelled")
         try:
-            raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            raw: dict[str, Any] = json.loads(read_regular(path, MOST_RECORD_BYTES).decode("utf-8"))
             known = {key: raw[key] for key in Record.__dataclass_fields__ if key in raw}
             record = Record(**known)
             if record.made_by not in get_args(MadeBy):
                 raise ValueError(f"made_by is {record.made_by!r}")
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{path} is damaged ({first_line(error)})", "delete it: the label map stays") from error
         annotation = self.root / "trainannot" / f"{name}.png"
-        if record.made_by == "model" and guess.is_file() and annotation.read_bytes() != guess.read_bytes():
+        if record.made_by == "model" and guess.is_file() and not filecmp.cmp(annotation, guess, shallow=False):
             return replace(record, made_by="corrected")  # by another program, or cut off before its record was written
         return record
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from segnet_live.errors import DataError, SourceError, UsageError, first_line
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.video.file import FileSource
+from segnet_live.video.opencv import decode_picture
 
 FRAMES = 32
 WIDTH = 192
@@ -146,14 +147,14 @@ def read_bonnet(path: Path) -> Bonnet:
         DataError: it cannot be read, or leaves nothing of the picture.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
+        grey = decode_picture(path, cv2.IMREAD_GRAYSCALE)
     except OSError as error:
         raise DataError(f"--bonnet {path} cannot be read ({first_line(error)})", "name a picture, or auto") from error
-    grey = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
-    if grey is None:
+    except ValueError as error:
         raise DataError(
-            f"--bonnet {path} is no picture", "make one with segnet-live bonnet, and change it in any editor"
-        )
+            f"--bonnet {path} is no picture that can be used ({error})",
+            "make one with segnet-live bonnet, and change it in any editor",
+        ) from error
     bonnet = Bonnet(grey >= 128)
     if bonnet.share > 0.9:
         raise DataError(f"--bonnet {path} leaves out {bonnet.share:.0%} of the picture", "white is what is left out")

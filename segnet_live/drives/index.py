@@ -26,13 +26,15 @@ from segnet_live.drives.bonnet import read_bonnet
 from segnet_live.engine.artifacts import ArtifactStore, Fields
 from segnet_live.errors import DataError, SourceError, first_line
 from segnet_live.frame import Size
-from segnet_live.system.files import write_atomically
+from segnet_live.system.files import open_regular, read_regular, write_atomically
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 _SUFFIX = ".npz"
 _BLOCK = 1 << 18
+MOST_BYTES = 1 << 29
+"""Of an index: 80 hours at 30 frames a second have so many."""
 CUT_MOTION = 0.09
 """Mean grey difference to the frame before, 0..1, below which no frame begins a new scene."""
 CUT_FACTOR = 4.0
@@ -51,7 +53,7 @@ def fingerprint(video: Path) -> str:
     try:
         length = video.stat().st_size
         digest = hashlib.sha256(str(length).encode())
-        with video.open("rb") as file:
+        with open_regular(video) as file:
             for start in (0, max(0, length // 2 - _BLOCK // 2), max(0, length - _BLOCK)):
                 file.seek(start)
                 digest.update(file.read(_BLOCK))
@@ -213,7 +215,7 @@ def load_index(video: Path, key: Fields) -> DriveIndex | None:
     place = beside(video)
     if place.is_file():
         try:
-            index = _read(place.read_bytes())
+            index = read_index(place)
         except DataError as error:
             log.warning("%s is not used: it is damaged (%s)", place, error.problem)
         else:
@@ -237,7 +239,7 @@ def read_index(file: Path) -> DriveIndex:
         DataError: it cannot be read, or holds none.
     """
     try:
-        return _read(file.read_bytes())
+        return _read(read_regular(file, MOST_BYTES))
     except (OSError, DataError) as error:
         raise DataError(f"{file} holds no index ({first_line(error)})", "run again") from error
 
@@ -250,6 +252,8 @@ def _read(content: bytes) -> DriveIndex:
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            if sum(member.file_size for member in arrays.zip.infolist()) > MOST_BYTES:
+                raise ValueError(f"its columns have more than {MOST_BYTES >> 20} MiB")
             header: dict[str, Any] = json.loads(arrays["header"].tobytes())
             columns = {name: arrays[name].astype(kind, casting="same_kind") for name, kind in _COLUMNS.items()}
         stated, named = header["facts"], header["classes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import struct
@@ -12,12 +13,17 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from segnet_live.errors import DataError, UsageError, first_line
+from segnet_live.system.files import read_regular
 from segnet_live.video.container import open_container, video_stream
 
-LARGEST = 1 << 26
+LARGEST = 1 << 25
+DEEPEST = 100
+"""Elements of a GPX file and boxes of a camera's telemetry are nested by a handful."""
+_LONGEST_TIME = 100
 EARTH_M = 6_371_000.0
 LONGEST_GAP_S = 15.0
 """Between two fixes further apart than this nobody knows where the car was."""
@@ -108,27 +114,69 @@ def read_gpx(path: Path, begun: datetime) -> Track:
         DataError: it cannot be read, is no GPX, or has no point with a time.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path} has more than {LARGEST >> 20} MiB", "cut the track to the drive")
-        content = path.read_bytes()
-        if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
-            raise DataError(f"{path} declares XML entities, which GPX has no use for", "export the track anew")
-        tree = ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError) as error:
+        found = _Points()
+        parser = ElementTree.XMLParser(target=found)
+        parser.feed(read_regular(path, LARGEST))
+        parser.close()
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: of an odd encoding
         raise DataError(f"{path} cannot be read as GPX ({first_line(error)})", "export the track as GPX 1.1") from error
-    points = [_point(node, begun) for node in tree.iterfind(".//{*}trkpt")]
-    fixes = sorted(fix for fix in points if fix is not None)
+    fixes = sorted(fix for point in found.points if (fix := _point(*point, begun)) is not None)
     if not fixes:
         raise DataError(f"{path} has no track point with a time", "export the track with times")
     return _track(fixes, path.name)
 
 
-def _point(node: ElementTree.Element, begun: datetime) -> tuple[float, float, float] | None:
+class _Points:
+    """What the XML parser tells: the track points alone are kept, since a tree takes thirty times the file's size.
+
+    Attributes:
+        points: the texts of latitude, longitude and time.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[tuple[str, str, str]] = []
+        self._depth = 0
+        self._point_depth = 0
+        self._place = "", ""
+        self._time: list[str] | None = None
+        self._stated = ""
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        raise ValueError("it declares XML entities, which GPX has no use for")
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise ValueError(f"its elements are nested more than {DEEPEST} deep")
+        name = tag.rpartition("}")[2]
+        if name == "trkpt" and not self._point_depth:
+            self._point_depth = self._depth
+            self._place = attributes.get("lat", ""), attributes.get("lon", "")
+            self._stated = ""
+        elif name == "time" and self._point_depth and self._depth == self._point_depth + 1 and not self._stated:
+            self._time = []
+
+    def data(self, text: str) -> None:
+        if self._time is not None and len(self._time) < _LONGEST_TIME:
+            self._time.append(text[:_LONGEST_TIME])
+
+    def end(self, tag: str) -> None:
+        if self._time is not None and self._depth == self._point_depth + 1:
+            self._stated, self._time = "".join(self._time).strip(), None
+        if self._depth == self._point_depth:
+            self.points.append((*self._place, self._stated))
+            self._point_depth = 0
+        self._depth -= 1
+
+    def close(self) -> None:
+        """Do nothing: the parser calls it at the end."""
+
+
+def _point(lat: str, lon: str, stated: str, begun: datetime) -> tuple[float, float, float] | None:
     """Return (seconds, latitude, longitude) of a track point, None where one is missing."""
-    stated = node.findtext("{*}time")
     try:
-        latitude, longitude = float(node.get("lat", "")), float(node.get("lon", ""))
-        time = datetime.fromisoformat((stated or "").strip())
+        latitude, longitude = float(lat), float(lon)
+        time = datetime.fromisoformat(stated)
     except ValueError:
         return None
     time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
@@ -150,7 +198,7 @@ def read_telemetry(video: Path) -> Track | None:
     on streams made for the purpose, not on each camera.
     """
     fixes: list[tuple[float, float, float]] = []
-    with open_container(str(video)) as container:
+    with open_container(str(video)) as container, contextlib.suppress(FFmpegError):  # what was read until then counts
         pictures = video_stream(container, str(video))
         start_s = float((pictures.start_time or 0) * (pictures.time_base or 0))
         streams = [*container.streams.subtitles, *container.streams.data]
@@ -178,7 +226,7 @@ def _coordinates(content: bytes) -> Iterator[tuple[float, float]]:
         yield float(latitude), float(longitude)
 
 
-def _gopro(content: bytes) -> Iterator[tuple[float, float]]:
+def _gopro(content: bytes, depth: int = 0) -> Iterator[tuple[float, float]]:
     """Yield the positions in a GPMF payload (github.com/gopro/gpmf-parser): nested key, type, size, count, values."""
     scales: list[int] = []
     at = 0
@@ -188,9 +236,12 @@ def _gopro(content: bytes) -> Iterator[tuple[float, float]]:
         values = content[at + 8 : at + 8 + size * count]
         at += 8 + math.ceil(size * count / 4) * 4
         if kind == b"\0":
-            yield from _gopro(values)
+            if depth < DEEPEST:
+                yield from _gopro(values, depth + 1)
         elif key == b"SCAL" and kind in b"sl":
-            scales = [value for (value,) in struct.iter_unpack(">h" if kind == b"s" else ">i", values)]
+            width = 2 if kind == b"s" else 4
+            whole = values[: len(values) // width * width]
+            scales = [value for (value,) in struct.iter_unpack(">h" if kind == b"s" else ">i", whole)]
         elif key == b"GPS5" and size == 20 and len(scales) >= 2 and all(scales[:2]):
             for fix in struct.iter_unpack(">5i", values[: len(values) // 20 * 20]):
                 yield fix[0] / scales[0], fix[1] / scales[1]

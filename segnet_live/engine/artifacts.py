@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from segnet_live.errors import OutputError, first_line
-from segnet_live.system.files import write_atomically
+from segnet_live.system.files import read_regular, write_atomically
 from segnet_live.system.paths import cache_dir
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ Fields: TypeAlias = dict[str, Any]
 SCHEMA = 2
 LOCK_LIMIT_S = 900.0
 """How long another process may hold an artifact's lock: what it makes takes minutes."""
+MOST_MANIFEST_BYTES = 1 << 22
+MOST_FILE_BYTES = 1 << 32
 ENGINE = ".engine"
 """Suffix of an engine of TensorRT or TensorRT-RTX."""
 
@@ -88,15 +90,17 @@ class ArtifactStore:
         """Return the artifact with exactly these fields; None if there is none, or a damaged one (which is logged)."""
         manifest = self._manifest(key_fields)
         try:
-            written = json.loads(manifest.read_bytes())
+            written = json.loads(read_regular(manifest, MOST_MANIFEST_BYTES))
             if written["key_fields"] != json.loads(json.dumps(key_fields)):
                 raise ValueError("it was made for something else")
-            files = {suffix: manifest.with_suffix(suffix).read_bytes() for suffix in written["sha256"]}
+            files = {
+                suffix: read_regular(manifest.with_suffix(suffix), MOST_FILE_BYTES) for suffix in written["sha256"]
+            }
             for suffix, content in files.items():
                 if hashlib.sha256(content).hexdigest() != written["sha256"][suffix]:
                     raise ValueError(f"its {suffix} file is damaged")
             return Artifact(key_fields, dict(written["metadata"]), files, manifest)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             with contextlib.suppress(OSError):
                 if manifest.exists():
                     log.warning("cached %s is not used (%s); it is made again", manifest, error)
@@ -169,9 +173,9 @@ class ArtifactStore:
         found = []
         for manifest in self.folder.glob("*.json"):
             try:
-                written = json.loads(manifest.read_bytes())
+                written = json.loads(read_regular(manifest, MOST_MANIFEST_BYTES))
                 key_fields, metadata = dict(written["key_fields"]), dict(written["metadata"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 key_fields, metadata = {}, {}
             with contextlib.suppress(OSError):  # cleared by someone else meanwhile
                 size = sum(p.stat().st_size for p in self.folder.glob(f"{manifest.stem}.*"))

@@ -25,7 +25,7 @@ from segnet_live.errors import OutputError, first_line
 from segnet_live.pipeline.headless.tasks import Task
 from segnet_live.pipeline.headless.worker import Done
 from segnet_live.pipeline.record.part import Part
-from segnet_live.system.files import partial_path, write_atomically
+from segnet_live.system.files import partial_path, read_regular, write_atomically
 from segnet_live.video.cut import SAME_CONTAINER, borders
 from segnet_live.video.file import NOMINAL_RATE, FileSource
 from segnet_live.video.join import join_videos
@@ -61,7 +61,7 @@ class Piece:
         if self.part.is_whole:
             return None
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            noted = json.loads(self._note.read_text(encoding="utf-8"))
+            noted = json.loads(read_regular(self._note, 1 << 20))
             if noted["key"] == self.key:
                 first_s, tick_s = Fraction(noted["first_s"]), Fraction(noted["tick_s"])
                 return Done(int(noted["frames"]), str(noted["summary"]), first_s, tick_s)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from segnet_live.classes import CAMVID, ClassSet
 from segnet_live.engine.resize import fit_input, network_size
-from segnet_live.errors import DataError
+from segnet_live.errors import DataError, first_line
 from segnet_live.frame import LabelMap, Size
 from segnet_live.labels import labels_at
 from segnet_live.system.files import write_atomically
 from segnet_live.video.images import read_rgb as decode_rgb
 from segnet_live.video.location import IMAGE_SUFFIXES
+from segnet_live.video.opencv import decode_picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,9 +113,11 @@ class LabelledSet:
         Raises:
             DataError: the file is missing, or not single-channel 16-bit.
         """
-        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if stored is None:
-            raise DataError(f"{path} is missing or no image", "every image needs a depth PNG of the same name")
+        try:
+            stored = decode_picture(path, cv2.IMREAD_UNCHANGED)
+        except (OSError, ValueError) as error:
+            problem = f"{path} is missing or no image ({first_line(error)})"
+            raise DataError(problem, "every image needs a depth PNG of the same name") from error
         if stored.ndim != 2 or stored.dtype != np.uint16:
             raise DataError(
                 f"{path} is {stored.dtype} of shape {stored.shape}",
@@ -132,9 +135,11 @@ class LabelledSet:
         Raises:
             DataError: the file is missing, not single-channel 8-bit, or holds an id that is neither a class nor void.
         """
-        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if stored is None:
-            raise DataError(f"{path} is missing or no image", "every image needs a label PNG of the same name")
+        try:
+            stored = decode_picture(path, cv2.IMREAD_UNCHANGED)
+        except (OSError, ValueError) as error:
+            problem = f"{path} is missing or no image ({first_line(error)})"
+            raise DataError(problem, "every image needs a label PNG of the same name") from error
         if stored.ndim != 2 or stored.dtype != np.uint8:
             raise DataError(f"{path} is {stored.dtype} of shape {stored.shape}", "labels are single-channel 8-bit PNGs")
         labels = self.decode(stored.astype(np.uint8, copy=False))

@@ -28,11 +28,12 @@ from typing import TextIO
 
 from segnet_live.display_text import fit_to_show
 from segnet_live.errors import OutputError, first_line
-from segnet_live.system.files import write_atomically
+from segnet_live.system.files import read_regular, write_atomically
 from segnet_live.system.paths import log_dir
 
 KEPT_LINES = 200
 KEPT_REPORTS = 20
+_MOST_BYTES = 1 << 24
 _OFFERED = "offered.txt"
 """Holds the name of the newest report that a start has offered."""
 _FATAL = ("Fatal Python error", "Windows fatal exception")
@@ -119,7 +120,8 @@ def report(error: BaseException) -> str:
     try:
         path = log_dir() / _name("crash")
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
-        _mark_offered(path.name)  # the line below names it: the next start need not
+        with contextlib.suppress(OutputError):
+            _mark_offered(path.name)  # the line below names it: the next start need not
         _forget_old()
     except OSError as failure:
         return f"{what}; no report can be written ({failure.strerror}): run again with --debug, and send what it shows"
@@ -161,7 +163,7 @@ def offer() -> str:
         if reports and reports[-1].name.split("-", 1)[1] > offered.partition("-")[2]:
             newest = str(reports[-1])
             _mark_offered(reports[-1].name)
-    except OSError:
+    except (OSError, OutputError):
         return ""
     return f"segnet-live crashed last time; please send the developers the report {newest}" if newest else ""
 
@@ -216,8 +218,8 @@ def _name(kind: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        return read_regular(path, _MOST_BYTES).decode("utf-8", errors="replace")
+    except OSError:  # gone meanwhile, or something in the folder that is none of ours
         return ""
 
 
@@ -229,7 +231,7 @@ def _reports() -> list[Path]:
 
 
 def _mark_offered(name: str) -> None:
-    (log_dir() / _OFFERED).write_text(name, encoding="utf-8")
+    write_atomically(log_dir() / _OFFERED, name)
 
 
 def _forget_old() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
 import shlex
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from segnet_live.errors import OutputError, first_line
 from segnet_live.system.paths import cache_dir
@@ -140,6 +143,37 @@ def write_atomically(path: Path, content: bytes | str, *, advice: str = _ADVICE,
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that somebody else may have put there to read it; a pipe or a device does not keep us waiting.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file; `strerror` says which.
+    """
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  # the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "a pipe or a device, no file")
+    return file
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a file that somebody else may have put there; a huge one does not fill the memory.
+
+    Raises:
+        OSError: as `open_regular`, and where the file has more than `most` bytes.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            got = f"{size / 2**20:,.0f} MiB"
+            raise OSError(errno.EFBIG, f"it has {got}; at most {most / 2**20:,.0f} are read")
+        return file.read(size)
+
+
+def _open_at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # which Windows has not, nor pipes among its files
 
 
 def _remove(path: Path) -> None:

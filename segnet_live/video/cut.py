@@ -86,19 +86,22 @@ def _land(source: InputContainer, pictures: VideoStream, start_s: float) -> Frac
     assert pictures.time_base is not None
     for back_s in _BACK_S:
         ticks = int((start_s - back_s) / pictures.time_base)
-        source.seek(ticks, stream=pictures)
         found: Fraction | None = None
-        for packet in source.demux(pictures):
-            if packet.pts is None:
-                continue
-            time_s = packet.pts * pictures.time_base
-            if packet.is_keyframe and time_s <= start_s + 1e-6:
-                found = time_s
-            if (packet.dts or packet.pts) * pictures.time_base > start_s:
-                break
-        if found is not None:
-            source.seek(round(found / pictures.time_base), stream=pictures)
-            return found
+        try:
+            source.seek(ticks, stream=pictures)
+            for packet in source.demux(pictures):
+                if packet.pts is None:
+                    continue
+                time_s = packet.pts * pictures.time_base
+                if packet.is_keyframe and time_s <= start_s + 1e-6:
+                    found = time_s
+                if (packet.dts or packet.pts) * pictures.time_base > start_s:
+                    break
+            if found is not None:
+                source.seek(round(found / pictures.time_base), stream=pictures)
+                return found
+        except (FFmpegError, OverflowError, IndexError):  # damaged there, or a time that no container counts to
+            continue
     return None
 
 

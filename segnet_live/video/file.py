@@ -248,7 +248,7 @@ class FileSource:
             return False
         try:
             self._container.seek(math.floor(time_s / self._time_base), stream=self._stream)
-        except FFmpegError:
+        except (FFmpegError, OverflowError):  # a time beyond what a container can count
             return False
         self._restart(whole=False)
         timed = self._pending is None or self._rtsp or self._stamp(self._pending[0]) is not None

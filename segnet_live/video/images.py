@@ -11,13 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from segnet_live.display_text import fit_to_show
-from segnet_live.errors import SourceError
-from segnet_live.frame import Frame
+from segnet_live.errors import SourceError, first_line
+from segnet_live.frame import RGB, Frame
 from segnet_live.video.location import IMAGE_SUFFIXES
-from segnet_live.video.opencv import quiet
+from segnet_live.video.opencv import decode_picture
 from segnet_live.video.source import SourceInfo
 
 RATE = Fraction(25)
@@ -52,9 +51,11 @@ class ImageSource:
             raise SourceError(
                 f"{place}: got start {start_s:g} s but {len(files)} pictures last {float(len(files) / RATE):g} s"
             )
+        self._why = ""
         self._pending = self._advance()
         if self._pending is None:
-            raise SourceError(f"{place}: none of {len(files)} files is a picture that can be read")
+            why = f" ({self._files[-1].name}: {self._why})" if self._why else ""
+            raise SourceError(f"{place}: none of {len(files)} files is a picture that can be read{why}")
         self._info = SourceInfo(
             title=fit_to_show(place),
             size=self._pending.size,
@@ -94,9 +95,11 @@ class ImageSource:
             began = time.perf_counter()
             position, file = self._next, self._files[self._next]
             self._next += 1
-            rgb = read_rgb(file)
-            if rgb is None:
+            try:
+                rgb = load_rgb(file)
+            except (OSError, ValueError) as error:
                 self._corrupt += 1
+                self._why = first_line(error)
                 continue
             self._index += 1
             return Frame(
@@ -139,18 +142,22 @@ def picture_files(place: str) -> list[Path]:
     return files
 
 
-def read_rgb(file: Path) -> NDArray[np.uint8] | None:
-    """Return a picture as (H, W, 3) uint8 RGB, turned as EXIF says, or None if it cannot be decoded.
-
-    Grey, 16-bit and transparent pictures come out the same way.
-    """
+def read_rgb(file: Path) -> RGB | None:
+    """Return the picture that `load_rgb` returns, or None if it cannot be decoded."""
     try:
-        data = np.fromfile(file, np.uint8)  # not cv2.imread: it cannot open every file name on Windows
-        with quiet():
-            bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):
+        return load_rgb(file)
+    except (OSError, ValueError):
         return None
-    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def load_rgb(file: Path) -> RGB:
+    """Return a picture as (H, W, 3) uint8 RGB, turned as EXIF says; grey, 16-bit and transparent ones, too.
+
+    Raises:
+        OSError: the file cannot be read, or is none.
+        ValueError: it is no picture, damaged, or too large.
+    """
+    return cv2.cvtColor(decode_picture(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def _position(time_s: float) -> int:

@@ -55,7 +55,7 @@ class Soundtrack:
     def skip_to(self, time_s: Fraction) -> None:
         """Seek to the first packet that lasts beyond `time_s` of source time, back or ahead."""
         assert self._stream.time_base is not None
-        with suppress(FFmpegError):  # what cannot seek is read on
+        with suppress(FFmpegError, OverflowError):  # what cannot seek is read on
             self._container.seek(int(time_s / self._stream.time_base), stream=self._stream)
         self._early = None
         self._packets = itertools.dropwhile(lambda p: _end_s(p) <= time_s, self._demux())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,6 +71,38 @@ def test_what_is_no_track_is_one_line(tmp_path: Path, content: str, said: str) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["foo", "gb2312", "utf-7", "idna", "punycode", "undefined", "hex"])
+def test_an_odd_encoding_is_one_line(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "drive.gpx").write_text(gpx().replace('"1.0"', f'"1.0" encoding="{encoding}"'))
+    with pytest.raises(DataError, match=r"cannot be read as GPX|no track point"):
+        read_gpx(tmp_path / "drive.gpx", BEGUN)
+
+
+def test_a_document_type_is_refused_in_every_encoding(tmp_path: Path) -> None:
+    text = '<!DOCTYPE gpx [<!ENTITY a "aaaa">]>' + gpx(point("2026-05-01T12:00:20Z", 52, 13)).partition("?>")[2]
+    for encoding in ("utf-8", "utf-16", "latin-1"):
+        (tmp_path / "drive.gpx").write_bytes(f'<?xml version="1.0" encoding="{encoding}"?>{text}'.encode(encoding))
+        with pytest.raises(DataError, match="entities"):
+            read_gpx(tmp_path / "drive.gpx", BEGUN)
+
+
+def test_a_file_of_empty_elements_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "drive.gpx").write_text(gpx("<a/>" * 300_000, point("2026-05-01T12:00:20Z", 52, 13)))
+    tracemalloc.start()
+    assert len(read_gpx(tmp_path / "drive.gpx", BEGUN)) == 1
+    assert tracemalloc.get_traced_memory()[1] < 8e6
+    tracemalloc.stop()
+    (tmp_path / "drive.gpx").write_text("<a>" * 100_000)
+    with pytest.raises(DataError, match="nested"):
+        read_gpx(tmp_path / "drive.gpx", BEGUN)
+
+
+def test_a_time_below_an_extension_is_not_the_points(tmp_path: Path) -> None:
+    inner = "<extensions><time>2026-05-01T12:59:00Z</time></extensions><time>2026-05-01T12:00:05Z</time>"
+    (tmp_path / "drive.gpx").write_text(gpx(f'<trkpt lat="52" lon="13">{inner}</trkpt>'))
+    assert read_gpx(tmp_path / "drive.gpx", BEGUN).time_s.tolist() == [5]
+
+
 def test_the_clock_is_what_the_video_says_or_what_was_given(tmp_path: Path) -> None:
     clip = striped_clip(tmp_path / "drive.mp4")
     assert read_clock(clip) is None
@@ -132,3 +165,8 @@ def test_a_gopro_payload_is_read_as_its_specification_says() -> None:
     payload = field(b"DEVC", b"\0", 1, len(device), device)
     assert list(_coordinates(payload)) == [(52.0, 13.0), (52.001, 13.0)]
     assert list(_coordinates(payload[:40])) == []
+    assert list(_coordinates(b"DEVC" + bytes(4) + b"SCALs\x01\0\x03abc\0")) == []
+    nested = b""
+    for _ in range(1500):
+        nested = b"DEVC\0\xff" + struct.pack(">H", min(65535, len(nested) // 255 + 1)) + nested
+    assert list(_coordinates(nested)) == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from segnet_live.errors import OutputError
-from segnet_live.system.files import free_path, partial_path, replace_atomically, write_atomically
+from segnet_live.system.files import free_path, partial_path, read_regular, replace_atomically, write_atomically
 
 
 def test_a_file_is_replaced_in_one_step_and_its_folder_made(tmp_path: Path) -> None:
@@ -58,3 +59,22 @@ def test_a_free_name_is_never_an_existing_one(tmp_path: Path) -> None:
 
 def test_a_growing_output_keeps_its_extension() -> None:
     assert partial_path(Path("a/OUT.MP4")) == Path("a/OUT.partial.mp4")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_only_files_are_read_and_only_to_their_bound(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert read_regular(path, 5) == b"12345"
+    with pytest.raises(OSError, match="it has 0 MiB"):
+        read_regular(path, 4)
+    with path.open("wb") as huge:
+        huge.truncate(1 << 40)
+    with pytest.raises(OSError, match=r"it has 1,048,576 MiB; at most 4 are read"):
+        read_regular(path, 1 << 22)
+    os.mkfifo(tmp_path / "pipe")
+    for strange in ("pipe", "/dev/zero", "/dev/null"):
+        with pytest.raises(OSError, match="a pipe or a device"):
+            read_regular(tmp_path / strange, 1 << 20)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "none", 1)
