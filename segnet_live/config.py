@@ -41,6 +41,8 @@ PIECE_S = 3600.0
 """How long the pieces of a long file are about that a cluster does side by side."""
 LIST_SUFFIX = ".txt"
 """Of a file that lists videos, one path a line."""
+LONGEST_S = 1e9
+"""Of --start and --duration: thirty years, which containers can still count in their ticks."""
 LONGEST_HOLD = 60
 """Frames that wait in memory while classes are hidden."""
 
@@ -207,12 +209,14 @@ class SourceSpec:
             raise UsageError(
                 f"--{self.kind} got an empty name; name a {'file or URL' if self.kind == 'video' else 'folder or glob'}"
             )
-        if self.kind == "camera" and not self.value.isdecimal():
-            raise UsageError(f"--camera got {self.value!r}; give the camera's number: 0 is the first one")
-        if not (math.isfinite(self.start_s) and self.start_s >= 0):
-            raise UsageError(f"--start got {self.start_s:g}; give seconds from the beginning, 0 or more")
-        if self.duration_s is not None and not (math.isfinite(self.duration_s) and self.duration_s > 0):
-            raise UsageError(f"--duration got {self.duration_s:g}; give seconds, more than 0")
+        if self.kind == "camera" and not (self.value.isdecimal() and len(self.value) <= 5):
+            raise UsageError(f"--camera got {self.value[:20]!r}; give the camera's number: 0 is the first one")
+        if not 0 <= self.start_s <= LONGEST_S:
+            raise UsageError(
+                f"--start got {self.start_s:g}; give seconds from the beginning, 0 or more (up to {LONGEST_S:g})"
+            )
+        if self.duration_s is not None and not 0 < self.duration_s <= LONGEST_S:
+            raise UsageError(f"--duration got {self.duration_s:g}; give seconds, more than 0 (up to {LONGEST_S:g})")
         if self.kind == "camera" and self.start_s:
             raise UsageError("--start cannot be used with --camera: a camera has no beginning; leave it out")
 

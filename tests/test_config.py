@@ -133,3 +133,18 @@ def test_label_maps_that_are_kept_are_not_smoothed_by_default() -> None:
 )
 def test_the_engine_says_how_sure_it_is_only_where_somebody_asks(fields: dict[str, Any], needed: bool) -> None:
     assert RunConfig(source=CLIP, **fields).options().needs_confidence == needed
+
+
+@pytest.mark.parametrize("number", ["1" * 20, "1" * 5000, "-1", "1e3", ""])
+def test_a_camera_has_a_small_number(number: str) -> None:
+    with pytest.raises(UsageError, match="camera's number") as caught:
+        SourceSpec("camera", number)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("seconds", [1e15, 1e308, float("inf"), float("nan"), -1.0])
+def test_times_that_nothing_can_count_are_refused(seconds: float) -> None:
+    with pytest.raises(UsageError, match="--start got"):
+        SourceSpec("images", "a", start_s=seconds)
+    with pytest.raises(UsageError, match="--duration got"):
+        SourceSpec("video", "a", duration_s=seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -68,9 +69,12 @@ def write_annotations(to: Annotations, files: Sequence[LabelFile], classes: Clas
 
     Raises:
         UsageError: Cityscapes has not these classes.
-        DataError: a label map is damaged, or holds an id that is no class.
+        DataError: a label map is damaged, holds an id that is no class, or has a name that XML and JSON cannot hold.
         OutputError: `out` cannot be written.
     """
+    for file in files if to != "cityscapes" else ():
+        if any(unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff" for c in file.picture):
+            raise DataError(f"{file.picture} is a name that {to} cannot hold", "rename the picture")
     writers = {"coco": _coco, "cityscapes": _cityscapes, "cvat": _cvat}
     return writers[to](files, classes, out)
 

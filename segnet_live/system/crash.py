@@ -34,11 +34,15 @@ from segnet_live.system.paths import log_dir
 KEPT_LINES = 200
 KEPT_REPORTS = 20
 _MOST_BYTES = 1 << 24
+_PROCESS = re.compile(r"[1-9][0-9]{0,8}")
 _OFFERED = "offered.txt"
 """Holds the name of the newest report that a start has offered."""
 _FATAL = ("Fatal Python error", "Windows fatal exception")
 """What faulthandler begins with."""
-_PICTURES = "mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|wmv|flv|3gp|png|jpe?g|webp|bmp|tiff?|ppm|pgm|csv|m3u8?|json"
+_PICTURES = (
+    "mp4|m4v|mov|mkv|mka|webm|avi|mpe?g|mpv|vob|m?ts|m2ts|wmv|asf|flv|f4v|3g[p2]|ogv|mxf|dav|h26[45]|26[45]|hevc|mjpe?g|y4m"
+    "|png|jpe?g|webp|bmp|tiff?|gif|heic|avif|p[pgnb]m|wav|mp3|csv|gpx|nmea|srt|m3u8?|ffconcat|sdp|json|xml|npz|index"
+)
 _PATH = re.compile(rf"(?i)(?:[a-z]:[\\/]|~?[\\/])[^\n\"'<>|*?]*?\.({_PICTURES})\b")
 _NAME = re.compile(rf"(?i)[^\s\"'<>|*?()\[\]]+\.({_PICTURES})\b")
 _MIN_SIGNAL_STACK = 51
@@ -202,13 +206,26 @@ def redact(text: str) -> str:
     lines = []
     for line in text.splitlines():
         line = fit_to_show(line)
-        for number, argument in enumerate(_arguments):
-            if len(argument) > 3 and not argument.startswith("-"):
-                line = line.replace(fit_to_show(argument), f"<argument {number + 1}>")
-        line = re.sub(r"[a-z]+://[^\s'\"]+", "<address>", line)
+        for number, value in _named():
+            line = line.replace(value, f"<argument {number}>")
+        line = re.sub(r"(?i)[a-z][a-z0-9+.-]*://[^\s'\"]+", "<address>", line)
         line = _NAME.sub(r"<file>.\1", _PATH.sub(r"<file>.\1", line))
-        lines.append(line.replace(str(Path.home()), "~"))
+        with contextlib.suppress(RuntimeError):  # a user without a home
+            line = line.replace(str(Path.home()), "~")
+        lines.append(line)
     return "\n".join(lines)
+
+
+def _named() -> list[tuple[int, str]]:
+    """Return what the arguments name, with their numbers: whole, then the last parts of paths, longest first."""
+    found: dict[str, int] = {}
+    for number, argument in enumerate(_arguments, 1):
+        value = argument.partition("=")[2] if argument.startswith("-") else argument
+        path = Path(value)
+        for text, shortest in ((value, 4), (path.name, 5), (path.stem, 8)):  # "video" is a part of our own names, too
+            if len(text) >= shortest:
+                found.setdefault(fit_to_show(text), number)
+    return sorted(((number, text) for text, number in found.items()), key=lambda pair: -len(pair[1]))
 
 
 def _name(kind: str) -> str:
@@ -243,7 +260,7 @@ def _clear_ended() -> None:
     """Delete the files of processes that were killed: they hold no fault."""
     for path in log_dir().glob("fault-*.txt"):
         number = path.stem.rsplit("-", 1)[-1]
-        if any(mark in _read(path) for mark in _FATAL) or not number.isdecimal() or int(number) == os.getpid():
+        if any(mark in _read(path) for mark in _FATAL) or not _PROCESS.fullmatch(number) or int(number) == os.getpid():
             continue
         import psutil
 

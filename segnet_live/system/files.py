@@ -137,7 +137,10 @@ def write_atomically(path: Path, content: bytes | str, *, advice: str = _ADVICE,
     Raises:
         OutputError: it cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
+    try:
+        data = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as error:  # half a character, as file names that are no UTF-8 have
+        raise OutputError(f"{path} cannot hold a name that is no UTF-8", "rename that file or folder") from error
     with replace_atomically(path, advice=advice) as scratch, open(scratch, "wb") as file:
         file.write(data)
         if durable:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,3 +137,19 @@ def test_a_damaged_label_map_is_named(label_maps: Path, tmp_path: Path, capsys: 
     assert main(["export", "--annotations", "coco", "--labels", str(label_maps), "--out", str(out)]) == 2
     assert "b.png holds class id 77" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="needs names of any bytes")
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\x01", b"a\xef\xbf\xbf"])
+@pytest.mark.parametrize("to", ["coco", "cvat"])
+def test_a_picture_whose_name_annotations_cannot_hold_is_named(
+    tmp_path: Path, name: bytes, to: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / os.fsdecode(name + b".png")).write_bytes(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
+    assert main(["export", "--annotations", to, "--labels", str(labels), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "rename the picture" in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.rglob("*.xml")) + list(tmp_path.rglob("*.json"))

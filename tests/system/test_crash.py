@@ -57,6 +57,37 @@ def test_an_unexpected_error_leaves_one_report_without_names_and_passwords(
     assert crash.offer() == ""  # it was named already
 
 
+def test_what_arguments_name_stays_out_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = "/tmp/anna-at-clinic-2026.dav"
+    monkeypatch.setattr(crash, "_arguments", ("--headless", f"--video={video}", "--masks", "out/her street"))
+    text = f"{video} anna-at-clinic-2026.dav [anna-at-clinic-2026] her street RTSP://host/anna TCP://anna:1"
+    assert "anna" not in crash.redact(text)
+    assert "street" not in crash.redact(text)
+    for name in ("/gps/anna.gpx", "anna.gif", "C:\\anna.h264", "/x/anna.ffconcat", "anna.npz"):
+        assert "anna" not in crash.redact(f"no {name} here")
+    assert crash.redact("File segnet_live/video/file.py, line 3") == "File segnet_live/video/file.py, line 3"
+
+
+def test_a_user_without_a_home_gets_a_report(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert "ValueError: no" in crash.report(ValueError("no"))
+    assert len(list(logs.glob("crash-*"))) == 1
+
+
+def test_strange_files_among_the_reports_stop_no_start(logs: Path) -> None:
+    for number in ("99999999999999999999", "0", "x", "٣"):
+        (logs / f"fault-20260101-000000-000-{number}.txt").touch()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(logs / "fault-20260101-000000-000-7.txt")
+        os.mkfifo(logs / "offered.txt")
+    assert crash.offer() == ""
+    crash.report(ValueError("no"))
+    assert crash.newest_report()
+
+
 CHILD = """
 import sys, faulthandler
 from pathlib import Path
