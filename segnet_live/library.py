@@ -21,7 +21,7 @@ from segnet_live.card import DEFAULT_MODEL, find_card
 from segnet_live.classes import ClassSet
 from segnet_live.config import Backend, Encoder, HideWith, Layer, Precision, RunConfig, SourceSpec, View
 from segnet_live.engine.base import Engine, EngineInfo
-from segnet_live.engine.open import assemble, open_engine
+from segnet_live.engine.open import assemble_engine, open_engine
 from segnet_live.errors import SourceError, UsageError
 from segnet_live.frame import RGB, ConfidenceMap, Frame, FrameResult, LabelMap, Size, SourceInfo
 from segnet_live.metrics import Metrics
@@ -122,7 +122,7 @@ class Segmenter:
                 enlarges=self._smooth,
             )
 
-        engine, _ = assemble(open_at, self._card, picture, size=self._size, target=None, smooth=self._smooth)
+        engine, _ = assemble_engine(open_at, self._card, picture, size=self._size, target=None, smooth=self._smooth)
         info = SourceInfo("pictures", picture, None, _TICK, None, None, live=False, seekable=False, audio=False)
         return engine, info
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from segnet_live.engine.base import Engine, segmented
+from segnet_live.engine.base import Engine, run_engine
 from segnet_live.frame import ConfidenceMap, LabelMap
 from segnet_live.labels import confidence_at, labels_at
 from segnet_live.learning.data import Sample
@@ -77,7 +77,7 @@ def by_confidence(engine: Engine, samples: Sequence[Sample], classes: int) -> li
     """Return the deciles of an engine that was opened with confidence, as the app shows both maps: at image size."""
     count = ByConfidence(classes)
     for sample in samples:
-        found, size = segmented(engine, sample.rgb), (sample.rgb.shape[0], sample.rgb.shape[1])
+        found, size = run_engine(engine, sample.rgb), (sample.rgb.shape[0], sample.rgb.shape[1])
         assert found.confidence is not None, "the engine was opened with confidence"
         count.add(sample.labels, labels_at(found.labels, size), confidence_at(found.confidence, size))
     return count.deciles()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine.base import segmented
+from segnet_live.engine.base import run_engine
 from segnet_live.learning.data import Sample, consecutive
 from segnet_live.render.hiding import Hiding, mask_at, together
 from train.measure import Through
@@ -50,7 +50,7 @@ def measure_hiding(card: Card, samples: Sequence[Sample], hiding: Hiding, via: T
     """Return what `hiding` covers of labelled images; those that follow each other in a recording help each other."""
     size = (samples[0].rgb.shape[0], samples[0].rgb.shape[1])
     with closing(replace(via, confidence=hiding.unsure > 0).opened(card, size)) as engine:
-        labelled = [segmented(engine, sample.rgb) for sample in samples]
+        labelled = [run_engine(engine, sample.rgb) for sample in samples]
     masks = [hiding.mask(result.labels, result.confidence) for result in labelled]
     k = len(card.classes)
     hidden, wanted = np.zeros(k, np.int64), np.zeros(k, np.int64)

@@ -11,7 +11,7 @@ from typing import Any
 from segnet_live.card import Card
 from segnet_live.config import Backend, Precision, SourceSpec, format_size
 from segnet_live.engine.base import Engine, EngineInfo
-from segnet_live.engine.open import open_engine, steady
+from segnet_live.engine.open import fixed_backend, open_engine
 from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
 from segnet_live.errors import UsageError
@@ -58,7 +58,7 @@ class Through:
         else:
             engine = open_engine(
                 card,
-                backend=steady(self.backend),
+                backend=fixed_backend(self.backend),
                 precision=self.precision,
                 size=self.size,
                 source_size=source,

@@ -17,7 +17,7 @@ from segnet_live.adapt.finetune import Progress, Recipe, finetune, mixed
 from segnet_live.adapt.images import OldRoads, corrected, old_roads, split
 from segnet_live.card import Card, read_card
 from segnet_live.engine.base import Engine
-from segnet_live.engine.open import open_engine, steady
+from segnet_live.engine.open import fixed_backend, open_engine
 from segnet_live.errors import OutputError, SegnetLiveError, UsageError
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.labels import labels_at
@@ -198,7 +198,7 @@ def through_app(card: Card) -> Iterator[tuple[Segment, Callable[[], str]]]:
         def segment(rgb: RGB) -> LabelMap:
             size = (rgb.shape[0], rgb.shape[1])
             if size not in engines:
-                engines[size] = open_engine(card, backend=steady("auto"), source_size=size)
+                engines[size] = open_engine(card, backend=fixed_backend("auto"), source_size=size)
                 opened.callback(engines[size].close)
             return labels_at(engines[size].segment(rgb), size)
 

@@ -42,7 +42,7 @@ class EngineInfo:
     other: EngineInfo | None = None
 
 
-class Segmented(NamedTuple):
+class EngineOutput(NamedTuple):
     """What an engine makes of one frame, each map (h, w) at `info.input_size` and the caller's own.
 
     Attributes:
@@ -66,7 +66,7 @@ class Segmented(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Maps:
+class RequestedOutputs:
     """What an engine is asked to give of each frame beside its labels.
 
     Attributes:
@@ -86,20 +86,20 @@ class Maps:
         """How many of labels, confidence and variance there are."""
         return 3 if self.samples else 2 if self.confidence else 1
 
-    def told(self, info: EngineInfo) -> EngineInfo:
+    def describe(self, info: EngineInfo) -> EngineInfo:
         """Return the description of an engine that gives them."""
         return replace(info, confidence=self.count > 1, samples=self.samples)
 
 
-LABELS = Maps()
+LABELS = RequestedOutputs()
 """Labels alone."""
 
 
 class Engine(Protocol):
     """A network ready to run. Owned by one thread at a time; `segment` blocks until the label map is on the host.
 
-    An engine that can say how sure it is also has `segment_with_confidence`, from a frame to `Segmented`: call
-    `segmented`, which takes every engine.
+    An engine that can say how sure it is also has `segment_with_confidence`, from a frame to `EngineOutput`: call
+    `run_engine`, which takes every engine.
 
     tests/engine/test_contract.py holds every engine to this.
     """
@@ -148,8 +148,8 @@ class Overlapping(Protocol):
         """
         ...
 
-    def wait(self) -> Segmented:
-        """Return what `segmented` would have, of the oldest frame under way.
+    def wait(self) -> EngineOutput:
+        """Return what `run_engine` would have, of the oldest frame under way.
 
         Raises:
             EngineError: the device failed; nothing is under way any more.
@@ -167,11 +167,11 @@ def shrinks(engine: object) -> bool:
     return bool(getattr(engine, "shrinks", False))
 
 
-def segmented(engine: Engine, rgb: RGB) -> Segmented:
+def run_engine(engine: Engine, rgb: RGB) -> EngineOutput:
     """Return what `engine` makes of a frame: its labels, and all else that it was opened to give.
 
     Raises:
         EngineError: see `Engine.segment`.
     """
-    with_confidence: Callable[[RGB], Segmented] | None = getattr(engine, "segment_with_confidence", None)
-    return with_confidence(rgb) if with_confidence is not None else Segmented(engine.segment(rgb))
+    with_confidence: Callable[[RGB], EngineOutput] | None = getattr(engine, "segment_with_confidence", None)
+    return with_confidence(rgb) if with_confidence is not None else EngineOutput(engine.segment(rgb))

@@ -8,7 +8,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import EngineInfo, Maps, Segmented
+from segnet_live.engine.base import EngineInfo, EngineOutput, RequestedOutputs
 from segnet_live.engine.nvidia.device import as_engine_error, best_device, release_cached, set_up_cudnn
 from segnet_live.engine.resize import fit_input
 from segnet_live.errors import EngineError
@@ -22,7 +22,13 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.flo
 
 
 def deployed_as_asked(
-    card: Card, network: Network, maps: Maps, *, pooling: Pooling, dtype: torch.dtype, ids: torch.dtype = torch.uint8
+    card: Card,
+    network: Network,
+    maps: RequestedOutputs,
+    *,
+    pooling: Pooling,
+    dtype: torch.dtype,
+    ids: torch.dtype = torch.uint8,
 ) -> Deployed:
     """Return the deployed form of `network` that gives what an engine was asked for.
 
@@ -80,7 +86,7 @@ class EagerEngine:
         self._device = torch.device(device or best_device())
         network = load_network(card) if network is None else network
         pooling = form_for(network, "cuda" if self._device.type == "cuda" else "cpu")
-        maps = Maps(confidence, samples)
+        maps = RequestedOutputs(confidence, samples)
         deployed = deployed_as_asked(card, network, maps, pooling=pooling, dtype=DTYPES[precision])
         # not the default stream, on which work depends on streams that another thread may be capturing
         self._stream: torch.cuda.Stream | None = None
@@ -95,12 +101,12 @@ class EagerEngine:
                 name = f"CPU ({torch.get_num_threads()} threads)"
         except RuntimeError as error:
             raise as_engine_error(error, f"moving {card.name} to {self._device} failed") from error
-        self.info = maps.told(EngineInfo("torch", name, precision, card.name, size, reason))
+        self.info = maps.describe(EngineInfo("torch", name, precision, card.name, size, reason))
 
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
         if self._run is None:
             raise EngineError("this engine is closed")
         try:
@@ -111,7 +117,7 @@ class EagerEngine:
                 maps = [output[0].cpu().numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
         except RuntimeError as error:
             raise as_engine_error(error, f"PyTorch on {self._device} stopped") from error
-        return Segmented(*maps)
+        return EngineOutput(*maps)
 
     def _on_stream(self) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from segnet_live.engine.base import Engine, EngineInfo, Segmented, segmented, shrinks
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput, run_engine, shrinks
 from segnet_live.engine.governor import HEADROOM, Governor, Step, Target
 from segnet_live.errors import SegnetLiveError
 from segnet_live.frame import RGB, LabelMap, Size
@@ -69,8 +69,8 @@ class GovernedEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         return self._current.segment(rgb)
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
-        return segmented(self._current, rgb)
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
+        return run_engine(self._current, rgb)
 
     def hurry(self) -> None:
         """Leave the next frame out whatever the stride, as others wait behind it; the longest stride still holds."""

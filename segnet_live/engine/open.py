@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from segnet_live.card import Card, require_rgb
 from segnet_live.config import BACKENDS, Backend, Precision
-from segnet_live.engine.base import Engine, Maps
+from segnet_live.engine.base import Engine, RequestedOutputs
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import STRIDES, Target, ladder, strided
 from segnet_live.engine.resize import network_size
@@ -28,7 +28,7 @@ def runs_on_gpu(backend: Backend) -> bool:
     return cuda_problem() is None
 
 
-def steady(backend: Backend) -> Backend:
+def fixed_backend(backend: Backend) -> Backend:
     """Return the backend to measure with: on a GPU "auto" changes engines in mid-run, and a figure is of one engine."""
     return "torch" if backend == "auto" and runs_on_gpu("auto") else backend
 
@@ -58,7 +58,7 @@ def open_engine(
         overlap: let an engine that has the choice begin a frame while the one before is under way: more frames a
             second, each later. On a GPU that is so in any case.
         at_source: label maps are wanted at the frames' size, too; an engine on a GPU makes them there.
-        enlarges: the same for label maps that are smoothed before (`Segmented.enlarge`).
+        enlarges: the same for label maps that are smoothed before (`EngineOutput.enlarge`).
 
     Raises:
         EngineError: unknown or missing backend, unknown precision, or the network cannot be run; the backend draws no
@@ -71,7 +71,7 @@ def open_engine(
     if size is None:
         size = network_size(source_size, card.pixels) if source_size else card.input_size
     reason = "asked for"
-    maps = Maps(confidence, samples, at_source, enlarges)
+    maps = RequestedOutputs(confidence, samples, at_source, enlarges)
     if backend == "openvino" and samples:
         raise EngineError("backend openvino draws no samples", "take --backend torch, or leave --backend out")
     if backend == "auto":
@@ -121,7 +121,7 @@ def open_engine(
     return open_tensorrt(card, size, precision, reason, threading.Event(), maps)
 
 
-def assemble(
+def assemble_engine(
     open_at: Callable[[Size | None], Engine],
     card: Card,
     source_size: Size,

@@ -16,7 +16,7 @@ import numpy as np
 from segnet_live.card import Card, read_weights
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import ArtifactStore, Fields
-from segnet_live.engine.base import EngineInfo, Segmented
+from segnet_live.engine.base import EngineInfo, EngineOutput
 from segnet_live.engine.exporting import exporting
 from segnet_live.engine.int8 import quantise
 from segnet_live.engine.quiet_openvino import convert_model, ov
@@ -239,11 +239,11 @@ class OpenVINOEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
         output = self._free_request().infer([self._fitted(rgb)], share_inputs=True, share_outputs=True)
         # copies: the request writes the same memory next time
         labels = np.array(output[0][0], np.uint8)
-        return Segmented(labels, np.array(output[1][0], np.uint8) if self.info.confidence else None)
+        return EngineOutput(labels, np.array(output[1][0], np.uint8) if self.info.confidence else None)
 
     def submit(self, rgb: RGB) -> None:
         request, fitted = self._free_request(), self._fitted(rgb)
@@ -254,7 +254,7 @@ class OpenVINOEngine:
             raise EngineError(f"OpenVINO stopped: {_last_line(error)}") from error
         self._under_way.append((self._requests.popleft(), fitted))
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         request, _ = self._under_way[0]
         try:
             request.wait()
@@ -263,7 +263,7 @@ class OpenVINOEngine:
             raise EngineError(f"OpenVINO stopped: {_last_line(error)}") from error
         self._requests.append(self._under_way.popleft()[0])
         # a copy: the request writes the same memory next time
-        return Segmented(np.array(request.get_output_tensor(0).data[0], np.uint8))
+        return EngineOutput(np.array(request.get_output_tensor(0).data[0], np.uint8))
 
     def close(self) -> None:
         self._settle()

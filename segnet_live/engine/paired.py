@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from segnet_live.card import Card, find_card
 from segnet_live.config import Backend, EngineSpec, Precision
-from segnet_live.engine.base import Engine, EngineInfo, Segmented, segmented
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput, run_engine
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import EngineError, SegnetLiveError, UsageError, first_line
 from segnet_live.frame import RGB, LabelMap, Size
@@ -40,7 +40,7 @@ def other_engine(spec: EngineSpec, card: Card) -> OtherEngine:
 class PairedEngine:
     """An engine whose label maps come with those of a second one, which labels the same frame after it.
 
-    Everything but `Segmented.other` and `EngineInfo.other` is the first engine's. One thread, as for each of them.
+    Everything but `EngineOutput.other` and `EngineInfo.other` is the first engine's. One thread, as for each of them.
     """
 
     def __init__(self, first: Engine, second: Engine) -> None:
@@ -58,8 +58,8 @@ class PairedEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         return self._first.segment(rgb)
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
-        found = segmented(self._first, rgb)
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
+        found = run_engine(self._first, rgb)
         try:
             return found._replace(other=self._second.segment(rgb))
         except Exception as error:  # third-party backends raise anything

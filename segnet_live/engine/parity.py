@@ -17,7 +17,7 @@ import numpy as np
 from segnet_live.card import Card
 from segnet_live.config import format_size
 from segnet_live.engine.artifacts import ArtifactStore, Fields
-from segnet_live.engine.base import Engine, EngineInfo, segmented
+from segnet_live.engine.base import Engine, EngineInfo, run_engine
 from segnet_live.errors import EngineError
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.quality import Confusion
@@ -175,7 +175,7 @@ def checked(engine: Engine, card: Card, frames: Sequence[RGB] | None = None, *, 
 
 
 def _require_numbers(engine: Engine, card: Card, frames: Sequence[RGB] | None) -> None:
-    found = segmented(engine, (frames or reference_frames(1))[0])
+    found = run_engine(engine, (frames or reference_frames(1))[0])
     finite = found.variance is not None and np.isfinite(found.variance).all() and found.variance.any()
     if not finite or found.labels.max() >= len(card.classes):
         raise Disagreement(f"{_name(engine.info)} gave samples that are no probabilities", "use --precision fp32")

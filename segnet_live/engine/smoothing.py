@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput, Overlapping, overlaps, run_engine, shrinks
 from segnet_live.engine.resize import fit_input
 from segnet_live.frame import RGB, ConfidenceMap, LabelMap, Size
 from segnet_live.planes import Planes
@@ -174,7 +174,7 @@ class SmoothedEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
         carried = None
         if self._skips():
             rgb = self._rgb(rgb)
@@ -183,10 +183,10 @@ class SmoothedEngine:
             if self._confidence is not None:
                 self._confidence = self._smoother.carry_confidence(self._confidence)
             other = None if self._of_other is None else self._of_other.carry(rgb)
-            return Segmented(carried, _own(self._confidence), other=other)
-        return self._smoothed(rgb, segmented(self.inner, rgb))
+            return EngineOutput(carried, _own(self._confidence), other=other)
+        return self._smoothed(rgb, run_engine(self.inner, rgb))
 
-    def _smoothed(self, rgb: RGB, found: Segmented) -> Segmented:
+    def _smoothed(self, rgb: RGB, found: EngineOutput) -> EngineOutput:
         rgb = self._rgb(rgb) if found.small is None else found.small
         labels = self._smoother(rgb, found.labels)
         confidence = found.confidence
@@ -198,7 +198,7 @@ class SmoothedEngine:
         if self._smooth:
             at_source = None if found.enlarge is None else found.enlarge(labels)
         other = self._smoothed_other(rgb, found.other)
-        return Segmented(labels, _own(confidence), found.variance, other, at_source=at_source)
+        return EngineOutput(labels, _own(confidence), found.variance, other, at_source=at_source)
 
     def _rgb(self, picture: RGB | Planes) -> RGB:
         """Return a picture as RGB: what an engine on a GPU gets may be planes."""
@@ -222,7 +222,7 @@ class SmoothedEngine:
         self.inner.submit(rgb)
         self._under_way.append(rgb)
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         assert isinstance(self.inner, Overlapping)
         return self._smoothed(self._under_way.popleft(), self.inner.wait())
 

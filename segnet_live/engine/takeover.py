@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from segnet_live.config import Backend
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput, Overlapping, overlaps, run_engine, shrinks
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
 from segnet_live.frame import RGB, LabelMap
 from segnet_live.labels import checked
@@ -53,10 +53,10 @@ class TakeoverEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
         while True:
             try:
-                found = segmented(self._engine, rgb)
+                found = run_engine(self._engine, rgb)
                 checked(found.labels)
             except Exception as error:  # third-party backends raise anything
                 if not self._answered:
@@ -80,7 +80,7 @@ class TakeoverEngine:
             log.warning("the engine %s failed", self.info, exc_info=error)
             self._lost = len(self._under_way)
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         """Return what was made of the oldest frame; those that a failing engine had under way are segmented again."""
         rgb = self._under_way.popleft()
         if not self._lost:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from segnet_live.classes import ClassSet
-from segnet_live.engine.base import Engine, Overlapping, Segmented, segmented
+from segnet_live.engine.base import Engine, EngineOutput, Overlapping, run_engine
 from segnet_live.engine.resize import picture_for
 from segnet_live.frame import FrameResult
 from segnet_live.labels import checked
@@ -81,10 +81,10 @@ class Inference:
             while self._finished:
                 self._observe(*self._finished.popleft())
         began_s = time.perf_counter()
-        found = segmented(engine, picture_for(engine, result.frame))
+        found = run_engine(engine, picture_for(engine, result.frame))
         return self._labelled(result, found, classes, began_s)
 
-    def _labelled(self, result: R, found: Segmented, classes: ClassSet, began_s: float) -> R:
+    def _labelled(self, result: R, found: EngineOutput, classes: ClassSet, began_s: float) -> R:
         """Return the result with what an engine gave for it."""
         labels, other = checked(found.labels), found.other
         bonnet = self.bonnet

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from segnet_live.engine.base import LABELS, Maps
+from segnet_live.engine.base import LABELS, RequestedOutputs
 from segnet_live.engine.nvidia.trt_network import write_down
 from segnet_live.nets.deploy import Deployed
 from segnet_live.nets.deploy import deploy as deployed_form
@@ -59,7 +59,7 @@ def record(trt: ModuleType) -> Record:
     return run
 
 
-def deploy(name: str, pooling: Pooling | None, precision: str, maps: Maps = LABELS) -> Deployed:
+def deploy(name: str, pooling: Pooling | None, precision: str, maps: RequestedOutputs = LABELS) -> Deployed:
     """The graph that is built, with random weights."""
     torch.manual_seed(0)
     name, _, extra = name.partition(" with ")

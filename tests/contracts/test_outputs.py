@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segnet_live.engine.base import Maps
+from segnet_live.engine.base import RequestedOutputs
 from segnet_live.engine.nvidia import trt_builder
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.pooling import forms_for
@@ -18,7 +18,7 @@ from tests.contracts.conftest import FULL, PRECISIONS, Record, deploy, picture
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore")]
 
 ODD_SIZE = (45, 59)
-SURE, SAMPLED = Maps(confidence=True), Maps(samples=3)
+SURE, SAMPLED = RequestedOutputs(confidence=True), RequestedOutputs(samples=3)
 CASES = [
     ("segnet-fast", SURE, "fp16"),
     ("segnet-basic", SURE, "fp16"),
@@ -29,14 +29,14 @@ FULLY = [(name, SURE, precision) for name in NETWORKS for precision in PRECISION
 FULLY += [("segnet-bayesian", SAMPLED, precision) for precision in PRECISIONS]
 
 
-def graph(name: str, maps: Maps, precision: str) -> Any:
+def graph(name: str, maps: RequestedOutputs, precision: str) -> Any:
     form = forms_for(NETWORKS[name.partition(" with ")[0]].pooling, "tensorrt")[0]
     return deploy(name, form, precision, maps)
 
 
 @pytest.mark.parametrize(("name", "maps", "precision"), CASES)
 def test_recorded_outputs_are_those_of_eager(
-    record: Record, monkeypatch: pytest.MonkeyPatch, name: str, maps: Maps, precision: str
+    record: Record, monkeypatch: pytest.MonkeyPatch, name: str, maps: RequestedOutputs, precision: str
 ) -> None:
     module = graph(name, maps, precision)
     network = record(module, ODD_SIZE)
@@ -64,7 +64,7 @@ def test_recorded_outputs_are_those_of_eager(
 
 
 @pytest.mark.parametrize(("name", "maps", "precision"), FULLY if FULL else BUILT)
-def test_accepted_by_nvidia_s_builder(rtx: ModuleType, name: str, maps: Maps, precision: str) -> None:
+def test_accepted_by_nvidia_s_builder(rtx: ModuleType, name: str, maps: RequestedOutputs, precision: str) -> None:
     blob = trt_builder.serialised(graph(name, maps, precision), ODD_SIZE, rtx, targets=("SM75", "SM120"))
     for output in ("ids", "confidence", "variance")[: maps.count]:
         assert output.encode() in blob

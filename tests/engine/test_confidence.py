@@ -15,7 +15,7 @@ from segnet_live.card import Card, read_card
 from segnet_live.classes import CAMVID
 from segnet_live.config import Backend
 from segnet_live.engine import parity
-from segnet_live.engine.base import Engine, EngineInfo, Maps, Segmented, segmented
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput, RequestedOutputs, run_engine
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Step, Target
@@ -68,7 +68,7 @@ ENGINES: dict[str, Callable[[Card], Engine]] = {
     "torch": eager,
     "openvino": lambda card: OpenVINOEngine(card, SIZE, precision="fp32", confidence=True),
     "a CUDA graph": lambda card: CudaGraphEngine(
-        card, SIZE, precision="fp32", device="cpu", maps=Maps(confidence=True)
+        card, SIZE, precision="fp32", device="cpu", maps=RequestedOutputs(confidence=True)
     ),
     "progressive": lambda card: ProgressiveEngine(Stage("torch", lambda _: eager(card)), []),
     "governed": lambda card: GovernedEngine(lambda _: eager(card), Target(fps=1), [Step(SIZE)]),
@@ -96,7 +96,7 @@ def test_confidence_is_the_margin_of_the_two_most_probable_classes(
     card: Card, opened: Callable[[str], Engine], name: str
 ) -> None:
     engine = opened(name)
-    found = segmented(engine, scene())
+    found = run_engine(engine, scene())
     assert found.confidence is not None
     assert (found.confidence.shape, found.confidence.dtype) == (SIZE, np.uint8)
     assert np.abs(found.confidence - reference(card, scene())).max() <= 1.0
@@ -110,19 +110,19 @@ def test_labels_are_the_same_with_confidence_and_without_and_off_gives_none(
     with_it = opened(backend)
     without = open_engine(card, backend=backend, size=SIZE, precision="fp32")
     for seed in range(3):
-        on, off = segmented(with_it, scene(seed)), segmented(without, scene(seed))
+        on, off = run_engine(with_it, scene(seed)), run_engine(without, scene(seed))
         assert (on.labels == off.labels).all()
         assert off.confidence is None
     assert not without.info.confidence
-    assert (segmented(without, scene()).labels == without.segment(scene())).all()
+    assert (run_engine(without, scene()).labels == without.segment(scene())).all()
 
 
 def test_confidence_maps_are_the_caller_s_own(opened: Callable[[str], Engine]) -> None:
     engine = opened("openvino")
-    first = segmented(engine, scene(1)).confidence
+    first = run_engine(engine, scene(1)).confidence
     assert first is not None
     kept = first.copy()
-    segmented(engine, scene(2))
+    run_engine(engine, scene(2))
     assert (first == kept).all()
     first[:] = 0
 
@@ -164,17 +164,17 @@ def bayesian(tmp_path_factory: pytest.TempPathFactory) -> Card:
 def test_samples_give_labels_confidence_and_variance(bayesian: Card) -> None:
     engine = open_engine(bayesian, size=SIZE, samples=6)
     assert (engine.info.backend, engine.info.samples, engine.info.confidence) == ("torch", 6, True)
-    found = segmented(engine, scene())
+    found = run_engine(engine, scene())
     assert found.confidence is not None
     assert found.variance is not None
     for map_, dtype in ((found.labels, np.uint8), (found.confidence, np.uint8), (found.variance, np.float32)):
         assert (map_.shape, map_.dtype) == (SIZE, dtype)
     assert 0 < found.variance.mean() < 0.25
-    assert (segmented(engine, scene()).variance != found.variance).any(), "each frame has its own passes"
+    assert (run_engine(engine, scene()).variance != found.variance).any(), "each frame has its own passes"
 
 
 def test_samples_come_from_a_cuda_graph_too_and_may_be_under_way_while_the_host_goes_on(bayesian: Card) -> None:
-    maps = Maps(samples=6)
+    maps = RequestedOutputs(samples=6)
     engine = CudaGraphEngine(bayesian, SIZE, precision="fp32", device="cpu", maps=maps)
     assert (engine.info.samples, engine.info.confidence) == (6, True)
     assert parity.checked(engine, bayesian, [scene()]) is None  # what is drawn agrees with nothing
@@ -194,9 +194,9 @@ def test_an_engine_whose_samples_are_no_numbers_is_refused(bayesian: Card) -> No
         info = EngineInfo("tensorrt", "a test", "fp16", "basic", SIZE, confidence=True, samples=4)
         closed = False
 
-        def segment_with_confidence(self, rgb: RGB) -> Segmented:
+        def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
             empty = np.zeros(SIZE, np.uint8)
-            return Segmented(empty, empty, np.full(SIZE, np.nan, np.float32))
+            return EngineOutput(empty, empty, np.full(SIZE, np.nan, np.float32))
 
         def close(self) -> None:
             self.closed = True
@@ -243,8 +243,8 @@ class Sure:
     def segment(self, rgb: RGB) -> LabelMap:
         return self.labels.copy()
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
-        return Segmented(self.labels.copy(), np.full_like(self.labels, 255))
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
+        return EngineOutput(self.labels.copy(), np.full_like(self.labels, 255))
 
     def close(self) -> None:
         pass
@@ -258,9 +258,9 @@ def test_where_smoothing_keeps_another_class_than_the_network_s_nothing_is_sure(
     inner = Sure()
     engine = SmoothedEngine(inner, CAMVID)
     for _ in range(4):
-        assert (segmented(engine, still()).confidence == 255).all()
+        assert (run_engine(engine, still()).confidence == 255).all()
     inner.labels[20:40, 30:60] = 5  # for one frame: smoothing shows class 3 there
-    found = segmented(engine, still())
+    found = run_engine(engine, still())
     assert found.confidence is not None
     assert (found.labels == 3).all()
     assert (found.confidence[20:40, 30:60] == 0).all()
@@ -271,12 +271,12 @@ def test_where_smoothing_keeps_another_class_than_the_network_s_nothing_is_sure(
 def test_a_skipped_frame_carries_confidence_along_and_knows_nothing_of_what_came_in(smooth: bool) -> None:
     skip = [False, True, True]
     engine = SmoothedEngine(Sure(), CAMVID, smooth=smooth, skips=lambda: skip.pop(0))
-    seen = segmented(engine, still())
+    seen = run_engine(engine, still())
     assert (seen.confidence == 255).all()
-    carried = segmented(engine, still())
+    carried = run_engine(engine, still())
     assert (carried.labels == 3).all()
     assert carried.confidence is not None
     assert (carried.confidence == 255).mean() > 0.95
-    cut = segmented(engine, 255 - still())  # nothing of the last picture is in this one
+    cut = run_engine(engine, 255 - still())  # nothing of the last picture is in this one
     assert cut.confidence is not None
     assert (cut.confidence == 0).all()

@@ -8,7 +8,7 @@ import pytest
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID
 from segnet_live.config import EngineSpec, parse_engine
-from segnet_live.engine.base import Engine, segmented
+from segnet_live.engine.base import Engine, run_engine
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Step, Target
 from segnet_live.engine.paired import PairedEngine, open_pair, other_engine
@@ -30,7 +30,7 @@ def pair(**second: object) -> tuple[PairedEngine, HalfEngine, HalfEngine]:
 
 def test_both_label_the_frame_and_both_are_named_and_closed() -> None:
     engine, first, second = pair()
-    found = segmented(engine, FRAME)
+    found = run_engine(engine, FRAME)
     assert found.other is not None
     assert (found.labels.shape, found.other.shape) == ((32, 48), (16, 24))
     assert engine.info.model == "a"
@@ -51,16 +51,16 @@ def test_a_pair_is_settled_when_both_are() -> None:
 def test_a_failure_of_the_second_names_it() -> None:
     engine, *_ = pair(fail=RuntimeError("no more memory"))
     with pytest.raises(EngineError, match="b on torch fp32, the second one of the comparison, stopped: no more memory"):
-        segmented(engine, FRAME)
+        run_engine(engine, FRAME)
 
 
 def test_both_label_maps_are_smoothed_and_carried_over_a_skipped_frame() -> None:
     engine, first, second = pair()
     skip = iter([False, True])
     smoothed = SmoothedEngine(engine, CAMVID, skips=lambda: next(skip))
-    segmented(smoothed, FRAME)
+    run_engine(smoothed, FRAME)
     first.fail = second.fail = RuntimeError("the second frame is skipped")
-    found = segmented(smoothed, FRAME)
+    found = run_engine(smoothed, FRAME)
     assert found.other is not None
     for labels in (found.labels, found.other):
         assert labels[8, 2] == ROAD

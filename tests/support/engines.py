@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.card import Card
-from segnet_live.engine.base import Engine, EngineInfo, Segmented
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput
 from segnet_live.errors import EngineError
 from segnet_live.frame import LabelMap, Size
 from tests.support.sources import SIZE
@@ -54,13 +54,13 @@ class OverlappingEngine(FakeEngine):
         self._under_way.append(int(rgb[0, 0, 0]))
         self.log.append(f"submit {self._under_way[-1]}")
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         index = self._under_way.pop(0)
         if index == self._fails_at:
             self._under_way.clear()
             raise EngineError("the GPU is lost")
         self.log.append(f"wait {index}")
-        return Segmented(np.full(self.info.input_size, index, np.uint8))
+        return EngineOutput(np.full(self.info.input_size, index, np.uint8))
 
 
 ROAD, SKY, CAR = 3, 0, 8
@@ -91,10 +91,10 @@ class HalfEngine:
         labels[:, : labels.shape[1] // 2] = ROAD
         return labels
 
-    def segment_with_confidence(self, rgb: NDArray[np.uint8]) -> Segmented:
+    def segment_with_confidence(self, rgb: NDArray[np.uint8]) -> EngineOutput:
         labels = self.segment(rgb)
         sure = np.where(labels == ROAD, 255, 0).astype(np.uint8)
-        return Segmented(labels, sure if self.info.confidence else None)
+        return EngineOutput(labels, sure if self.info.confidence else None)
 
     def close(self) -> None:
         self.closed += 1

@@ -18,7 +18,7 @@ from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import set_aside
-from segnet_live.engine.base import LABELS, Engine, Maps
+from segnet_live.engine.base import LABELS, Engine, RequestedOutputs
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import build_process, tensorrt_build
 from segnet_live.engine.nvidia.device import Missing, OutOfMemory, compile_lock
@@ -44,7 +44,7 @@ def open_graph(
     precision: Precision,
     reason: str,
     cancel: threading.Event | None = None,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
     patience_s: float = math.inf,
 ) -> CudaGraphEngine:
     """Open PyTorch's own kernels as one CUDA graph, which agrees with fp32 eager; ready in seconds.
@@ -71,7 +71,7 @@ def open_inductor(
     precision: Precision,
     reason: str,
     cancel: threading.Event | None = None,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
 ) -> InductorEngine:
     """Open a compiled engine that agrees with fp32 eager.
 
@@ -93,7 +93,7 @@ def open_inductor(
 
 
 def open_tensorrt(
-    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event, maps: Maps = LABELS
+    card: Card, size: Size, precision: Precision, reason: str, cancel: threading.Event, maps: RequestedOutputs = LABELS
 ) -> TensorRTEngine:
     """Open a TensorRT engine from the store, or build it in a child process; one that is refused is built anew.
 
@@ -120,7 +120,7 @@ def open_tensorrt(
         return TensorRTEngine(card, size, entry, reason=reason, maps=maps)
 
 
-def open_cuda(card: Card, size: Size, precision: Precision, reason: str, maps: Maps = LABELS) -> Engine:
+def open_cuda(card: Card, size: Size, precision: Precision, reason: str, maps: RequestedOutputs = LABELS) -> Engine:
     """Open what `auto` means on an NVIDIA GPU: frames at once, faster ones when ready, a smaller engine when one fails.
 
     Samples come from PyTorch's CUDA graph from the first frame on: a graph that is captured while another thread draws
@@ -168,7 +168,9 @@ def open_cuda(card: Card, size: Size, precision: Precision, reason: str, maps: M
     return ProgressiveEngine(first, later, fallbacks=(at_hand, first, *in_fp32, Stage("the CPU", on_cpu), last))
 
 
-def _compiled(card: Card, size: Size, precision: Precision, reason: str, maps: Maps = LABELS) -> Iterator[Stage]:
+def _compiled(
+    card: Card, size: Size, precision: Precision, reason: str, maps: RequestedOutputs = LABELS
+) -> Iterator[Stage]:
     """Yield the compiled stages that this machine can prepare, best last. Runs in the background thread: it imports.
 
     Whichever of them fails leaves another one: inductor stands behind TensorRT and TensorRT-RTX.

@@ -21,7 +21,7 @@ from typing import IO, Any
 from segnet_live.card import Card, read_card
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import Artifact, ArtifactStore
-from segnet_live.engine.base import LABELS, Maps
+from segnet_live.engine.base import LABELS, RequestedOutputs
 from segnet_live.engine.nvidia.device import Cancelled
 from segnet_live.engine.nvidia.inductor import InductorEngine
 from segnet_live.engine.nvidia.tensorrt_build import TENSORRT, Toolchain, build, find
@@ -47,7 +47,7 @@ def build_in_child(
     store: ArtifactStore | None = None,
     child: tuple[str, ...] = CHILD,
     tools: Toolchain = TENSORRT,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
 ) -> Artifact:
     """Build in a child process, wait for it and return the engine, which is kept in `store` if that can be written.
 
@@ -71,7 +71,7 @@ def build_in_child(
     return entry
 
 
-def _request(card: Card, size: Size, precision: Precision, maps: Maps) -> dict[str, Any]:
+def _request(card: Card, size: Size, precision: Precision, maps: RequestedOutputs) -> dict[str, Any]:
     return {"card": str(card.folder), "size": size, "precision": precision, "maps": asdict(maps)}
 
 
@@ -81,7 +81,7 @@ def warm_in_child(
     precision: Precision,
     cancel: threading.Event,
     child: tuple[str, ...] = CHILD,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
 ) -> None:
     """Compile the network with Inductor in a child process, whose work this one then finds in the compiler's cache.
 
@@ -162,7 +162,7 @@ def main(arguments: list[str], tools: Toolchain = TENSORRT) -> int:
     height, width = request["size"]
     try:
         card = read_card(Path(request["card"]))
-        maps = Maps(**request.get("maps", {}))
+        maps = RequestedOutputs(**request.get("maps", {}))
         if request.get("inductor"):
             InductorEngine(card, (height, width), precision=request["precision"], maps=maps).close()
             return 0

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segnet_live.engine.base import LABELS, Maps, Segmented
+from segnet_live.engine.base import LABELS, EngineOutput, RequestedOutputs
 from segnet_live.engine.nvidia.device import compile_lock_if_free
 from segnet_live.engine.nvidia.device_steps import Enlarge, Form, Shrink, form_of, lay_out
 from segnet_live.engine.nvidia.enlarger import Enlarger
@@ -39,7 +39,7 @@ Run: TypeAlias = Callable[[Tensor], Tensor | tuple[Tensor, ...]]
 class _Slot:
     """Page-locked memory for one frame and its maps, and the event that says when the device is done with it."""
 
-    def __init__(self, index: int, size: Size, cuda: bool, maps: Maps) -> None:
+    def __init__(self, index: int, size: Size, cuda: bool, maps: RequestedOutputs) -> None:
         self.index = index
         self.whole: _Whole | None = None
         self.frame = torch.zeros((1, *size, 3), dtype=torch.uint8, pin_memory=cuda)
@@ -116,7 +116,14 @@ class FrameLoop:
     """
 
     def __init__(
-        self, run: Run, size: Size, device: torch.device, maps: Maps = LABELS, *, classes: int = 0, graph: bool = True
+        self,
+        run: Run,
+        size: Size,
+        device: torch.device,
+        maps: RequestedOutputs = LABELS,
+        *,
+        classes: int = 0,
+        graph: bool = True,
     ) -> None:
         cuda = device.type == "cuda"
         self._run: Run | None = run
@@ -244,7 +251,7 @@ class FrameLoop:
                     self._captures = len(self._whole.graphs) == len(graphs)
         return self._whole
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         """Return the maps of the oldest frame under way, (h, w) each, the caller's own. Blocks.
 
         Raises:
@@ -261,7 +268,7 @@ class FrameLoop:
                 self._under_way.appendleft(slot)
                 raise
         maps: list[Any] = [host[0].numpy().copy() for host in slot.maps]
-        found = Segmented(*maps)
+        found = EngineOutput(*maps)
         if slot.whole is not None:
             found = found._replace(small=slot.frame[0].numpy().copy())
             if self._classes:

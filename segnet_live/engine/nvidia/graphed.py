@@ -14,7 +14,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import LABELS, EngineInfo, Maps, Segmented
+from segnet_live.engine.base import LABELS, EngineInfo, EngineOutput, RequestedOutputs
 from segnet_live.engine.eager import DTYPES, deployed_as_asked
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.device import as_engine_error, compile_lock, release_cached, set_up_cudnn
@@ -38,7 +38,7 @@ def dtype_of(backend: str, asked: Precision) -> tuple[Precision, torch.dtype]:
     return precision, DTYPES[precision]
 
 
-def deployed_for(card: Card, runtime: Runtime, dtype: torch.dtype, maps: Maps) -> Deployed:
+def deployed_for(card: Card, runtime: Runtime, dtype: torch.dtype, maps: RequestedOutputs) -> Deployed:
     """Return the graph of `card` in the pooling form of `runtime`, on the CPU.
 
     Raises:
@@ -54,7 +54,7 @@ def looped(
     graph: Deployed,
     size: Size,
     device: str,
-    maps: Maps,
+    maps: RequestedOutputs,
     compiled: Callable[[Deployed], Any] = lambda graph: graph,
 ) -> tuple[FrameLoop, str]:
     """Move a graph to the device, channels last, and capture it there; return its loop and the device's name.
@@ -103,7 +103,7 @@ class GraphedEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
         self.submit(rgb)
         return self.wait()
 
@@ -113,7 +113,7 @@ class GraphedEngine:
         except RuntimeError as error:
             raise as_engine_error(error, self._stopped) from error
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         try:
             return self._loop.wait()
         except RuntimeError as error:
@@ -147,7 +147,7 @@ class CudaGraphEngine(GraphedEngine):
         precision: Precision = "auto",
         device: str = "cuda",
         reason: str = "",
-        maps: Maps = LABELS,
+        maps: RequestedOutputs = LABELS,
     ) -> None:
         precision, dtype = dtype_of("torch", precision)
         set_up_cudnn()
@@ -157,4 +157,4 @@ class CudaGraphEngine(GraphedEngine):
         except RuntimeError as error:
             raise as_engine_error(error, "capturing the network as a CUDA graph failed") from error
         info = EngineInfo("torch", name, precision, card.name, size, "; ".join(filter(None, (reason, "a CUDA graph"))))
-        super().__init__(loop, maps.told(info), "the network's CUDA graph stopped")
+        super().__init__(loop, maps.describe(info), "the network's CUDA graph stopped")

@@ -18,7 +18,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.config import Precision
-from segnet_live.engine.base import LABELS, EngineInfo, Maps
+from segnet_live.engine.base import LABELS, EngineInfo, RequestedOutputs
 from segnet_live.engine.exporting import exporting
 from segnet_live.engine.nvidia.device import (
     Missing,
@@ -97,7 +97,7 @@ class InductorEngine(GraphedEngine):
         precision: Precision = "auto",
         device: str = "cuda",
         reason: str = "",
-        maps: Maps = LABELS,
+        maps: RequestedOutputs = LABELS,
     ) -> None:
         precision, dtype = dtype_of("inductor", precision)
         problem = inductor_problem() if device == "cuda" else None
@@ -119,4 +119,4 @@ class InductorEngine(GraphedEngine):
                 raise as_engine_error(error, "compiling the network failed") from error
             raise EngineError(f"torch.compile failed: {cause(error)}", "take --backend torch") from error
         info = EngineInfo("inductor", name, precision, card.name, size, reason)
-        super().__init__(loop, maps.told(info), "the compiled network stopped")
+        super().__init__(loop, maps.describe(info), "the compiled network stopped")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput, Overlapping, overlaps, run_engine, shrinks
 from segnet_live.engine.nvidia.device import OutOfMemory, as_engine_error, release_cached
 from segnet_live.engine.parity import Disagreement
 from segnet_live.errors import EngineError, SegnetLiveError, first_line
@@ -138,7 +138,7 @@ class ProgressiveEngine:
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
         self._swap()
         if self._trial is not None:
             return self._tried(self._trial, rgb)
@@ -160,16 +160,16 @@ class ProgressiveEngine:
         assert isinstance(self._engine, Overlapping)
         self._engine.submit(rgb)
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         """Return what was made of the oldest frame; one whose engine fails is to be segmented again, by the next."""
         assert isinstance(self._engine, Overlapping)
         return self._engine.wait()
 
-    def _segmented(self, rgb: RGB) -> Segmented:
+    def _segmented(self, rgb: RGB) -> EngineOutput:
         again = True
         while True:
             try:
-                return segmented(self._engine, rgb)
+                return run_engine(self._engine, rgb)
             except EngineError as error:
                 if again and isinstance(error, OutOfMemory):
                     again = False
@@ -186,13 +186,13 @@ class ProgressiveEngine:
         self._engine = self._smaller(error)
         _close(broken)
 
-    def _tried(self, trial: _Trial, rgb: RGB) -> Segmented:
+    def _tried(self, trial: _Trial, rgb: RGB) -> EngineOutput:
         """Label a frame with one of the two engines, and end the trial when both have had their frames."""
         turn = trial.turn
         began_s = self._clock()
         if turn:
             try:
-                found = segmented(trial.newcomer, rgb)
+                found = run_engine(trial.newcomer, rgb)
             except EngineError as error:
                 log.warning("%s is not used: %s", trial.newcomer.info.backend, error)
                 self._end_trial()

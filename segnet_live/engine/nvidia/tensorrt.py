@@ -15,7 +15,7 @@ from torch import Tensor
 from segnet_live.card import Card
 from segnet_live.config import Backend
 from segnet_live.engine.artifacts import ENGINE, Artifact
-from segnet_live.engine.base import LABELS, EngineInfo, Maps
+from segnet_live.engine.base import LABELS, EngineInfo, RequestedOutputs
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 from segnet_live.engine.nvidia.device import Missing, OutOfMemory, as_engine_error, cuda_problem
 from segnet_live.engine.nvidia.graphed import GraphedEngine
@@ -87,7 +87,7 @@ class Runner:
         device: torch.device,
         trt: Any,
         cache: RuntimeCache | None = None,
-        maps: Maps = LABELS,
+        maps: RequestedOutputs = LABELS,
     ) -> None:
         self._runtime = trt.Runtime(logger(trt))
         engine = self._runtime.deserialize_cuda_engine(blob)
@@ -175,7 +175,7 @@ class TensorRTEngine(GraphedEngine):
         reason: str = "",
         runtime: Any = None,
         cache: RuntimeCache | None = None,
-        maps: Maps = LABELS,
+        maps: RequestedOutputs = LABELS,
     ) -> None:
         backend: Backend = "tensorrt-rtx"
         if runtime is None:
@@ -197,4 +197,4 @@ class TensorRTEngine(GraphedEngine):
         name = torch.cuda.get_device_name(device)
         precision, parity = entry.key_fields["precision"], entry.metadata["parity"]["overall"]
         info = EngineInfo(backend, name, precision, card.name, size, reason, parity)
-        super().__init__(loop, maps.told(info), "the TensorRT engine stopped")
+        super().__init__(loop, maps.describe(info), "the TensorRT engine stopped")

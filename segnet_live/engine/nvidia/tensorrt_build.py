@@ -21,7 +21,7 @@ from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore, Fields
-from segnet_live.engine.base import LABELS, Engine, Maps
+from segnet_live.engine.base import LABELS, Engine, RequestedOutputs
 from segnet_live.engine.eager import deployed_as_asked
 from segnet_live.engine.nvidia.device import GPU, as_engine_error, gpu, release_cached
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine, require_tensorrt
@@ -88,7 +88,9 @@ class Toolchain:
     warm_s: float = 0.2
 
 
-def network_fields(card: Card, size: Size, precision: Precision, pooling: str, maps: Maps = LABELS) -> Fields:
+def network_fields(
+    card: Card, size: Size, precision: Precision, pooling: str, maps: RequestedOutputs = LABELS
+) -> Fields:
     """Return what a built engine depends on, whatever builds it and for which GPU."""
     fields: Fields = {
         "model": card.name,
@@ -111,7 +113,7 @@ def network_fields(card: Card, size: Size, precision: Precision, pooling: str, m
 
 
 def key_fields(
-    card: Card, size: Size, precision: Precision, pooling: Pooling, tools: Toolchain, maps: Maps = LABELS
+    card: Card, size: Size, precision: Precision, pooling: Pooling, tools: Toolchain, maps: RequestedOutputs = LABELS
 ) -> Fields:
     """Return everything that a built engine depends on."""
     gpu = asdict(tools.gpu())
@@ -119,7 +121,9 @@ def key_fields(
     return network_fields(card, size, precision, pooling.name, maps) | gpu | tools.versions()
 
 
-def deployed(card: Card, network: Network, precision: Precision, form: Pooling, maps: Maps = LABELS) -> Deployed:
+def deployed(
+    card: Card, network: Network, precision: Precision, form: Pooling, maps: RequestedOutputs = LABELS
+) -> Deployed:
     """Return the graph that is built, on the CPU.
 
     Raises:
@@ -151,7 +155,7 @@ def find(
     precision: Precision,
     store: ArtifactStore | None = None,
     tools: Toolchain = TENSORRT,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
 ) -> Artifact | None:
     """Return the kept engine for this card, size, precision, GPU and software; None means: build it.
 
@@ -173,7 +177,7 @@ def build(
     store: ArtifactStore,
     scratch: Path,
     tools: Toolchain = TENSORRT,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
 ) -> None:
     """Put a checked engine into `store`, or into `scratch` if that is impossible. Runs in the child process.
 

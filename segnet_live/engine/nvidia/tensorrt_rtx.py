@@ -19,7 +19,7 @@ from segnet_live.card import Card
 from segnet_live.config import Precision, format_size
 from segnet_live.engine import parity
 from segnet_live.engine.artifacts import ENGINE, Artifact, ArtifactStore, Fields, key
-from segnet_live.engine.base import LABELS, Maps
+from segnet_live.engine.base import LABELS, RequestedOutputs
 from segnet_live.engine.exporting import in_small_steps
 from segnet_live.engine.nvidia.device import Missing, OutOfMemory, compile_lock, cuda_problem, gpu
 from segnet_live.engine.nvidia.tensorrt import TensorRTEngine
@@ -84,7 +84,7 @@ def parse_generations(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(asked), key=list(GENERATIONS).index))
 
 
-def _fields(card: Card, size: Size, precision: Precision, pooling: str, maps: Maps) -> Fields:
+def _fields(card: Card, size: Size, precision: Precision, pooling: str, maps: RequestedOutputs) -> Fields:
     """Return everything that a built engine depends on but the GPUs it is for."""
     import tensorrt_rtx
 
@@ -96,7 +96,7 @@ def stores(card: Card) -> tuple[ArtifactStore, ...]:
     return ArtifactStore.of("tensorrt-rtx"), ArtifactStore(card.folder / "engines")
 
 
-def find(card: Card, size: Size, precision: Precision, target: str, maps: Maps = LABELS) -> Artifact | None:
+def find(card: Card, size: Size, precision: Precision, target: str, maps: RequestedOutputs = LABELS) -> Artifact | None:
     """Return a kept engine for this GPU generation whose content is intact; None means: build it.
 
     Raises:
@@ -136,7 +136,7 @@ def build(
     precision: Precision,
     targets: Sequence[str],
     store: ArtifactStore | None = None,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
 ) -> Artifact:
     """Build an engine for these GPU generations and keep it. Needs no GPU; takes a second or so.
 
@@ -186,7 +186,7 @@ def kernels_of(entry: Artifact) -> _Kernels:
 
 
 def _candidates(
-    card: Card, size: Size, precision: Precision, target: str, cancel: threading.Event | None, maps: Maps
+    card: Card, size: Size, precision: Precision, target: str, cancel: threading.Event | None, maps: RequestedOutputs
 ) -> Iterator[Artifact]:
     """Yield the kept engine, if there is one, then one that is built now, when nothing else is.
 
@@ -208,7 +208,7 @@ def open_rtx(
     precision: Precision,
     reason: str,
     cancel: threading.Event | None = None,
-    maps: Maps = LABELS,
+    maps: RequestedOutputs = LABELS,
 ) -> TensorRTEngine:
     """Open a kept engine, or build one on the spot; one that is refused is built anew.
 

@@ -16,7 +16,7 @@ from segnet_live.config import Backend, IndexPlace, RunConfig, RunOptions
 from segnet_live.engine.base import Engine, EngineInfo
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import Target
-from segnet_live.engine.open import assemble, open_engine
+from segnet_live.engine.open import assemble_engine, open_engine
 from segnet_live.engine.paired import open_pair, other_engine
 from segnet_live.engine.takeover import TakeoverEngine
 from segnet_live.errors import SourceLost, UsageError
@@ -275,7 +275,7 @@ def _engine_for(
 
     other = None if options.compare is None else other_engine(options.compare, card)
     target = Target(options.target_fps, options.max_latency_ms) if governed else None
-    return assemble(open_at, card, source.size, size=options.size, target=target, smooth=options.smooth)
+    return assemble_engine(open_at, card, source.size, size=options.size, target=target, smooth=options.smooth)
 
 
 def _describe_source(info: SourceInfo, device: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from segnet_live.card import Card
 from segnet_live.config import RunConfig
-from segnet_live.engine.base import Engine, EngineInfo, Overlapping, Segmented, overlaps, segmented, shrinks
+from segnet_live.engine.base import Engine, EngineInfo, EngineOutput, Overlapping, overlaps, run_engine, shrinks
 from segnet_live.engine.open import open_engine
 from segnet_live.engine.resize import network_size
 from segnet_live.errors import SourceError
@@ -126,9 +126,9 @@ class _Lent:
     def segment(self, rgb: RGB) -> LabelMap:
         return self.segment_with_confidence(rgb).labels
 
-    def segment_with_confidence(self, rgb: RGB) -> Segmented:
+    def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
         try:
-            return segmented(self._inner, rgb)
+            return run_engine(self._inner, rgb)
         except Exception:
             self._forget()
             raise
@@ -141,7 +141,7 @@ class _Lent:
             self._forget()
             raise
 
-    def wait(self) -> Segmented:
+    def wait(self) -> EngineOutput:
         assert isinstance(self._inner, Overlapping)
         try:
             return self._inner.wait()

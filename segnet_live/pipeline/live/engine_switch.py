@@ -16,7 +16,7 @@ from segnet_live.config import Backend, Precision
 from segnet_live.engine.base import Engine, EngineInfo, overlaps
 from segnet_live.engine.governed import GovernedEngine
 from segnet_live.engine.governor import STRIDES, Step, Target, ladder, strided
-from segnet_live.engine.open import assemble
+from segnet_live.engine.open import assemble_engine
 from segnet_live.engine.paired import OtherEngine, open_pair
 from segnet_live.engine.resize import network_size
 from segnet_live.engine.smoothing import SmoothedEngine
@@ -175,7 +175,7 @@ class EngineSwitch:
             return open_pair(open_first, open_second, cards, source_size, size, fixed=fixed)
 
         other = choice.other
-        return assemble(
+        return assemble_engine(
             open_at,
             choice.card,
             source_size,
@@ -263,7 +263,7 @@ class EngineSwitch:
             return
         bare = engine.inner if isinstance(engine, SmoothedEngine) else engine
         size = bare.info.input_size
-        self._engine, self._governed = assemble(
+        self._engine, self._governed = assemble_engine(
             lambda _: bare, choice.card, size, size=size, target=None, smooth=choice.smooth, keep_up_fps=rate_fps
         )
         log.info("%s is too slow for %g frames/s: frames are left out", bare.info.model, rate_fps)

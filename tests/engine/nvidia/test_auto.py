@@ -13,7 +13,7 @@ import pytest
 
 from segnet_live.card import Card
 from segnet_live.engine.artifacts import ENGINE, Artifact
-from segnet_live.engine.base import LABELS, Engine, Maps, Segmented
+from segnet_live.engine.base import LABELS, Engine, EngineOutput, RequestedOutputs
 from segnet_live.engine.nvidia import auto, tensorrt, tensorrt_build, tensorrt_rtx
 from segnet_live.engine.nvidia.device import Missing, OutOfMemory, compile_lock
 from segnet_live.engine.parity import Disagreement, Parity
@@ -76,21 +76,26 @@ def test_gpus_run_fp16_unless_another_precision_is_asked_for(tiny_card: Card, mo
 
 
 @pytest.mark.parametrize(
-    ("maps", "first", "later"), [(Maps(confidence=True), "eager", "compiled"), (Maps(samples=4), "graph", "")]
+    ("maps", "first", "later"),
+    [(RequestedOutputs(confidence=True), "eager", "compiled"), (RequestedOutputs(samples=4), "graph", "")],
 )
 def test_confidence_comes_from_every_stage_and_samples_from_the_cuda_graph_alone(
-    tiny_card: Card, monkeypatch: pytest.MonkeyPatch, maps: Maps, first: str, later: str
+    tiny_card: Card, monkeypatch: pytest.MonkeyPatch, maps: RequestedOutputs, first: str, later: str
 ) -> None:
-    asked: list[tuple[str, Maps]] = []
+    asked: list[tuple[str, RequestedOutputs]] = []
 
     def opens(name: str) -> object:
-        def opened(*_: object, maps: Maps = LABELS, confidence: bool = False, samples: int = 0, **__: object) -> object:
-            asked.append((name, Maps(confidence, samples) if name == "eager" else maps))
+        def opened(
+            *_: object, maps: RequestedOutputs = LABELS, confidence: bool = False, samples: int = 0, **__: object
+        ) -> object:
+            asked.append((name, RequestedOutputs(confidence, samples) if name == "eager" else maps))
             return types.SimpleNamespace(close=lambda: None)
 
         return opened
 
-    def compiled(card: object, size: object, precision: object, reason: object, maps: Maps) -> list[auto.Stage]:
+    def compiled(
+        card: object, size: object, precision: object, reason: object, maps: RequestedOutputs
+    ) -> list[auto.Stage]:
         asked.append(("compiled", maps))
         return []
 
@@ -156,7 +161,7 @@ def test_an_engine_that_fails_beside_a_compiler_does_not_wait_for_it(
     tiny_card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Fails(Half):
-        def segment_with_confidence(self, rgb: object) -> Segmented:
+        def segment_with_confidence(self, rgb: object) -> EngineOutput:
             raise EngineError("CUDA error: unspecified launch failure")
 
     monkeypatch.setattr(auto, "EagerEngine", Fails)

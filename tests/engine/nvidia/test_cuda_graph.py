@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segnet_live.engine.base import Maps
+from segnet_live.engine.base import RequestedOutputs
 from segnet_live.engine.nvidia import cuda_graph, device, graphed
 from segnet_live.engine.nvidia.cuda_graph import FrameLoop
 
@@ -270,7 +270,7 @@ def test_on_a_gpu_a_whole_picture_goes_up_once_and_comes_back_in_labels_of_its_s
     monkeypatch.setattr(cuda_graph, "Shrink", lambda *_: shrink)
     monkeypatch.setattr(cuda_graph, "Enlarge", lambda *_: enlarge)
     gpu = types.SimpleNamespace(type="cuda", index=0)
-    loop = FrameLoop(fake.run, SIZE, gpu, Maps(at_source=True), classes=3)  # type: ignore[arg-type]
+    loop = FrameLoop(fake.run, SIZE, gpu, RequestedOutputs(at_source=True), classes=3)  # type: ignore[arg-type]
     fake.kinds = iter(("picture", "large", "whole", "whole", "large labels", "large labels"))
     pictures = list(np.random.default_rng(1).integers(0, 256, (6, *large, 3), dtype=np.uint8))
     fake.log.clear()
@@ -396,7 +396,7 @@ def test_a_gpu_that_is_lost_while_a_loop_warms_up_destroys_nothing_either(
     module.network = torch.nn.Identity()
     card: Any = types.SimpleNamespace(classes=())
     with pytest.raises(RuntimeError, match="unspecified launch failure"):
-        graphed.looped(card, module, SIZE, "cpu", Maps())
+        graphed.looped(card, module, SIZE, "cpu", RequestedOutputs())
     assert len(closed) == 1
 
 

@@ -12,7 +12,7 @@ import torch
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID
 from segnet_live.drives.bonnet import Bonnet
-from segnet_live.engine.base import Maps, segmented
+from segnet_live.engine.base import RequestedOutputs, run_engine
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia.device_steps import Enlarge, Shrink, form_of, lay_out
 from segnet_live.engine.nvidia.graphed import CudaGraphEngine
@@ -93,7 +93,7 @@ def test_only_what_is_larger_on_both_sides_is_shrunk_on_the_device() -> None:
 @pytest.fixture
 def engine(tiny_card: Card) -> CudaGraphEngine:
     """The engine that GPUs have in seconds, without a GPU: it shrinks and enlarges all the same."""
-    return CudaGraphEngine(tiny_card, NET, precision="fp32", device="cpu", maps=Maps(at_source=True))
+    return CudaGraphEngine(tiny_card, NET, precision="fp32", device="cpu", maps=RequestedOutputs(at_source=True))
 
 
 def captured(picture: RGB | Planes) -> FrameResult:
@@ -136,7 +136,7 @@ def test_smoothing_follows_whole_pictures_as_well(engine: CudaGraphEngine, skipp
     plain = engine.segment(on_device(picture, NET, torch.float32))
     assert smoothed.shrinks
     for _ in range(3):
-        found = segmented(smoothed, picture_for(smoothed, captured(picture).frame))
+        found = run_engine(smoothed, picture_for(smoothed, captured(picture).frame))
         assert (found.labels == plain).all()
         assert found.at_source is None
 

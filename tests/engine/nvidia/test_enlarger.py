@@ -13,7 +13,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.classes import CAMVID
-from segnet_live.engine.base import Maps, segmented
+from segnet_live.engine.base import RequestedOutputs, run_engine
 from segnet_live.engine.nvidia import enlarger
 from segnet_live.engine.nvidia.device_steps import Enlarge
 from segnet_live.engine.nvidia.enlarger import Enlarger
@@ -28,7 +28,7 @@ NET = (32, 48)
 
 
 def engine_on_cpu(card: Card, **maps: bool) -> CudaGraphEngine:
-    return CudaGraphEngine(card, NET, precision="fp32", device="cpu", maps=Maps(**maps))
+    return CudaGraphEngine(card, NET, precision="fp32", device="cpu", maps=RequestedOutputs(**maps))
 
 
 def test_smoothed_labels_reach_the_picture_s_size_without_the_host(
@@ -54,16 +54,16 @@ def test_it_is_the_smoothed_labels_that_are_enlarged(tiny_card: Card, monkeypatc
     monkeypatch.setattr(
         smoothed._smoother, "_follow", lambda *_: (np.full(NET, 5, np.uint8), np.full(NET, 9, np.uint8))
     )
-    found = segmented(smoothed, planes((96, 160)))  # type: ignore[arg-type]
+    found = run_engine(smoothed, planes((96, 160)))  # type: ignore[arg-type]
     assert found.at_source is not None
     assert (found.at_source == 5).all()
 
 
 def test_nothing_is_enlarged_that_nobody_asked_for(tiny_card: Card) -> None:
-    plain = segmented(SmoothedEngine(engine_on_cpu(tiny_card), CAMVID), planes((96, 160)))  # type: ignore[arg-type]
+    plain = run_engine(SmoothedEngine(engine_on_cpu(tiny_card), CAMVID), planes((96, 160)))  # type: ignore[arg-type]
     assert (plain.at_source, plain.enlarge) == (None, None)
     unsmoothed = SmoothedEngine(engine_on_cpu(tiny_card, at_source=True), CAMVID, smooth=False)
-    found = segmented(unsmoothed, planes((96, 160)))  # type: ignore[arg-type]
+    found = run_engine(unsmoothed, planes((96, 160)))  # type: ignore[arg-type]
     assert found.at_source is not None, "what the engine has made of its own labels was thrown away"
     assert found.at_source.shape == (96, 160)
 

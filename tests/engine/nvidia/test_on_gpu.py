@@ -12,7 +12,7 @@ import torch
 
 from segnet_live.card import Card, find_card
 from segnet_live.engine import parity
-from segnet_live.engine.base import LABELS, Maps
+from segnet_live.engine.base import LABELS, RequestedOutputs
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.engine.nvidia import auto, tensorrt_rtx
 from segnet_live.engine.nvidia.device import cuda_problem
@@ -33,7 +33,7 @@ def card(request: pytest.FixtureRequest) -> Card:
     return find_card(request.param)
 
 
-def opened(backend: str, card: Card, maps: Maps = LABELS) -> GraphedEngine:
+def opened(backend: str, card: Card, maps: RequestedOutputs = LABELS) -> GraphedEngine:
     if backend == "inductor":
         return auto.open_inductor(card, SIZE, "fp16", "", maps=maps)
     if backend == "tensorrt-rtx":
@@ -67,7 +67,7 @@ def test_agrees_with_fp32_eager(card: Card, backend: str, problem: object) -> No
 def test_confidence_and_labels_of_whole_pictures_are_the_host_s(card: Card, backend: str, problem: object) -> None:
     if reason := problem():  # type: ignore[operator]
         pytest.skip(str(reason))
-    engine = opened(backend, card, Maps(confidence=True, at_source=True))
+    engine = opened(backend, card, RequestedOutputs(confidence=True, at_source=True))
     reference = EagerEngine(card, SIZE, device="cpu", confidence=True)
     for frame in parity.reference_frames(3):
         large = cv2.resize(frame, (1920, 1080))

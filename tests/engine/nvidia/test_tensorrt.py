@@ -12,7 +12,7 @@ import torch
 
 from segnet_live.card import Card
 from segnet_live.engine.artifacts import ENGINE, Artifact
-from segnet_live.engine.base import Maps
+from segnet_live.engine.base import RequestedOutputs
 from segnet_live.engine.nvidia import cuda_graph, tensorrt, trt_builder
 from segnet_live.errors import EngineError
 
@@ -123,7 +123,7 @@ def test_confidence_and_samples_come_down_beside_labels_and_dropout_gets_new_num
     drawn: list[torch.Tensor] = []
     real = torch.Tensor.uniform_
     monkeypatch.setattr(torch.Tensor, "uniform_", lambda self: drawn.append(real(self).clone()) or self)
-    engine = tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY, maps=Maps(samples=3))
+    engine = tensorrt.TensorRTEngine(tiny_card, SIZE, ENTRY, maps=RequestedOutputs(samples=3))
     assert (engine.info.confidence, engine.info.samples) == (True, 3)
     found = engine.segment_with_confidence(np.zeros((*SIZE, 3), np.uint8))
     assert found.confidence is not None
