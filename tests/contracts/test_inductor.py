@@ -37,7 +37,7 @@ class Expected:
 EXPECTED = {
     "segnet-fast": Expected((360, 480), 19, 26, 56),
     "segnet-basic": Expected((240, 320), 9, 10, 68),
-    "segnet": Expected((360, 480), 26, 31, 371),
+    "segnet": Expected((256, 352), 26, 31, 186),
 }
 
 
@@ -109,7 +109,7 @@ def test_launches_copies_and_traffic_of_a_frame(name: str) -> None:
     assert measured[1] <= expected.megabytes
 
 
-@pytest.mark.parametrize("name", ["segnet-fast", *(["segnet-basic"] if FULL else [])])
+@pytest.mark.parametrize("name", ["segnet-fast", "segnet", *(["segnet-basic"] if FULL else [])])
 def test_its_labels_are_those_of_fp32_eager_on_shipped_weights(name: str, tmp_path: Path) -> None:
     size = EXPECTED[name].size
     path = tmp_path / "code.txt"
