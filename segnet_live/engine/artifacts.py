@@ -132,19 +132,24 @@ class ArtifactStore:
             return None
         return manifest
 
-    def drop_like(self, key_fields: Fields, same: Sequence[str]) -> None:
+    def drop_like(self, key_fields: Fields, same: Sequence[str]) -> list[str]:
         """Delete what has other fields than these, but the same of those named: what this artifact replaces.
+
+        Return the keys of what is gone.
 
         Whoever made something else of the same kind for the same place will not need it again: older weights, another
         version of the software.
         """
         own = json.loads(json.dumps(key_fields))
+        gone = []
         for listed in self.entries():
             fields = listed.key_fields
             if fields and fields != own and all(fields.get(name) == own.get(name) for name in same):
                 for path in self.folder.glob(f"{listed.manifest.stem}.*"):
                     with contextlib.suppress(OSError):  # open elsewhere, on Windows
                         path.unlink()
+                gone.append(listed.manifest.stem)
+        return gone
 
     @contextlib.contextmanager
     def making(self, key_fields: Fields) -> Iterator[None]:

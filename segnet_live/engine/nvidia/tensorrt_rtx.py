@@ -36,6 +36,7 @@ INSTALL = "pip install 'segnet-live[rtx]'"
 GENERATIONS = {"sm75": "RTX 20", "sm80": "A100", "sm86": "RTX 30", "sm89": "RTX 40", "sm120": "RTX 50", "sm121": "GB10"}
 """What TensorRT-RTX 1.7 builds for, with a card of each."""
 KERNELS = ".kernels"
+KERNELS_OF = "kernels of"
 
 
 def rtx_missing() -> EngineError | None:
@@ -161,7 +162,8 @@ def build(
     entry = Artifact(fields, {"parity": {"overall": None}}, {ENGINE: blob})
     kept_in = store or ArtifactStore.of("tensorrt-rtx")
     if kept_in.save(fields, entry.metadata, entry.files):
-        kept_in.drop_like(fields, (*PLACE, "targets"))
+        for gone in kept_in.drop_like(fields, (*PLACE, "targets")):
+            ArtifactStore.of("tensorrt-rtx").drop_like({KERNELS_OF: gone}, (KERNELS_OF,))
     return entry
 
 
@@ -177,12 +179,14 @@ class _Kernels:
 
     def save(self, content: bytes) -> None:
         if content != self.load():
-            ArtifactStore.of("tensorrt-rtx").save(self.key_fields, {}, {KERNELS: content})
+            store = ArtifactStore.of("tensorrt-rtx")
+            if store.save(self.key_fields, {}, {KERNELS: content}):
+                store.drop_like(self.key_fields, (KERNELS_OF, "name"))  # those of older drivers
 
 
 def kernels_of(entry: Artifact) -> _Kernels:
     """Return where the compiled kernels of an engine are kept for the GPU in use."""
-    return _Kernels({"kernels of": key(entry.key_fields), **asdict(gpu())})
+    return _Kernels({KERNELS_OF: key(entry.key_fields), **asdict(gpu())})
 
 
 def _candidates(

@@ -66,6 +66,27 @@ def test_an_engine_of_another_version_is_left_with_one_line(
     assert caplog.messages == ["engines of TensorRT-RTX 1.7 are not used: 1.8 is installed"]
 
 
+def test_kernels_go_with_their_engine_and_with_the_driver_that_they_were_made_for(
+    card: Card, rtx: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore.of("tensorrt-rtx")
+
+    def of(entry: Artifact) -> list[str]:
+        own = tensorrt_rtx.kernels_of(entry).key_fields[tensorrt_rtx.KERNELS_OF]
+        kernels = [e.key_fields for e in store.entries() if e.key_fields.get(tensorrt_rtx.KERNELS_OF) == own]
+        return [fields["driver"] for fields in kernels]
+
+    engine, other = (tensorrt_rtx.build(card, SIZE, "fp16", (target,)) for target in ("sm89", "sm120"))
+    for entry in (engine, other):
+        tensorrt_rtx.kernels_of(entry).save(b"kernels")
+    monkeypatch.setattr(tensorrt_rtx, "gpu", lambda: GPU("RTX 4060", "8.9", "13.0", "581"))
+    tensorrt_rtx.kernels_of(engine).save(b"others")
+    assert (of(engine), of(other)) == (["581"], ["580"])
+    rtx.__version__ = "1.8"
+    tensorrt_rtx.build(card, SIZE, "fp16", ("sm89",))
+    assert (of(engine), of(other)) == ([], ["580"])
+
+
 @pytest.mark.usefixtures("rtx")
 def test_engines_travel_with_a_model_folder_and_damage_is_seen(card: Card) -> None:
     asked = ["compile", "--model", str(card.folder), "--backend", "tensorrt-rtx", "--size", "32x48"]
