@@ -20,7 +20,7 @@ from segnet_live.classes import ClassSet
 from segnet_live.config import LARGEST_SIDE, SMALLEST_SIDE
 from segnet_live.display_text import plain
 from segnet_live.errors import CardError, EngineError, UsageError, first_line
-from segnet_live.system.files import read_regular, write_atomically
+from segnet_live.system.files import read_regular, why_no_name, write_atomically
 from segnet_live.system.paths import models_dir, user_models_dir
 
 log = logging.getLogger(__name__)
@@ -317,6 +317,8 @@ def find_card(model: str) -> Card:
         UsageError: neither a name nor a folder.
         CardError: the folder's card is missing or damaged.
     """
+    if why := why_no_name(Path(model) / "card.json"):
+        raise UsageError(f"no model can be called {model[:60]!r} ({why})", "see `segnet-live models`")
     known = model_folders()
     for folder in (models_dir() / model, Path(model), *(path for path in known if path.name == model)):
         if (folder / "card.json").is_file():

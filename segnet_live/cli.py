@@ -25,12 +25,15 @@ from segnet_live.config import (
     VIEWS,
     RunConfig,
     SourceSpec,
+    is_url,
+    local_name,
     parse_engine,
     parse_size,
 )
 from segnet_live.display_text import fit_to_show, print_line
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.system.exit import leave
+from segnet_live.system.files import why_no_name, why_no_output
 from segnet_live.system.process_title import hide_passwords
 from segnet_live.system.streams import prepare_streams
 
@@ -73,9 +76,29 @@ examples:
 """
 
 
+_NAMES = ("video", "images", "bonnet")
+"""Options whose value is a path or something else, such as an address."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}", f"see {self.prog} --help")
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse, and refuse names that no file can have before anybody looks for such a file.
+
+        Raises:
+            UsageError: one is too long, forbidden, or holds what no name holds.
+        """
+        given = super().parse_args(*args, **kwargs)
+        for option, value in vars(given).items():
+            for each in value if isinstance(value, list) else (value,):
+                text = local_name(each) if isinstance(each, str) else each
+                if isinstance(text, Path) or (option in _NAMES and isinstance(text, str) and not is_url(text)):
+                    is_file = option in ("record", "stats")
+                    if why := why_no_output(Path(text)) if is_file else why_no_name(Path(text)):
+                        raise UsageError(f"{option} got {str(text)[:60]!r} ({why})", "give another name")
+        return given
 
 
 def entry() -> NoReturn:

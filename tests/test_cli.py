@@ -244,3 +244,38 @@ def test_models_names_a_damaged_one_after_the_others(
     assert "bad" in captured.err
     assert main(["models", "--dir", str(tmp_path / "bad")]) == 2
     assert "holds no model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--headless", "--video", "LONG.mp4"],
+        ["--headless", "--video", "a.mp4", "--record", "LONG.mp4"],
+        ["--headless", "--video", "a.mp4", "--record", "ROOM.mp4"],
+        ["--headless", "--images", "LONG", "--masks", "LONG"],
+        ["--headless", "--synthetic", "--masks", "LONG"],
+        ["--headless", "--synthetic", "--model", "LONG", "--stats", "a.csv"],
+        ["--headless", "--synthetic", "--stats", "a\0b.csv"],
+        ["--headless", "--video", "a\0b.mp4"],
+        ["--headless", "--video", "file:///LONG.mp4"],
+        ["report", "LONG.mp4"],
+        ["models", "--dir", "LONG"],
+        ["export", "--annotations", "coco", "--labels", "LONG"],
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [argument.replace("LONG", "x" * 300).replace("ROOM", "x" * 241) for argument in arguments]
+    assert main(given) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["x" * 300, "a\0b"])
+def test_a_list_with_such_a_name_writes_nothing(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.txt").write_text(f"a.mp4\n{line}\n")
+    assert main(["--headless", "--video", str(tmp_path / "list.txt"), "--record", str(tmp_path / "out")]) == 2
+    assert "line 2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -17,6 +17,8 @@ from typing import BinaryIO
 from segnet_live.errors import OutputError, first_line
 from segnet_live.system.paths import cache_dir
 
+_ADDED = 26
+"""Characters that the name of a growing file has more than its final one, at most."""
 _ADVICE = "free disk space, or name another path"
 
 
@@ -146,6 +148,22 @@ def write_atomically(path: Path, content: bytes | str, *, advice: str = _ADVICE,
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def why_no_name(path: Path) -> str:
+    """Return why the system can have no file of this name here ("File name too long"), "" where it can or does."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:  # too long, forbidden, a circle of links; with a NUL in it
+        return first_line(error)
+    return ""
+
+
+def why_no_output(path: Path) -> str:
+    """Return why an output cannot have this name, to which ours add while it grows; "" where it can."""
+    return why_no_name(path) or why_no_name(path.with_name(f"{path.name}{'x' * _ADDED}") if path.name else path)
 
 
 def open_regular(path: Path) -> BinaryIO:

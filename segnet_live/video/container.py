@@ -16,12 +16,15 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from segnet_live.display_text import fit_to_show
-from segnet_live.errors import SourceError
+from segnet_live.errors import SourceError, first_line
 from segnet_live.video.decoders import Device
 from segnet_live.video.location import URL_SCHEMES, is_url, scheme
+from segnet_live.video.playlist import check_playlist, is_playlist
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 10.0
+LIST_TIMEOUT_S = 5.0
+"""For playlists on disk: one without an end is looked at again for ever. Other files may lie on a slow disk."""
 _FROM_A_FILE = "file"
 """What a file may make libavformat open: a playlist from a stranger must not send this machine's requests anywhere."""
 _FROM_THE_NETWORK = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,rtmps"
@@ -63,18 +66,26 @@ def open_container(
             # Not chained: the cause's text holds the URL with its password.
             raise SourceError(f"{title}: cannot be opened ({reason(error)})", "check address and network") from None
     path = Path(location)
-    if path.is_dir():
-        raise SourceError(f"{title}: is a folder", "name a video file, or pass a folder of pictures with --images")
-    if not path.exists():
-        raise SourceError(f"{title}: no such file", "check the path")
-    if path.is_file() and path.stat().st_size == 0:
-        raise SourceError(f"{title}: the file is empty; nothing to play")
+    try:
+        if path.is_dir():
+            raise SourceError(f"{title}: is a folder", "name a video file, or pass a folder of pictures with --images")
+        if not path.exists():
+            raise SourceError(f"{title}: no such file", "check the path")
+        if path.is_file() and path.stat().st_size == 0:
+            raise SourceError(f"{title}: the file is empty; nothing to play")
+        list_timeout = (LIST_TIMEOUT_S, LIST_TIMEOUT_S) if is_playlist(path) else None
+    except OSError as error:
+        raise SourceError(f"{title}: cannot be read ({first_line(error)})", "name a video file") from error
+    if list_timeout is not None:
+        check_playlist(path)
     try:
         # A bare name may look like one of libavformat's protocols ("a:b.mp4").
         options = {"protocol_whitelist": _FROM_A_FILE}
         if formats is not None:
             options["format_whitelist"] = ",".join(formats)
-        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace", hwaccel=hwaccel)
+        container = av.open(
+            f"file:{path}", "r", options=options, timeout=list_timeout, metadata_errors="replace", hwaccel=hwaccel
+        )
     except FFmpegError as error:
         raise SourceError(
             f"{title}: not a video that can be read ({reason(error)}); expected mp4, mkv, avi, mov or webm"

@@ -15,6 +15,7 @@ import numpy as np
 from segnet_live.display_text import fit_to_show
 from segnet_live.errors import SourceError, first_line
 from segnet_live.frame import RGB, Frame
+from segnet_live.system.files import why_no_name
 from segnet_live.video.location import IMAGE_SUFFIXES
 from segnet_live.video.opencv import decode_picture
 from segnet_live.video.source import SourceInfo
@@ -122,6 +123,8 @@ def picture_files(place: str) -> list[Path]:
         SourceError: there are none, or two share a stem, which names a picture's outputs.
     """
     folder = Path(place)
+    if why := why_no_name(folder):
+        raise SourceError(f"{place[:60]}: cannot be read ({why})", "check the path")
     if folder.is_dir():
         files = [f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
         if not files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -97,3 +98,28 @@ def test_a_session_description_opens_no_port(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceError):
         open_container(str(tmp_path / "cam.sdp"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_playlist_on_disk_that_never_ends_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "LIST_TIMEOUT_S", 0.5)
+    clip = Path(make(tmp_path, Clip(name="mine.ts", codec="mpeg2video")))
+    os.mkfifo(tmp_path / "pipe.ts")
+    for name, text, said in (
+        ("a.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n", "names itself"),
+        ("b.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nc.m3u8\n", "names itself"),
+        ("c.m3u8", '#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",URI="b.m3u8"\n', "names itself"),
+        ("d.m3u8", hls("pipe.ts"), "a pipe or a device"),
+        ("e.ffconcat", "ffconcat version 1.0\nfile 'pipe.ts'\n", "a pipe or a device"),
+        ("f.ffconcat", "ffconcat version 1.0\nfile e.ffconcat\n", "a pipe or a device"),
+        ("g.m3u8", hls("none.ts").replace("#EXT-X-ENDLIST\n", ""), "not a video"),
+        ("pipe.ts", None, "a pipe or a device"),
+    ):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        if name != "b.m3u8":  # whose other half comes next
+            with pytest.raises(SourceError, match=said):
+                open_container(str(tmp_path / name))
+    (tmp_path / "good.m3u8").write_text(hls(clip.name, clip.name))
+    with open_container(str(tmp_path / "good.m3u8")) as opened:
+        assert opened.streams.video

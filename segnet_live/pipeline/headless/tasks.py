@@ -15,8 +15,10 @@ from pathlib import Path
 from segnet_live.config import PIECE_S, RunConfig
 from segnet_live.display_text import print_line
 from segnet_live.errors import OutputError, SourceError, UsageError, first_line
-from segnet_live.system.files import held, partial_path
+from segnet_live.system.files import held, partial_path, read_regular, why_no_name, why_no_output
 from segnet_live.video.location import is_url, videos_in
+
+MOST_LIST_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +204,15 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
 def _in_list(file: Path) -> list[Path]:
     """Return the videos that a text file names, one a line; what has no folder of its own lies beside the list."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(file, MOST_LIST_BYTES).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{file}: cannot be read ({first_line(error)})", "give a text file in UTF-8") from error
     names = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     for number, name in names:
         if is_url(name):
             raise UsageError(f"{file}, line {number}: is an address", "a list names files; record streams one by one")
+        if why := why_no_name(file.parent / name):
+            raise UsageError(f"{file}, line {number}: cannot be a file ({why})", "correct the line or delete it")
     videos = list(dict.fromkeys(file.parent / name for _, name in names))
     # one that is missing is told when its turn comes; a text that names none is no list
     if not any(video.is_file() for video in videos):
@@ -229,6 +233,8 @@ def _tasks(config: RunConfig, videos: Sequence[Path]) -> list[Task]:
             stats=config.stats and config.stats / f"{name}.csv",
             confidence=config.confidence and config.confidence / name,
         )
+        if why := next(filter(None, map(why_no_output, map(_named_unfinished, task.outputs))), ""):
+            raise UsageError(f"{video}: its outputs cannot be named after it ({why})", "give it a shorter name")
         # Names that differ in case only are one file on Windows and macOS.
         other = tasks.setdefault(name.lower(), task)
         if other is not task:
