@@ -175,3 +175,18 @@ def test_an_exported_network_stays_here_whatever_its_card_says(
     (here / "_.._evil-64x64.onnx").touch()  # the name that it gets is taken: that is the line
     assert main(["export", "--to", "onnx", "--size", "64x64", "--model", str(tmp_path / "m")]) == 2
     assert "_evil-64x64.onnx exists" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+@pytest.mark.parametrize("name", ["card.json", "weights.safetensors"])
+def test_a_pipe_or_a_huge_file_is_no_part_of_a_model(tmp_path: Path, name: str) -> None:
+    card = write_card(tmp_path / "m")
+    (card.folder / name).unlink()
+    os.mkfifo(card.folder / name)
+    with pytest.raises(CardError, match="a pipe or a device"):
+        load_weights(find_card(str(card.folder)))
+    (card.folder / name).unlink()
+    with (card.folder / name).open("wb") as huge:
+        huge.truncate(1 << 40)
+    with pytest.raises(CardError, match="it has 1,048,576 MiB"):
+        load_weights(find_card(str(card.folder)))

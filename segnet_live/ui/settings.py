@@ -13,11 +13,12 @@ from segnet_live.display_text import mask_password
 from segnet_live.engine.governor import Target
 from segnet_live.errors import OutputError, UsageError
 from segnet_live.frame import Size
-from segnet_live.system.files import write_atomically
+from segnet_live.system.files import read_regular, write_atomically
 from segnet_live.ui.naming import check_pattern
 from segnet_live.ui.parsing import format_target, parse_target
 
 VERSION = 1
+MOST_BYTES = 1 << 20
 RECENT_KEPT = 10
 _KEYS = {"layers": "wiped"}
 """The key of a setting in the file, where that is not its name here."""
@@ -132,7 +133,7 @@ def load_settings(path: Path) -> tuple[Settings, str]:
     """
     settings = Settings()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MOST_BYTES).decode("utf-8")
     except FileNotFoundError:
         return settings, ""
     except (OSError, UnicodeDecodeError) as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import struct
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -119,7 +121,12 @@ def _track(path: Path, dice: random.Random) -> None:
     )
     space = 'xmlns="http://www.topografix.com/GPX/1/1"'
     text = f'<?xml version="1.0"?><gpx {space}><trk><trkseg>{points}</trkseg></trk></gpx>'
-    if dice.random() < 0.5:
+    if dice.random() < 0.1:
+        encoding = dice.choice(("foo", "gb2312", "utf-7", "idna", "utf-16", "utf-8", "latin-1", "punycode"))
+        kind = dice.choice(("", '<!DOCTYPE gpx [<!ENTITY a "aaaa">]>', "<a>" * 200, "<a/>" * 10_000))
+        changed = text.replace("?>", f' encoding="{encoding}"?>{kind}', 1)
+        path.write_bytes(changed.encode("utf-16" if encoding == "utf-16" else "utf-8"))
+    elif dice.random() < 0.5:
         old = dice.choice(("52.003", "2026-05-01T12:00:05Z", "13", "3", "trkpt", space))
         new = dice.choice(
             ("", "nan", "inf", "-1e308", "9999-12-31T23:59:59+23:59", "0001-01-01T00:00:00-23:59", "&lt;")
@@ -137,11 +144,67 @@ def _read_track(path: Path) -> None:
         float(track.length_m), float(track.speed_kmh)
 
 
+def _gopro(path: Path, dice: random.Random) -> None:
+    """GoPro's boxes whose sizes, kinds or nesting lie."""
+
+    def box(key: bytes, kind: bytes, size: int, values: bytes) -> bytes:
+        count = min(65535, len(values) // max(1, size))
+        return key + kind + bytes([size]) + struct.pack(">H", count) + values + bytes(-len(values) % 4)
+
+    fixes = struct.pack(">10i", 520000000, 130000000, 1, 2, 3, 520010000, 130000000, 1, 2, 3)
+    content = box(b"SCAL", b"l", 4, struct.pack(">5i", *[10_000_000] * 5)) + box(b"GPS5", b"l", 20, fixes)
+    for _ in range(dice.choice((2, 2, 50, 1500))):
+        content = box(b"DEVC", b"\0", dice.choice((1, 1, 255)), content)
+    path.write_bytes(mutants.damaged(content, ".gpmf", dice))
+
+
+def _read_gopro(path: Path) -> None:
+    from segnet_live.drives.track import _coordinates
+
+    list(_coordinates(path.read_bytes()))
+
+
+def _pipe(path: Path, dice: random.Random) -> None:
+    """A model folder, drafts and settings in which one file is a pipe, or larger than any disk."""
+    for name in ("card.json", "weights.safetensors", "settings.json", "labels.png", "drive.gpx", "list.m3u8"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        if dice.random() < 0.5 and hasattr(os, "mkfifo"):
+            os.mkfifo(path / name)
+        else:
+            with (path / name).open("wb") as huge:
+                huge.truncate(1 << dice.choice((30, 34, 40)))
+
+
+def _read_pipe(path: Path) -> None:
+    from segnet_live.card import read_card
+    from segnet_live.drafts.folder import read_labels
+    from segnet_live.drives.track import read_gpx
+    from segnet_live.errors import SegnetLiveError
+    from segnet_live.ui.settings import load_settings
+    from segnet_live.video.container import open_container
+
+    readers: tuple[Callable[[], object], ...] = (
+        lambda: read_card(path),
+        lambda: read_labels(path / "labels.png"),
+        lambda: read_gpx(path / "drive.gpx", BEGUN),
+        lambda: open_container(str(path / "list.m3u8")),
+    )
+    load_settings(path / "settings.json")
+    for read in readers:
+        try:
+            read()
+        except SegnetLiveError:
+            continue
+        raise AssertionError("it was read")
+
+
 KEPT: dict[str, tuple[Callable[[Path, random.Random], None], Callable[[Path], None]]] = {
     "settings": (_settings, _read_settings),
     "cache": (_cache, _read_cache),
     "index": (_index, _read_index),
     "drafts": (_drafts, _read_drafts),
     "track": (_track, _read_track),
+    "gopro": (_gopro, _read_gopro),
+    "pipes": (_pipe, _read_pipe),
 }
 """By kind: what writes a damaged one to a path, and what reads it as the program does."""
