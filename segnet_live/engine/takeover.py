@@ -77,7 +77,7 @@ class TakeoverEngine:
         try:
             self._engine.submit(rgb)
         except Exception as error:
-            log.warning("the engine %s failed", self.info, exc_info=error)
+            log.info("the engine %s failed", self.info, exc_info=error)
             self._lost = len(self._under_way)
 
     def wait(self) -> EngineOutput:
@@ -90,7 +90,7 @@ class TakeoverEngine:
                 checked(found.labels)
                 return found
             except Exception as error:
-                log.warning("the engine %s failed", self.info, exc_info=error)
+                log.info("the engine %s failed", self.info, exc_info=error)
                 self._lost = 1 + len(self._under_way)
         self._lost -= 1
         return self.segment_with_confidence(rgb)
@@ -99,7 +99,7 @@ class TakeoverEngine:
         self._engine.close()
 
     def _replace(self, error: Exception) -> None:
-        log.warning("the engine %s failed", self.info, exc_info=error)
+        log.info("the engine %s failed", self.info, exc_info=error)
         with contextlib.suppress(Exception):  # what failed may fail again
             self._engine.close()
         for backend in ORDER:

@@ -62,7 +62,18 @@ class _LastLines(logging.Handler):
             self.lines.append(f"{record.levelname.lower()} {record.name}: {record.getMessage()}")
 
 
-_last_lines = _LastLines()
+class _Warnings(logging.Handler):
+    """Print warnings on standard error, a line each: Python itself stops doing so once there is any other handler."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(Exception):
+            print(fit_to_show(record.getMessage()), file=sys.stderr, flush=True)
+
+
+_last_lines, _warnings = _LastLines(), _Warnings()
 _faults: TextIO | None = None
 _stack: mmap.mmap | None = None
 _arguments: tuple[str, ...] = ()
@@ -79,9 +90,7 @@ def watch(arguments: tuple[str, ...] = ()) -> None:
     logger = logging.getLogger("segnet_live")
     if _last_lines not in logger.handlers:
         logger.addHandler(_last_lines)
-        # that handler keeps Python from printing warnings; of a GPU's engines people are to see why one is not used
-        if logging.lastResort is not None:
-            logging.getLogger("segnet_live.engine.nvidia").addHandler(logging.lastResort)
+        logger.addHandler(_warnings)
     if _faults is not None:
         return
     try:

@@ -29,6 +29,13 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("logs")
+def test_people_see_warnings_wherever_they_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+    crash.watch()
+    logging.getLogger("segnet_live.video.recorder").warning("out.mp4: the clock\x1b[31m jumps")
+    logging.getLogger("segnet_live.video.recorder").info("not this")
+    assert capsys.readouterr().err == "out.mp4: the clock\\x1b[31m jumps\n"
+
+
 def test_people_see_why_an_engine_of_their_gpu_is_not_used(capsys: pytest.CaptureFixture[str]) -> None:
     crash.watch()
     crash.watch()
