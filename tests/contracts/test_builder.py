@@ -30,6 +30,12 @@ CASES = [
     for size in ((find_card(name).input_size, SIZES[-1]) if name == "segnet" and not FULL else SIZES)
     if FULL or name == "segnet" or size != (256, 352)
     for precision in PRECISIONS
+] + [
+    (name, forms_for(NETWORKS[name].pooling, "tensorrt")[0], size, precision)
+    for name in NETWORKS
+    if not FULL and name not in RELEASED
+    for size in ((360, 480), SIZES[-1])
+    for precision in ("fp16", "fp32")
 ]
 
 
