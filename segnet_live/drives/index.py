@@ -255,7 +255,8 @@ def _read(content: bytes) -> DriveIndex:
             if sum(member.file_size for member in arrays.zip.infolist()) > MOST_BYTES:
                 raise ValueError(f"its columns have more than {MOST_BYTES >> 20} MiB")
             header: dict[str, Any] = json.loads(arrays["header"].tobytes())
-            columns = {name: arrays[name].astype(kind, casting="same_kind") for name, kind in _COLUMNS.items()}
+            with np.errstate(over="raise"):  # a FloatingPointError, which is an ArithmeticError
+                columns = {name: arrays[name].astype(kind, casting="same_kind") for name, kind in _COLUMNS.items()}
         stated, named = header["facts"], header["classes"]
         height, width = stated["size"]
         facts = Facts(

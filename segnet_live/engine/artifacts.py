@@ -165,7 +165,7 @@ class ArtifactStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except OSError as error:  # a Timeout is one, too
-            log.warning("%s cannot be locked (%s); going on alone", self.folder, first_line(error))
+            log.info("%s cannot be locked (%s); going on alone", self.folder, first_line(error))
             yield
             return
         try:

@@ -30,16 +30,15 @@ from segnet_live.video.colour import FrameConverter
 from segnet_live.video.encoders import KEY_FRAMES_S, choose
 from segnet_live.video.location import is_url
 from segnet_live.video.remux import remux
-from segnet_live.video.soundtrack import Soundtrack
+from segnet_live.video.soundtrack import LONGEST_GAP_S, Soundtrack
 
 log = logging.getLogger(__name__)
 
 DEFAULT = Encoding()
 USUAL_RATE = Fraction(30)
 FINEST_TICK = Fraction(1, 10_000_000)
-LONGEST_GAP_S = 3600
 MOST_TICKS = (1 << 31) - 1
-"""The longest that mp4 can show a frame. A longer gap than these two is no pause but a clock that was set."""
+"""The longest that mp4 can show a frame."""
 _GROWING = {
     # empty_moov: plays from the first fragment on, even when sound starts late. frag_discont: fragments may start at
     # any time, which is how sound and picture keep their offset without an edit list.
@@ -202,9 +201,12 @@ class Recorder:
         """Return a frame's time without the gaps that are left out, this one too if it is too long to be a pause."""
         source_pts, pts = pts, pts - self._left_out
         if self._last is not None and pts - self._last > self._longest:
-            gap = pts - self._last - self._last_duration
-            log.warning(
-                "%s: the source's clock jumps by %.0f s; the jump is left out", self.path, gap * self._time_base
+            gap = pts - self._last - max(1, round(1 / (self._rate * self._time_base)))
+            log.log(
+                logging.INFO if self._left_out else logging.WARNING,  # once is enough of a clock that goes mad
+                "%s: the source's clock jumps by %.0f s; the jump is left out",
+                self.path,
+                gap * self._time_base,
             )
             self._left_out += gap
             pts -= gap

@@ -24,6 +24,8 @@ _COPIED = {"aac", "mp3", "mp3float"}
 _AAC_RATES = {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000}
 _AAC_BLOCK = 1024
 _BIT_RATE = 160_000
+LONGEST_GAP_S = 3600
+"""A longer gap in a file's times is no pause but damage, or a clock that was set."""
 _JITTER_S = Fraction(1, 50)
 """Times of neighbouring packets are rounded to the container's ticks; only beyond this they tell of a gap."""
 
@@ -105,13 +107,16 @@ class Soundtrack:
     def _demux(self) -> Iterator[Packet[AudioStream]]:
         """Yield packets with rising times; damage leaves a gap or ends the sound, never the recording."""
         last: int | None = None
+        end_s: Fraction | None = None
         source = self._stream
         known = source.start_time is not None and source.duration is not None
         end = source.start_time + source.duration if known else None  # type: ignore[operator]
         with suppress(FFmpegError, IndexError):  # see FileSource: a track that begins in the middle
             for packet in self._container.demux(self._stream):
                 if packet.pts is not None and packet.dts is not None and (last is None or packet.dts > last):
-                    last = packet.dts
+                    if end_s is not None and _begin_s(packet) > end_s + LONGEST_GAP_S:
+                        continue  # hours of silence would be encoded
+                    last, end_s = packet.dts, _end_s(packet)
                     # An edit list may end the sound within its last packet.
                     if end is not None and packet.duration and packet.pts < end < packet.pts + packet.duration:
                         packet.duration = end - packet.pts

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
+from av.packet import Packet
 
 from segnet_live.video.file import FileSource
 from segnet_live.video.recorder import Recorder
@@ -160,3 +162,33 @@ def test_a_long_wait_for_late_sound_piles_up_nothing(clip: MakeClip) -> None:
             assert list(sound.packets_until(Fraction(1, 10), Fraction(0))) == []
         assert len(list(sound.packets_until(None, Fraction(0)))) > 10
     sound.close()
+
+
+def test_sound_whose_times_jump_by_hours_does_not_become_hours_of_silence(
+    clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = clip(name="clip.mkv", frames=12, audio="ac3")
+    demux = Soundtrack._demux
+
+    def damaged(self: Soundtrack) -> Iterator[Packet[AudioStream]]:
+        container = self._container
+
+        class Damaged:
+            def demux(self, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+                for packet in container.demux(stream):
+                    if packet.pts is not None and packet.dts is not None and packet.pts * packet.time_base > 0.2:
+                        packet.pts += int(20_000 / packet.time_base)
+                        packet.dts += int(20_000 / packet.time_base)
+                    yield packet
+
+        self._container = Damaged()  # type: ignore[assignment]
+        try:
+            yield from demux(self)
+        finally:
+            self._container = container
+
+    monkeypatch.setattr(Soundtrack, "_demux", damaged)
+    record(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as recorded:
+        assert recorded.duration is not None
+        assert recorded.duration < 2_000_000

@@ -203,7 +203,9 @@ def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tick", [TICK, Fraction(1, 10_000_000)])
-def test_a_clock_that_jumps_ahead_ends_no_recording(tmp_path: Path, tick: Fraction) -> None:
+def test_a_clock_that_jumps_ahead_ends_no_recording(
+    tmp_path: Path, tick: Fraction, caplog: pytest.LogCaptureFixture
+) -> None:
     step = int(Fraction(1, 25) / tick)
     with Recorder(tmp_path / "out.mp4", (48, 64), time_base=tick, rate=Fraction(25)) as recorder:
         for number, frames in enumerate((0, 1, 2, 10**9, 10**9 + 1, 3 * 10**9)):
@@ -212,6 +214,7 @@ def test_a_clock_that_jumps_ahead_ends_no_recording(tmp_path: Path, tick: Fracti
             recorder.write(numbered(9, 48, 64), 10**9 * step)
     assert numbers(tmp_path / "out.mp4") == list(range(6))
     assert times(tmp_path / "out.mp4") == [Fraction(number, 25) for number in range(6)]
+    assert sum(record.levelname == "WARNING" for record in caplog.records) == 1, "the user is told, once"
 
 
 def test_a_pause_of_half_an_hour_stays(tmp_path: Path) -> None:

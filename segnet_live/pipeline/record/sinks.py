@@ -137,6 +137,7 @@ class Stats:
 
     def close(self, *, whole: bool) -> None:
         if self._file is None:
+            self._let_go()  # it is held where the file could not be made
             return
         try:
             self._file.close()

@@ -21,7 +21,7 @@ from segnet_live.frame import Frame, FrameResult
 from segnet_live.pipeline.record.preflight import check_outputs
 from segnet_live.pipeline.record.sinks import LabelMaps, Stats
 from segnet_live.system import files
-from segnet_live.system.files import partial_path
+from segnet_live.system.files import held, partial_path
 from tests.support.sources import FakeSource
 
 
@@ -208,3 +208,16 @@ def test_stats_on_a_full_disk_do_not_replace_a_good_file(tmp_path: Path, monkeyp
     with pytest.raises(SegnetLiveError):
         stats.close(whole=False)
     assert good.read_text() == "good\n"
+
+
+def test_a_file_that_could_not_be_made_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("segnet_live.pipeline.record.sinks.make_new", full)
+    stats = Stats(tmp_path / "s.csv", CAMVID)
+    with pytest.raises(OutputError, match="No space"):
+        stats.write(segmented(0))
+    stats.close(whole=False)
+    with held(tmp_path / "s.csv"):
+        pass
