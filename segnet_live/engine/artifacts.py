@@ -158,14 +158,16 @@ class ArtifactStore:
         Where the folder cannot be written there is no lock, and nothing is shared either. A process that hangs is
         waited for no longer than LOCK_LIMIT_S.
         """
-        from filelock import FileLock  # only where something is compiled
+        from filelock import FileLock, Timeout  # only where something is compiled
 
         lock = FileLock(self._manifest(key_fields).with_suffix(".lock"), timeout=LOCK_LIMIT_S)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-        except OSError as error:  # a Timeout is one, too
-            log.info("%s cannot be locked (%s); going on alone", self.folder, first_line(error))
+        except OSError as error:
+            # where there is no room or no right, what is made is not kept, and that is told
+            level = logging.WARNING if isinstance(error, Timeout) else logging.INFO
+            log.log(level, "%s cannot be locked (%s); going on alone", self.folder, first_line(error))
             yield
             return
         try:
