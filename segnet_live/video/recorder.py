@@ -38,7 +38,7 @@ DEFAULT = Encoding()
 USUAL_RATE = Fraction(30)
 FINEST_TICK = Fraction(1, 10_000_000)
 MOST_TICKS = (1 << 31) - 1
-"""The longest that mp4 can show a frame."""
+"""The longest that mp4 can show a frame, in ticks of its own."""
 _GROWING = {
     # empty_moov: plays from the first fragment on, even when sound starts late. frag_discont: fragments may start at
     # any time, which is how sound and picture keep their offset without an edit list.
@@ -327,13 +327,10 @@ class Recorder:
             yield
         except (FFmpegError, OSError) as error:
             self._leave()
-            full = error.errno == errno.ENOSPC
+            full, gone = error.errno == errno.ENOSPC, not self.partial.exists()
             why = "the disk is full" if full else error.strerror or type(error).__name__
-            kept = (
-                f"; what was recorded so far is kept in {self.partial}" if self.frames and self.partial.exists() else ""
-            )
-            if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                why, kept = f"{self.partial} was removed or moved", ""
+            why = f"{self.partial} was removed or moved" if gone else why
+            kept = f"; what was recorded so far is kept in {self.partial}" if self.frames and not gone else ""
             raise OutputError(f"{self.path}: cannot be written ({why}){kept}") from error
 
     def _leave(self) -> None:
