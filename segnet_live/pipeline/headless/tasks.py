@@ -15,6 +15,7 @@ from pathlib import Path
 from segnet_live.config import PIECE_S, RunConfig
 from segnet_live.display_text import print_line
 from segnet_live.errors import OutputError, SourceError, UsageError, first_line
+from segnet_live.pipeline.record.preflight import check_distinct
 from segnet_live.system.files import held, partial_path, read_regular, why_no_name, why_no_output
 from segnet_live.video.location import is_url, videos_in
 
@@ -188,8 +189,7 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
             raise UsageError(f"{option} {folder} is a file; {what}, so name a folder for the outputs")
         if folder.exists() and place.is_dir() and folder.samefile(place):
             raise UsageError(f"{option} {folder} is the folder the videos are read from; choose another one")
-    if config.masks is not None and config.masks == config.confidence:
-        raise UsageError(f"--masks and --confidence both name {config.masks}", "give each a folder of its own")
+    check_distinct({"--masks": config.masks, "--confidence": config.confidence})
     tasks = _tasks(config, videos_in(place) if place.is_dir() else _in_list(place))
     for option, folder in folders.items():
         try:

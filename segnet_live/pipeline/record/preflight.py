@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from segnet_live.config import RunConfig, SourceSpec
@@ -28,8 +30,24 @@ def check_outputs(config: RunConfig) -> None:
     for option, folder in (("--masks", config.masks), ("--confidence", config.confidence)):
         if folder is not None:
             _check_folder(option, folder, config)
-    if config.masks is not None and config.masks == config.confidence:
-        raise UsageError(f"--masks and --confidence both name {config.masks}", "give each a folder of its own")
+    check_distinct({f"--{name}": getattr(config, name) for name in ("record", "stats", "masks", "confidence")})
+
+
+def check_distinct(outputs: Mapping[str, Path | None]) -> None:
+    """Check that no two outputs are one place, by any spelling or link.
+
+    Args:
+        outputs: by option.
+
+    Raises:
+        UsageError: two are.
+    """
+    taken: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is not None:
+            other = taken.setdefault(os.path.normcase(os.path.realpath(path)), option)
+            if other != option:
+                raise UsageError(f"{other} and {option} both name {path}", "give each a file or a folder of its own")
 
 
 def _check_file(option: str, path: Path, config: RunConfig) -> None:

@@ -97,6 +97,23 @@ def test_no_folder_of_a_pattern_takes_the_label_maps_of_its_images(tmp_path: Pat
                 )
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_outputs_are_never_one_place_however_it_is_spelt(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "link").symlink_to("labels")
+    place = tmp_path / "x.mp4"
+    pairs: list[dict[str, Path]] = [
+        {"masks": tmp_path / "labels", "confidence": tmp_path / "link"},
+        {"masks": tmp_path / "labels", "confidence": Path(os.path.relpath(tmp_path / "labels"))},
+        {"masks": tmp_path / "labels", "confidence": tmp_path / "new" / ".." / "labels"},
+        {"record": place, "masks": place},
+        {"record": tmp_path / "x.mp4", "masks": tmp_path / "new" / ".." / "x.mp4"},
+    ]
+    for outputs in pairs:
+        with pytest.raises(UsageError, match="both name"):
+            check_outputs(config(**outputs, overwrite=overwrite))
+
+
 @pytest.mark.parametrize("option", ["record", "masks", "stats"])
 def test_what_exists_is_kept_unless_told_otherwise(tmp_path: Path, option: str) -> None:
     path = tmp_path / {"record": "out.mp4", "masks": "labels", "stats": "s.csv"}[option]
