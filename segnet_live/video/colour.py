@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 
 from segnet_live.planes import Colours, Matrix, Plane, Planes
+from segnet_live.video.picture_size import MOST_PIXELS
 
 _MATRICES = {
     1: Colorspace.ITU709,
@@ -106,13 +107,13 @@ def _is_full(picture: VideoFrame) -> bool:
 
 
 def _stretched(picture: VideoFrame, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Return (width, height) with square pixels, by enlarging the short side."""
+    """Return (width, height) with square pixels, by enlarging the short side; as it is where that were huge."""
     width, height = picture.width, picture.height
     if Fraction(1, 8) < pixel_aspect < 1:
         height = round(height / pixel_aspect)
     elif 1 < pixel_aspect < 8:
         width = round(width * pixel_aspect)
-    return width, height
+    return (width, height) if width * height <= MOST_PIXELS else (picture.width, picture.height)
 
 
 def _matrix_of(picture: VideoFrame) -> Matrix:

@@ -19,6 +19,7 @@ from segnet_live.display_text import fit_to_show
 from segnet_live.errors import SourceError, first_line
 from segnet_live.video.decoders import Device
 from segnet_live.video.location import URL_SCHEMES, is_url, scheme
+from segnet_live.video.picture_size import MOST_PIXELS
 from segnet_live.video.playlist import check_playlist, is_playlist
 
 CONNECT_TIMEOUT_S = 10.0
@@ -30,6 +31,8 @@ _FROM_A_FILE = "file"
 _FROM_THE_NETWORK = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,rtmps"
 """What an address may: no local file, to which a playlist there could point, and nothing that joins, decrypts or cuts.
 httpproxy is how libavformat reaches https through the proxy that the user's environment names."""
+_LIMITS = {"max_pixels": str(MOST_PIXELS)}
+"""What decoders refuse: a file of 300 KiB can hold pictures of a GiB."""
 _TEXT_FORMATS = {"tty", "lrc", "srt", "webvtt", "ass", "subviewer", "microdvd"}
 """libavformat plays any text file as a terminal session."""
 
@@ -55,7 +58,7 @@ def open_container(
                 f"{title}: cannot be opened: no such kind of address",
                 f"give a file, or {known}",
             )
-        options = {"protocol_whitelist": _FROM_A_FILE if scheme(location) == "file" else _FROM_THE_NETWORK}
+        options = _LIMITS | {"protocol_whitelist": _FROM_A_FILE if scheme(location) == "file" else _FROM_THE_NETWORK}
         if scheme(location) in ("rtsp", "rtsps"):
             # TCP first: UDP loses packets, and so pictures, on most home networks.
             options["rtsp_flags"] = "prefer_tcp"
@@ -80,7 +83,7 @@ def open_container(
         check_playlist(path)
     try:
         # A bare name may look like one of libavformat's protocols ("a:b.mp4").
-        options = {"protocol_whitelist": _FROM_A_FILE}
+        options = _LIMITS | {"protocol_whitelist": _FROM_A_FILE}
         if formats is not None:
             options["format_whitelist"] = ",".join(formats)
         container = av.open(
@@ -100,7 +103,7 @@ def video_stream(container: InputContainer, title: str) -> VideoStream:
     """Return the main moving picture; cover art is none.
 
     Raises:
-        SourceError: there is none, or no decoder for it.
+        SourceError: there is none, no decoder for it, or more than MOST_PIXELS in a picture.
     """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
@@ -110,6 +113,11 @@ def video_stream(container: InputContainer, title: str) -> VideoStream:
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
     if stream.codec_context is None:
         raise SourceError(f"{title}: its video codec is unknown here", "convert it to H.264 first")
+    if stream.width * stream.height > MOST_PIXELS:
+        size = f"{stream.width} x {stream.height}"
+        most = f"at most {MOST_PIXELS / 1e6:.0f} million are decoded"
+        raise SourceError(f"{title}: its pictures have {size} pixels; {most}", "make it smaller first")
+    stream.codec_context.options = {**stream.codec_context.options, **_LIMITS}
     return stream
 
 

@@ -30,6 +30,7 @@ from segnet_live.video.container import (
 )
 from segnet_live.video.decoders import Device, devices, note_failure
 from segnet_live.video.location import is_url
+from segnet_live.video.picture_size import MOST_PIXELS
 from segnet_live.video.source import SourceInfo
 
 NOMINAL_RATE = Fraction(25)
@@ -76,7 +77,10 @@ class FileSource:
         self._open()
         if self._pending is None:
             self.close()
-            raise SourceError(f"{self._title}: not one picture of its video track can be decoded; the file is damaged")
+            why = "the file is damaged"
+            if not self._stream.width:
+                why += f", or its pictures have more than {MOST_PIXELS / 1e6:.0f} million pixels"
+            raise SourceError(f"{self._title}: not one picture of its video track can be decoded; {why}")
         picture, origin = self._pending
         self._origin_s: float = float(origin * self._time_base)
         self._start_s: float = self._origin_s + start_s

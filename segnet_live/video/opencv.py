@@ -16,10 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnet_live.system.files import read_regular
-from segnet_live.video.picture_size import stated_size
+from segnet_live.video.picture_size import MOST_PIXELS, stated_size
 
-MOST_PIXELS = 1 << 26
-"""Of a picture from a file: those of cameras have up to 61 million; decoding takes up to 8 bytes for each."""
 MOST_PICTURE_BYTES = 1 << 28
 _DECODERS_SAY = (b"libpng ", b"Corrupt JPEG", b"Premature end of JPEG", b"Invalid SOS", b"Unsupported marker")
 

@@ -7,6 +7,9 @@ import struct
 
 from segnet_live.frame import Size
 
+MOST_PIXELS = 1 << 26
+"""Of pictures and videos: cameras take up to 61 million, 8K has 33; decoding needs up to 8 bytes for each."""
+
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _NETPBM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")

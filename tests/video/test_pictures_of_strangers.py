@@ -6,8 +6,10 @@ import os
 import struct
 import threading
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from segnet_live.drafts.folder import read_labels
 from segnet_live.drives.bonnet import read_bonnet
 from segnet_live.errors import DataError, SourceError
+from segnet_live.video.colour import PictureConverter
+from segnet_live.video.file import FileSource
 from segnet_live.video.images import ImageSource
 from segnet_live.video.opencv import _quiet_decoders, decode_picture
 from segnet_live.video.picture_size import stated_size
@@ -98,3 +102,23 @@ def test_what_others_say_meanwhile_is_not_lost(capfd: pytest.CaptureFixture[str]
         thread.join()
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "something else\nsomething else\nafter\n"
+
+
+@pytest.mark.parametrize(("codec", "name"), [("png", "a.mov"), ("ffv1", "a.mkv")])
+def test_a_video_of_huge_pictures_is_refused_before_they_are_decoded(tmp_path: Path, codec: str, name: str) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as output:
+        video = output.add_stream(codec, rate=25, width=9000, height=9000, pix_fmt="gray")
+        picture = av.VideoFrame(9000, 9000, "gray")
+        picture.planes[0].update(bytes(picture.planes[0].buffer_size))
+        output.mux(video.encode(picture))
+        output.mux(video.encode(None))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(SourceError, match="67 million"):
+        FileSource(str(path))
+
+
+def test_pixels_that_are_not_square_make_no_huge_picture(tmp_path: Path) -> None:
+    wide = av.VideoFrame(8192, 2048, "gray")
+    assert PictureConverter().rgb(wide, Fraction(7)).shape == (2048, 8192, 3)
+    assert PictureConverter().rgb(av.VideoFrame(64, 48, "gray"), Fraction(7)).shape == (48, 448, 3)
