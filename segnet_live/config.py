@@ -141,10 +141,13 @@ class Encoding:
     Attributes:
         encoder: "auto" is a hardware encoder where one opens, else x264.
         quality: as of x264's preset veryfast by constant rate factor: lower is better and larger.
+        look_ahead: the encoder may hold back frames to choose better. They are lost in a kill: seconds, where most
+            of a source's frames are left out.
     """
 
     encoder: Encoder = "auto"
     quality: int = 20
+    look_ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from segnet_live.system.cores import cores
 log = logging.getLogger(__name__)
 
 KEY_FRAMES_S = 1
-"""Source time from one key frame to the next, at most; also what a fragment of the growing file spans."""
+"""Source time from one key frame to the next, at most, but where a source pauses that never did before."""
 SHARE = 0.105
 """The most of the cores' time, at the source's rate, that x264 may need; the fastest preset may need more."""
 
@@ -116,7 +116,7 @@ def choose(encoding: Encoding, size: tuple[int, int], rate: Fraction) -> Opened:
             return _hardware(name, encoding.quality)
         missing.append((name, why))
     preset = preset_for(size, rate, cores())
-    return Opened("x264", "libx264", _x264(preset, encoding.quality, rate), f"x264 {preset.title}", tuple(missing))
+    return Opened("x264", "libx264", _x264(preset, encoding, rate), f"x264 {preset.title}", tuple(missing))
 
 
 def preset_for(size: tuple[int, int], rate: Fraction, cores: int) -> _Preset:
@@ -175,15 +175,18 @@ def _hardware(name: Encoder, quality: int) -> Opened:
     return Opened(name, _CODECS[name], options, name)
 
 
-def _x264(preset: _Preset, quality: int, rate: Fraction) -> dict[str, str]:
+def _x264(preset: _Preset, encoding: Encoding, rate: Fraction) -> dict[str, str]:
     # Two threads and a look-ahead hold back frames, which at low rates are seconds.
-    lookahead = min(10, int(rate * _LOOKAHEAD_S)) if rate >= 10 and preset.preset == "veryfast" else 0
+    hold = encoding.look_ahead and rate >= 10
+    lookahead = min(10, int(rate * _LOOKAHEAD_S)) if hold and preset.preset == "veryfast" else 0
+    # Else each frame waits for the next one's time, by which x264 weighs its bits.
+    at_once = "" if hold else ":force-cfr=1"
     return {
         "preset": preset.preset,
-        "crf": str(min(quality + preset.coarser, 51)),
+        "crf": str(min(encoding.quality + preset.coarser, 51)),
         "forced-idr": "1",
         # No B-frames: decoding order is display order, so that no file needs an edit list to start at 0.
-        "x264-params": f"bframes=0:rc-lookahead={lookahead}:sync-lookahead=0:keyint=infinite{preset.more}",
+        "x264-params": f"bframes=0:rc-lookahead={lookahead}:sync-lookahead=0:keyint=infinite{at_once}{preset.more}",
     }
 
 

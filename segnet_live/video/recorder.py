@@ -43,6 +43,7 @@ _GROWING = {
     # empty_moov: plays from the first fragment on, even when sound starts late. frag_discont: fragments may start at
     # any time, which is how sound and picture keep their offset without an edit list.
     "movflags": "+frag_keyframe+empty_moov+default_base_moof+frag_discont",
+    "frag_duration": "300000",  # microseconds
     "use_editlist": "0",
     "avoid_negative_ts": "disabled",
     "flush_packets": "1",
@@ -71,9 +72,8 @@ class _Timeline:
 class Recorder:
     """A writer of frames to `<name>.partial.mp4`, which `close` turns into a fast-start mp4 with its final name.
 
-    One thread; every method blocks while it encodes or writes. Each frame is encoded when the next one arrives, as
-    only then its duration is known. After a kill the partial file plays, but for at most its last two seconds. As a
-    context manager, an exception inside still finalises what was recorded.
+    One thread; every method blocks while it encodes or writes. After a kill the partial file plays, but for at most
+    its last two seconds. As a context manager, an exception inside still finalises what was recorded.
 
     Attributes:
         path: the finished file.
@@ -145,9 +145,8 @@ class Recorder:
         self._converter = FrameConverter(size, matrix)
         self._converter.describe(self._video.codec_context)
         self.encoder.configure(self._video.codec_context, self._rate)
-        self._waiting: tuple[VideoFrame, int, int] | None = None
         self._durations: deque[int] = deque()
-        self._first: int | None = None
+        self._distances: deque[int] = deque([0], maxlen=8)
         self._last: int | None = None
         self._last_duration = max(1, round(1 / (self._rate * time_base)))
         self._key_pts = 0
@@ -185,15 +184,18 @@ class Recorder:
         frame = self._converter.frame(picture)
         pts = self._without_gap(pts)
         with self._writing():
-            self._encode_waiting(pts)
+            if self._last is not None:
+                self._last_duration = pts - self._last
+                self._distances.append(self._last_duration)
+                self._mux_sound(pts * self._time_base)
             cut_to_s, self._cut_to_s = self._cut_to_s, None
             if cut_to_s is not None:
                 self._timeline = replace(self._timeline, sound_offset_s=pts * self._time_base - cut_to_s)
-            if self._first is None:
+            if self._last is None:
                 self._begin(pts)
             elif cut_to_s is not None and self._sound is not None:
                 self._sound.skip_to(cut_to_s)
-        self._waiting = frame, pts, duration if duration <= self._longest else 0
+            self._encode(frame, pts, duration if 0 < duration <= self._longest else self._last_duration)
         self._last = pts
         self.frames += 1
 
@@ -225,12 +227,11 @@ class Recorder:
         """
         if not self._open:
             return
-        if self._waiting is None:
+        if self._last is None:
             self.abort()
             return
         cut = self._cut_audio if cut_audio is None else cut_audio
         with self._writing():
-            self._encode_waiting(self._waiting[1] + (self._waiting[2] or self._last_duration))
             self._mux(self._video.encode(None))
             self._mux_sound(self._end_pts * self._time_base if cut else None, last=True)
             self._output.close()
@@ -269,24 +270,23 @@ class Recorder:
                 # So late that whatever lies below 0 comes at 0 or after.
                 delay_s = max(0, -((sound_s - zero_s) // self._ticks)) * self._ticks
         self._timeline = _Timeline(sound_offset_s, file_offset_s=delay_s - zero_s, file_delay_s=delay_s)
-        self._first = self._key_pts = pts
 
-    def _encode_waiting(self, end: int) -> None:
-        """Encode the frame that waits, shown until `end`, as key frame if the next would be too late for one."""
-        if self._waiting is None:
-            return
-        picture, pts, _ = self._waiting
-        self._waiting = None
-        if pts == self._first or (end - self._key_pts) * self._time_base > KEY_FRAMES_S:
+    def _encode(self, picture: VideoFrame, pts: int, duration: int) -> None:
+        """Encode a frame, as key frame if the next one may come too late for it.
+
+        When the next one comes is not known yet, as a kill would take a frame that waits for it. In the file, frames
+        last until the next one whatever they say: `duration` counts for the last one.
+        """
+        self._end_pts = pts + duration
+        next_pts = pts + max(duration, *self._distances)
+        if self._last is None or (next_pts - self._key_pts) * self._time_base > KEY_FRAMES_S:
             picture.pict_type = PictureType.I
             self._key_pts = pts
             os.stat(self.partial)  # who removes the folder is told now, not after a month
         picture.pts = round((pts * self._time_base + self._timeline.file_offset_s) / self._ticks)
         picture.time_base = self._ticks
-        self._last_duration, self._end_pts = end - pts, end
-        self._durations.append(round(self._last_duration * self._time_base / self._ticks))
+        self._durations.append(round(duration * self._time_base / self._ticks))
         self._mux(self._video.encode(picture))
-        self._mux_sound(end * self._time_base)
 
     def _mux(self, packets: Iterable[Packet]) -> None:
         for packet in packets:

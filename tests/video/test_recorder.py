@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
+from segnet_live.config import Encoding
 from segnet_live.errors import OutputError
 from segnet_live.video.file import FileSource
 from segnet_live.video.recorder import Recorder
@@ -53,6 +54,18 @@ def test_a_recording_keeps_frames_gaps_and_duration(clip: MakeClip, tmp_path: Pa
     last = frames[-1].duration * frames[-1].time_base
     assert last > 0
     assert ends(tmp_path / "out.mp4") == expected[-1] + last
+
+
+@pytest.mark.parametrize(("rate", "distance_ms"), [(1, 1000), (30, 400), (30, 33)])
+def test_all_but_the_last_second_of_a_growing_file_plays(tmp_path: Path, rate: int, distance_ms: int) -> None:
+    rare = Encoding("x264", look_ahead=False)
+    with Recorder(tmp_path / "out.mp4", (48, 64), time_base=TICK, rate=Fraction(rate), encoding=rare) as recorder:
+        for number in range(100):
+            recorder.write(numbered(number % 16, 48, 64), number * distance_ms)
+        with av.open(str(recorder.partial)) as container:
+            *_, last = container.decode(video=0)
+            assert last.time is not None
+            assert 99 * distance_ms / 1000 - last.time <= 1.0
 
 
 def test_an_odd_side_gains_one_replicated_pixel(tmp_path: Path) -> None:

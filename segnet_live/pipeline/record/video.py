@@ -278,7 +278,7 @@ class LiveRecording:
         path: the mp4 to write; another source, or the same at another size, goes on in PATH-2.mp4.
         notify: takes news, from the recorder's own thread.
         label_maps: also write each frame's label map into the folder PATH_labels.
-        encoding: which encoder, and how good.
+        encoding: which encoder, and how good; it holds back no frames.
         hide: what to hide; pictures are composed in the recorder's thread then, and later by the frames it waits for.
     """
 
@@ -292,6 +292,7 @@ class LiveRecording:
         encoding: Encoding = DEFAULT,
         hide: HideSpec | None = None,
     ) -> None:
+        encoding = replace(encoding, look_ahead=False)
         self._files = VideoFiles(
             path, numbered=True, cut_audio=True, label_maps=label_maps, overwrite=overwrite, encoding=encoding
         )
