@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.conftest import FULL
+from tests.support.cards import write_card
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(400)]
 
@@ -52,9 +54,14 @@ def written(name: str, size: tuple[int, int]) -> str:
 
 
 def child(*arguments: str) -> str:
+    return run_script("gpu_code.py", *arguments)
+
+
+def run_script(name: str, *arguments: str, **environment: str) -> str:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("TORCHINDUCTOR", "TRITON"))}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HERE / "gpu_code.py"), *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(HERE.parents[1]), os.environ["PYTHONPATH"]))},
+        [sys.executable, "-W", "ignore", str(HERE / name), *arguments],
+        env=inherited | environment | {"PYTHONPATH": os.pathsep.join((str(HERE.parents[1]), os.environ["PYTHONPATH"]))},
         capture_output=True,
         text=True,
         check=False,
@@ -116,3 +123,9 @@ def test_its_labels_are_those_of_fp32_eager_on_shipped_weights(name: str, tmp_pa
     path.write_text(written(name, size))
     said = child("run", name, f"{size[0]}x{size[1]}", str(path), "8" if FULL else "1")
     assert float(said.split()[-1]) >= 0.995
+
+
+def test_a_process_finds_in_the_cache_what_its_child_has_compiled(tmp_path: Path) -> None:
+    card = write_card(tmp_path / "tiny")
+    said = run_script("child_first.py", str(card.folder), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert json.loads(said.splitlines()[-1]) == {"hit": 1, "miss": 0}

@@ -5,12 +5,14 @@ On a GPU it has not been run by the tests; they run the same graph through Induc
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
 import shutil
 import sys
 import sysconfig
+import time
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +36,8 @@ from segnet_live.system.paths import cache_dir
 
 MOST_COMPILED = 1024
 """Networks and sizes that one process may compile."""
+UNUSED_S = 30 * 24 * 3600.0
+"""After so long what a version of PyTorch has compiled is deleted: it has probably been replaced."""
 COMPILER_THREADS = 4
 """At most; torch would take a process for each of 32 cores, beside a video that is running."""
 
@@ -60,8 +64,14 @@ def keep_compiled() -> None:
     """Let Inductor and Triton keep what they compile in this user's cache; before either is imported.
 
     Their own places lie in /tmp: gone after a restart, and executable code in a folder whose name can be guessed.
+    Each version of PyTorch has a folder, as it uses nothing of another's; one that was not used for UNUSED_S goes.
     """
-    folder = cache_dir("inductor")
+    folder = cache_dir("inductor", torch.__version__)
+    with contextlib.suppress(OSError):
+        os.utime(folder)
+        for other in folder.parent.iterdir():
+            if time.time() - other.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(other, ignore_errors=True)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
     os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(min(COMPILER_THREADS, os.cpu_count() or 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,22 @@ def test_what_is_compiled_stays_in_the_user_s_cache_and_takes_few_processes(monk
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     inductor.keep_compiled()
-    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) == cache_dir("inductor")
-    assert Path(os.environ["TRITON_CACHE_DIR"]).parent == cache_dir("inductor")
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) == cache_dir("inductor", torch.__version__)
+    assert Path(os.environ["TRITON_CACHE_DIR"]).parent == cache_dir("inductor", torch.__version__)
     assert 1 <= int(os.environ["TORCHINDUCTOR_COMPILE_THREADS"]) <= inductor.COMPILER_THREADS
+
+
+def test_what_another_pytorch_compiled_is_deleted_when_it_was_not_used_for_a_month(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    for name, days in (("2.0.0", 40), ("2.1.0", 20), (torch.__version__, 40)):
+        (cache_dir("inductor", name) / "kernel.py").touch()
+        used_s = time.time() - days * 24 * 3600
+        os.utime(cache_dir("inductor", name), (used_s, used_s))
+    inductor.keep_compiled()
+    assert {path.name for path in cache_dir("inductor").iterdir()} == {"2.1.0", torch.__version__}
+    assert (cache_dir("inductor", torch.__version__) / "kernel.py").exists()
 
 
 @pytest.mark.parametrize(
