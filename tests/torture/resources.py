@@ -20,10 +20,13 @@ class Resources:
 
     Args:
         most_threads_more: threads that may come and go: the window opens and closes engines in some.
+        warm_up: pieces at first whose memory is not judged: each view, size and model takes its share when it is used
+            first.
     """
 
-    def __init__(self, most_threads_more: int = 0) -> None:
+    def __init__(self, most_threads_more: int = 0, warm_up: int = 0) -> None:
         self._most_threads_more = most_threads_more
+        self._warm_up = warm_up
         self._process = psutil.Process()
         self._memory: list[tuple[int, float]] = []
         self._frames = 0
@@ -37,7 +40,7 @@ class Resources:
         now = threading.active_count(), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
         self._first = self._first or now  # after the first piece: pools are made then
         self._memory.append((self._frames, rss_mib))
-        settled = self._memory[len(self._memory) // 10 + 1 :]
+        settled = self._memory[max(self._warm_up, len(self._memory) // 10 + 1) :]
         slope = 0.0
         if len(settled) >= 5:
             x, y = np.array(settled).T

@@ -117,7 +117,7 @@ def test_the_window_lives_through_whatever_is_done_to_it(hours: Hours) -> None:
 @pytest.mark.torture
 @pytest.mark.timeout(0)
 def test_four_hours_of_window(hours: Hours) -> None:
-    resources = Resources(most_threads_more=2)
+    resources = Resources(most_threads_more=2, warm_up=60)
 
     def minute(number: int, dice: random.Random) -> Facts:
         pictures = hours.live(60 / PACE, dice)
