@@ -110,7 +110,7 @@ def cut(task: Task, job: RunConfig, first_id: int) -> list[Piece]:
     starts: list[Fraction | None] = [None, *at]
     key = _key(task, job, at)
     if job.overwrite:
-        shutil.rmtree(task.pieces, ignore_errors=True)
+        task.drop_pieces()
     pieces = []
     for number, (start_s, end_s) in enumerate(zip(starts, [*at, None], strict=True)):
         index = task.pieces / f"{number:04d}.npz" if job.index is not None else None

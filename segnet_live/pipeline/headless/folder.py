@@ -65,9 +65,18 @@ def run_folder(config: RunConfig) -> int:
     with signals() as caught, FrameProgress(total) as progress:
         while running or (waiting and not caught):
             while waiting and free and not caught:
+                task = waiting.pop(0)
+                try:
+                    task.discard()
+                except SegnetLiveError as error:  # another segnet-live does this very file
+                    tally.fail(task, str(error))
+                    continue
+                if not config.overwrite and not (task := task.missing()).outputs:
+                    tally.skip()
+                    continue
                 group = free.pop()
                 worker = staying.pop() if staying else _Worker(config, group, groups, stays=stays)
-                worker.begin(waiting.pop(0))
+                worker.begin(task)
                 running[worker.pipe] = worker
             for pipe in wait(list(running), timeout=POLL_S):
                 worker = running[pipe]  # type: ignore[index]  # `wait` gives back what it got
@@ -118,7 +127,6 @@ class _Worker:
         self.task = task
         self.frames, self.summary = 0, ""
         self.error = "the process that did it died; run again, or with --debug on this file alone"
-        task.discard()
         with contextlib.suppress(OSError):  # it died: `receive` says so
             self.pipe.send(task.config(self._config))
 

@@ -181,9 +181,9 @@ def prepare(
                 )
                 sinks.append(within(recording) if hiding is None else HidingSink(within(recording), hiding))
             if config.masks is not None:
-                sinks.append(within(LabelMaps(config.masks)))
+                sinks.append(within(LabelMaps(config.masks, overwrite=config.overwrite)))
             if config.confidence is not None:
-                sinks.append(within(ConfidenceMaps(config.confidence)))
+                sinks.append(within(ConfidenceMaps(config.confidence, overwrite=config.overwrite)))
             if config.stats is not None:
                 extra = CONFIDENCE_COLUMNS[: 0 if not options.needs_confidence else 3 if options.samples else 2]
                 extra += (DISAGREEMENT_COLUMN,) if options.compare is not None else ()

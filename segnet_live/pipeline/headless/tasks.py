@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +17,13 @@ from segnet_live.config import PIECE_S, RunConfig
 from segnet_live.display_text import print_line
 from segnet_live.errors import OutputError, SourceError, UsageError, first_line
 from segnet_live.pipeline.record.preflight import check_distinct
+from segnet_live.pipeline.record.sinks import NUMBERED
 from segnet_live.system.files import held, partial_path, read_regular, why_no_name, why_no_output
 from segnet_live.video.location import is_url, videos_in
 
 MOST_LIST_BYTES = 1 << 26
+_KINDS = ("recording", "masks", "stats", "confidence")
+_PIECE = re.compile(r"\.?\d{4}\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,14 @@ class Task:
         return tuple(p for p in (self.masks, self.confidence, self.stats, self.recording) if p is not None)
 
     @property
+    def names(self) -> Iterator[Path]:
+        """All names that files and folders of this task may have, the outputs' first."""
+        yield from self.outputs
+        for unfinished in map(_named_unfinished, self.outputs):
+            yield from (unfinished, partial_path(unfinished))
+        yield self.pieces
+
+    @property
     def title(self) -> Path:
         """What the line about the finished file names."""
         return self.outputs[-1]
@@ -51,9 +63,10 @@ class Task:
         """The folder in which a fleet keeps the finished pieces of a long file until all are there."""
         return self.title.with_name(f"{self.video.stem}.pieces")
 
-    @property
-    def is_finished(self) -> bool:
-        return all(path.exists() for path in self.outputs)
+    def missing(self) -> Task:
+        """Return the task of making the outputs that are not there."""
+        left = {name: path for name in _KINDS if (path := getattr(self, name)) is not None and not path.exists()}
+        return Task(self.video, **left)
 
     def config(self, job: RunConfig) -> RunConfig:
         """Return the run that does this file, under the names that outputs have until the whole file is done.
@@ -77,12 +90,13 @@ class Task:
         """Delete what an interrupted run left, but for the finished pieces of a fleet.
 
         Raises:
-            OutputError: another segnet-live is writing it.
+            OutputError: another segnet-live is writing it, or a folder of that name holds something else.
         """
         for path in self.outputs:
             unfinished = _named_unfinished(path)
             with held(unfinished):
                 if unfinished.is_dir():
+                    _refuse_foreign(unfinished)
                     shutil.rmtree(unfinished, ignore_errors=True)
                 for left in (unfinished, partial_path(unfinished)):
                     left.unlink(missing_ok=True)
@@ -97,11 +111,17 @@ class Task:
             unfinished = _named_unfinished(path)
             try:
                 if unfinished.is_dir() and path.is_dir():
+                    _refuse_foreign(path)
                     shutil.rmtree(path)
                 os.replace(unfinished, path)
             except OSError as error:
                 raise OutputError(f"{path} cannot be named so ({first_line(error)}); see {unfinished}") from error
-        shutil.rmtree(self.pieces, ignore_errors=True)
+        self.drop_pieces()
+
+    def drop_pieces(self) -> None:
+        """Delete what a fleet kept of it; a folder of that name that holds anything else stays."""
+        if self.pieces.is_dir() and all(_PIECE.match(each.name) for each in self.pieces.iterdir()):
+            shutil.rmtree(self.pieces, ignore_errors=True)
 
 
 @dataclass(slots=True)
@@ -124,6 +144,11 @@ class Tally:
         """Say what is not done again."""
         if self.done_before:
             print_line(f"{self.done_before} finished before and skipped; --overwrite does them again")
+
+    def skip(self) -> None:
+        """Count a file that somebody else has done meanwhile."""
+        self.count -= 1
+        self.done_before += 1
 
     def finish(self, task: Task, summary: str) -> None:
         """Count a file that is done."""
@@ -164,13 +189,26 @@ def _named_unfinished(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix(kept)}.unfinished{kept}")
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """Check that a folder that is to be replaced holds maps alone.
+
+    Raises:
+        OutputError: it holds something else.
+    """
+    foreign = next((each.name for each in sorted(folder.iterdir()) if not NUMBERED.fullmatch(each.name)), "")
+    if foreign:
+        raise OutputError(f"{folder} holds {foreign}, which is no map of a frame", "move it, or name another folder")
+
+
 def plan(config: RunConfig) -> tuple[list[Task], int]:
     """Make the folders for outputs; return the tasks left, by name, and the number of files finished before.
 
+    What is there already is kept, and only the other outputs of a file are made, unless all are to be made again.
+
     Raises:
-        UsageError: nothing would be written, or two files that would share an output.
+        UsageError: nothing would be written, or two files would share an output or a name for the time being.
         SourceError: the folder or list names no video.
-        OutputError: a folder of outputs cannot be made.
+        OutputError: a folder of outputs cannot be made, or one that would be replaced holds something else.
     """
     assert config.source is not None
     place = Path(config.source.value)
@@ -197,7 +235,14 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
         except OSError as error:
             problem = f"{option} {folder} cannot be made ({first_line(error)})"
             raise OutputError(problem, "choose another place") from error
-    todo = [task for task in tasks if config.overwrite or not task.is_finished]
+    if config.overwrite:
+        for folder in (path for task in tasks for path in task.outputs if path.is_dir()):
+            _refuse_foreign(folder)
+        return tasks, 0
+    todo = [left for task in tasks if (left := task.missing()).outputs]
+    begun = sum(left not in tasks for left in todo)
+    if begun:
+        print_line(f"{begun} have a part of their outputs already, which is kept; --overwrite makes all of them again")
     return todo, len(tasks) - len(todo)
 
 
@@ -223,7 +268,8 @@ def _in_list(file: Path) -> list[Path]:
 
 
 def _tasks(config: RunConfig, videos: Sequence[Path]) -> list[Task]:
-    tasks: dict[str, Task] = {}
+    tasks: list[Task] = []
+    taken: dict[str, Task] = {}
     for video in videos:
         name = video.stem
         task = Task(
@@ -235,14 +281,16 @@ def _tasks(config: RunConfig, videos: Sequence[Path]) -> list[Task]:
         )
         if why := next(filter(None, map(why_no_output, map(_named_unfinished, task.outputs))), ""):
             raise UsageError(f"{video}: its outputs cannot be named after it ({why})", "give it a shorter name")
-        # Names that differ in case only are one file on Windows and macOS.
-        other = tasks.setdefault(name.lower(), task)
-        if other is not task:
-            raise UsageError(f"{other.video} and {video} would both become {other.title}; rename one")
+        for path in task.names:
+            # Names that differ in case only are one file on Windows and macOS.
+            other = taken.setdefault(str(path).lower(), task)
+            if other is not task:
+                raise UsageError(f"{other.video} and {video} would both become {path}; rename one")
         with contextlib.suppress(OSError):
             if any(path.samefile(video) for path in task.outputs if path.exists()):
                 raise UsageError(f"{video} would be overwritten by its own recording", "name another folder")
-    return list(tasks.values())
+        tasks.append(task)
+    return tasks
 
 
 def total_frames(tasks: Sequence[Task]) -> int | None:

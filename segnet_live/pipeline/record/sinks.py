@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -20,6 +21,8 @@ from segnet_live.system.files import hold, make_new, partial_path, write_atomica
 
 CONFIDENCE_COLUMNS = ("confidence", "unsure", "variance")
 """Of `Stats`: the mean confidence, the share of pixels below one half, and the mean variance between samples."""
+NUMBERED = re.compile(r"\d{6,}\.png")
+"""What `LabelMaps` calls the maps of frames that have no name."""
 DISAGREEMENT_COLUMN = "disagreement"
 """Of `Stats`: the share of pixels on which the two engines of a comparison differ."""
 
@@ -52,21 +55,24 @@ class LabelMaps:
 
     Args:
         use_names: False numbers the pictures of image sources as well.
+        overwrite: maps that a longer run left in the folder are deleted when this one has come to its end.
     """
 
     what = "label maps"
     # Level 1 with run lengths: as fast as storing, and a hundredth of the size on label maps.
     options: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
-    def __init__(self, folder: Path, *, use_names: bool = True) -> None:
+    def __init__(self, folder: Path, *, use_names: bool = True, overwrite: bool = False) -> None:
         self.folder = folder
         self.count = 0
-        self._use_names = use_names
+        self._use_names, self._overwrite = use_names, overwrite
+        self._numbered = False
         self._let_go: Callable[[], None] = lambda: None
 
     def write(self, result: FrameResult) -> None:
         name = result.frame.name if self._use_names else ""
         path = self.folder / f"{name or f'{self.count:06d}'}.png"
+        self._numbered = not name
         if not self.count:
             self._let_go = hold(self.folder)
         png = cv2.imencode(".png", self._map(result), self.options)[1].tobytes()
@@ -79,6 +85,10 @@ class LabelMaps:
 
     def close(self, *, whole: bool) -> None:
         """Let go of the folder: each picture was complete once written."""
+        if whole and self._overwrite and self._numbered:
+            for path in self.folder.glob("*.png"):
+                if NUMBERED.fullmatch(path.name) and int(path.stem) >= self.count:
+                    path.unlink(missing_ok=True)
         self._let_go()
 
     def __str__(self) -> str:

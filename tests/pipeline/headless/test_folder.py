@@ -12,10 +12,11 @@ from segnet_live.card import Card
 from segnet_live.config import RunConfig, SourceSpec
 from segnet_live.engine.nvidia import device
 from segnet_live.engine.open import open_engine
-from segnet_live.errors import SourceError, UsageError
+from segnet_live.errors import OutputError, SourceError, UsageError
 from segnet_live.pipeline.headless import folder as folder_run
 from segnet_live.pipeline.headless import tasks, worker
 from segnet_live.system import nvidia
+from segnet_live.system.files import held
 from tests.support.clips import shaded_clip
 from tests.support.engines import Engines
 
@@ -218,3 +219,63 @@ def test_a_lent_engine_stays_open_and_each_size_has_its_own(tiny_card: Card) -> 
     assert len(kept._engines) == 2
     for engine in kept._engines.values():
         engine.close()
+
+
+def test_what_is_there_is_kept_and_only_the_rest_is_made(
+    tiny_card: Card, drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, labels = tmp_path / "out", tmp_path / "labels"
+    (out / "morning.pieces").mkdir(parents=True)
+    (out / "morning.pieces" / "precious.txt").touch()
+    (out / "morning.mp4").write_bytes(b"made with another view")
+    (labels / "morning").mkdir(parents=True)
+    todo, done = tasks.plan(folder_job(tiny_card, drives, out, masks=labels, stats=out))
+    assert [(task.video.name, [path.name for path in task.outputs]) for task in todo] == [
+        ("evening.avi", ["evening", "evening.csv", "evening.mp4"]),
+        ("morning.mp4", ["morning.csv"]),
+    ]
+    assert done == 0
+    assert "1 have a part of their outputs already" in capsys.readouterr().out
+    todo[1].drop_pieces()
+    assert (out / "morning.pieces" / "precious.txt").exists()
+
+
+def test_a_folder_that_holds_anything_but_maps_is_never_replaced(tiny_card: Card, drives: Path, tmp_path: Path) -> None:
+    for name in ("morning", "evening.unfinished"):
+        folder = tmp_path / "labels" / name
+        folder.mkdir(parents=True)
+        (folder / "000001.png").touch()
+    job = folder_job(tiny_card, drives, None, masks=tmp_path / "labels", overwrite=True)
+    todo, _ = tasks.plan(job)
+    assert len(todo) == 2
+    (tmp_path / "labels" / "morning" / "precious.txt").touch()
+    (tmp_path / "labels" / "evening.unfinished" / "precious.txt").touch()
+    with pytest.raises(OutputError, match=r"morning holds precious\.txt"):
+        tasks.plan(job)
+    with pytest.raises(OutputError, match=r"evening\.unfinished holds precious\.txt"):
+        todo[0].discard()
+
+
+@pytest.mark.parametrize("names", [("b.mp4", "b.unfinished.mp4"), ("a.mp4", "a.mp4.mp4"), ("a.mp4", "a.pieces.mp4")])
+def test_no_output_has_a_name_that_another_video_needs_for_a_while(
+    tiny_card: Card, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    (tmp_path / "drives").mkdir()
+    for name in names:
+        (tmp_path / "drives" / name).touch()
+    job = folder_job(tiny_card, tmp_path / "drives", tmp_path / "out", masks=tmp_path / "out")
+    with pytest.raises(UsageError, match="would both become"):
+        tasks.plan(job)
+
+
+@pytest.mark.timeout(120)
+def test_a_file_that_another_segnet_live_does_stops_no_other(
+    tiny_card: Card, drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with held(out / "evening.unfinished.mp4"):
+        assert folder_run.run_folder(folder_job(tiny_card, drives, out)) == 2
+    told = capsys.readouterr().out
+    assert "evening.avi failed:" in told
+    assert "1 done, 0 skipped, 1 failed" in told
+    assert [p.name for p in out.iterdir()] == ["morning.mp4"]

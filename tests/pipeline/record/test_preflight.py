@@ -238,3 +238,14 @@ def test_a_file_that_could_not_be_made_is_let_go(tmp_path: Path, monkeypatch: py
     stats.close(whole=False)
     with held(tmp_path / "s.csv"):
         pass
+
+
+def test_maps_of_a_longer_run_do_not_stay_among_the_new(tmp_path: Path) -> None:
+    for name in ("000000.png", "000004.png", "mine.png", "notes.txt"):
+        (tmp_path / name).touch()
+    for overwrite, left in ((False, ["000000.png", "000001.png", "000004.png"]), (True, ["000000.png", "000001.png"])):
+        maps = LabelMaps(tmp_path, overwrite=overwrite)
+        for index in range(2):
+            maps.write(segmented(index))
+        maps.close(whole=True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [*left, "mine.png", "notes.txt"]
