@@ -217,12 +217,14 @@ def set_aside(artifact: Artifact | None) -> Iterator[None]:
 
 
 def clear(folder: Path) -> tuple[int, int]:
-    """Delete every file below `folder` that no process holds open; return their number and their bytes."""
+    """Delete every file below `folder` but locks, which a process may hold; return their number and their bytes."""
     files = freed = 0
     for path in sorted(folder.rglob("*"), reverse=True):
         with contextlib.suppress(OSError):
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
+                continue
+            if path.suffix == ".lock":
                 continue
             size = path.lstat().st_size
             path.unlink()

@@ -175,6 +175,12 @@ def test_entries_are_listed_with_damage_shown(store: ArtifactStore) -> None:
     assert all(entry.size_bytes > len(BLOB) for entry in store.entries())
 
 
+def test_clear_leaves_locks_which_another_process_may_hold(store: ArtifactStore) -> None:
+    with store.making(FIELDS | {"precision": "int8"}):
+        clear(store.folder)
+        assert [path.suffix for path in store.folder.iterdir()] == [".lock"]
+
+
 def test_clear_deletes_everything_below(store: ArtifactStore) -> None:
     (store.folder / "deeper").mkdir()
     (store.folder / "deeper" / "x").write_bytes(b"12")
