@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"{option} got {path}", f"name a file that ends in {suffixes[0]}")
         if path.is_dir():
             raise OutputError(f"{option} {path} is a folder", "name a file in it")
+        if path.exists() and arguments.video.exists() and path.samefile(arguments.video):
+            raise UsageError(f"{option} {path} is the video itself", "choose another name")
         if path.exists() and not arguments.overwrite:
             raise UsageError(f"{path} exists already", "choose another name or add --overwrite")
     for option, value, most in (("--below", arguments.below, 80.0), ("--grow", arguments.grow, 50.0)):

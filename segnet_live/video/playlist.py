@@ -29,13 +29,17 @@ def is_playlist(path: Path) -> bool:
         return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_MARKS)
 
 
-def check_playlist(path: Path) -> None:
+def check_playlist(path: Path) -> tuple[Path, ...]:
     """Check that all a playlist names are files, however deep, and none is a playlist that names itself.
+
+    Returns:
+        The files that are there.
 
     Raises:
         SourceError: they are not, or there is no end to them.
     """
     seen = 0
+    files: list[Path] = []
 
     def look(playlist: Path, above: tuple[Path, ...]) -> None:
         nonlocal seen
@@ -51,6 +55,7 @@ def check_playlist(path: Path) -> None:
                 continue
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise ValueError(f"it names {name}, a pipe or a device, no file")
+            files.append(named)
             if stat.S_ISREG(mode) and is_playlist(named):
                 real = named.resolve()
                 if real in above:
@@ -63,6 +68,7 @@ def check_playlist(path: Path) -> None:
         raise SourceError(
             f"{fit_to_show(str(path))}: a playlist that cannot be played ({first_line(error)})"
         ) from error
+    return tuple(files)
 
 
 def _named(text: str) -> Iterator[str]:

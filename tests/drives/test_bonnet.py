@@ -140,6 +140,11 @@ def test_it_can_be_made_higher_and_lower_and_kept_as_a_picture(
     assert "--overwrite" in capsys.readouterr().err
     assert main(["bonnet", str(bonneted), "-o", str(out), "--below", "20", "--grow", "5", "--overwrite"]) == 0
     assert read_bonnet(out).share == pytest.approx(0.25, abs=0.01)
+    video = bonneted.read_bytes()
+    (tmp_path / "again.png").symlink_to(bonneted)
+    assert main(["bonnet", str(bonneted), "-o", str(tmp_path / "again.png"), "--below", "20", "--overwrite"]) == 2
+    assert "is the video itself" in capsys.readouterr().err
+    assert bonneted.read_bytes() == video
     assert found.grown(0.1).top < found.top < found.grown(-0.1).top
     assert found.grown(0.0) is found
 

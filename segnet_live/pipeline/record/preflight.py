@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from segnet_live.config import RunConfig, SourceSpec
-from segnet_live.errors import OutputError, UsageError, first_line
+from segnet_live.errors import OutputError, SourceError, UsageError, first_line
 from segnet_live.system.files import held, partial_path, what_to_do_about
 from segnet_live.video.location import is_url
+from segnet_live.video.playlist import check_playlist, is_playlist
 
 PROBE_BYTES = 1 << 16
 """What must fit into an output's folder before work starts: catches a full disk that still makes empty files."""
@@ -84,7 +85,7 @@ def _check_folder(option: str, folder: Path, config: RunConfig) -> None:
 
 
 def _is_input(path: Path, source: SourceSpec) -> bool:
-    """Return whether `path` is the source's file, or a folder its images lie in."""
+    """Return whether `path` is the source's file, one that it names as a playlist, or a folder its images lie in."""
     if source.kind not in ("video", "images") or is_url(source.value):
         return False
     given = Path(source.value)
@@ -93,8 +94,10 @@ def _is_input(path: Path, source: SourceSpec) -> bool:
         files = [source.value] if given.exists() else glob.glob(source.value, recursive=True)
         places = sorted({Path(file).parent for file in files})
     try:
+        if source.kind == "video" and path.exists() and given.is_file() and is_playlist(given):
+            places += check_playlist(given)
         return path.exists() and any(place.exists() and path.samefile(place) for place in places)
-    except OSError:
+    except (OSError, SourceError):  # which opening the source tells
         return False
 
 

@@ -69,6 +69,15 @@ def test_the_input_is_never_an_output(tmp_path: Path, clip: Path, overwrite: boo
             check_outputs(config(SourceSpec("video", str(clip)), record=record, overwrite=overwrite))
 
 
+def test_what_a_playlist_names_is_an_input_too(tmp_path: Path, clip: Path) -> None:
+    inner, outer = tmp_path / "inner.ffconcat", tmp_path / "outer.ffconcat"
+    inner.write_text("ffconcat version 1.0\nfile drive.mp4\n")
+    outer.write_text("ffconcat version 1.0\nfile inner.ffconcat\n")
+    for playlist in (inner, outer):
+        with pytest.raises(UsageError, match="input"):
+            check_outputs(config(SourceSpec("video", str(playlist)), record=clip, overwrite=True))
+
+
 def test_a_partial_recording_can_be_the_input_only_of_another_recording(tmp_path: Path) -> None:
     partial = tmp_path / "out.partial.mp4"
     partial.write_bytes(b"what a killed run left")
