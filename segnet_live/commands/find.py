@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option, folder in (("--stills", arguments.stills), ("--cut", arguments.cut)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise OutputError(f"{option} {folder} is a file", "name a folder")
+    stems = Counter(video.stem.lower() for video in videos)
     found: list[dict[str, Any]] = []
     failed = 0
     for video in videos:
@@ -80,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
             entries = [_entry(video, index, moment) for moment in moments]
             if not arguments.json:
                 _print(video, entries)
-            _write(video, index, moments, entries, arguments)
+            title = video.stem if stems[video.stem.lower()] == 1 else video.name
+            _write(video, title, index, moments, entries, arguments)
         except SegnetLiveError as error:
             if len(videos) == 1:
                 raise
@@ -123,12 +126,13 @@ def _print(video: Path, entries: list[dict[str, Any]]) -> None:
 
 def _write(
     video: Path,
+    title: str,
     index: DriveIndex,
     moments: list[Moment],
     entries: list[dict[str, Any]],
     arguments: argparse.Namespace,
 ) -> None:
-    """Write stills and clips, and name them in `entries`.
+    """Write stills and clips, called by `title` and time, and name them in `entries`.
 
     Raises:
         UsageError: one exists; nothing was written then.
@@ -139,7 +143,7 @@ def _write(
     from segnet_live.video.cut import clip_suffix, cut_clip
 
     def name(entry: dict[str, Any], folder: Path, suffix: str) -> Path:
-        return folder / f"{video.stem}_{entry['start_s']:09.2f}s{suffix}"
+        return folder / f"{title}_{entry['start_s']:09.2f}s{suffix}"
 
     stills = [name(entry, arguments.stills, ".jpg") for entry in entries] if arguments.stills is not None else []
     clips = [name(entry, arguments.cut, clip_suffix(video)) for entry in entries] if arguments.cut is not None else []

@@ -53,6 +53,27 @@ def test_times_are_printed_and_stills_and_clips_written(
     assert main([*arguments, "--overwrite"]) == 0
 
 
+def test_videos_of_one_stem_have_stills_of_their_own(
+    tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.mp4", "a.mkv"):
+        known_drive(tmp_path / "drives" / name, tiny_card, PEOPLE)
+    out = tmp_path / "out"
+    given = [
+        "find",
+        str(tmp_path / "drives"),
+        "Pedestrian > 2%",
+        "--model",
+        str(tiny_card.folder),
+        "--stills",
+        str(out),
+    ]
+    assert main([*given, "--json"]) == 0
+    named = [Path(entry["still"]) for entry in json.loads(capsys.readouterr().out)]
+    assert len(named) == 4
+    assert sorted(named) == sorted(out.iterdir())
+
+
 def test_json_is_all_that_standard_output_holds(
     drive: Path, tiny_card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
