@@ -8,9 +8,12 @@ from typing import TextIO
 
 _SECRETS = (
     # Up to the last @: user names may be addresses, and passwords hold anything.
-    re.compile(r"(://[^/:\s]*:)(\S*|[^/\n]*)(?=@)"),
+    # One slash is left where somebody took an address for a path. All lengths have a bound: text comes from strangers.
+    re.compile(r"(:/{1,3}[^/:\s]{0,2000}:)(\S{0,2000}|[^/\n]{0,2000})(?=@)"),
+    # As typed without a scheme.
+    re.compile(r"((?:^|[\s'\"(])[^\s/:@'\"(]{1,200}:)([^\s/@]{1,2000})(?=@[\w\[])"),
     # Alone before @ stands a name, or a token if it is long.
-    re.compile(r"(://)([^/:@\s]{16,})(?=@)"),
+    re.compile(r"(:/{1,3})([^/:@\s]{16,2000})(?=@)"),
     re.compile(
         r"(?i)([?&;#][\w.-]*(?:pas|pwd|pw|psk|jwt|token|key|secret|auth|sig|cred|session|ticket|code\b)[\w.-]*=)([^&#\s]*)"
     ),
@@ -20,7 +23,7 @@ _SECRETS = (
 
 def mask_password(text: str) -> str:
     """Return `text` with the passwords, tokens and keys of the URLs in it replaced by ***."""
-    if "://" in text:
+    if ":" in text:
         for pattern in _SECRETS:
             text = pattern.sub(r"\1***", text)
     return text

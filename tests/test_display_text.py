@@ -23,6 +23,8 @@ SECRETS = (
     "http://cam/v?code=hunter2",
     "http://cam/v#access_token=hunter2",
     "https://hunter2hunter2hunter2@cam/v",
+    "rtsp:/me:hunter2@cam/1",
+    "me:hunter2@cam/1",
 )
 
 
@@ -38,7 +40,12 @@ def test_a_secret_in_an_address_is_never_shown(url: str, capsys: pytest.CaptureF
 
 
 def test_what_is_no_secret_in_an_address_is_shown() -> None:
-    for url in ("rtsp://admin@cam/1", "http://cam:8080/a?channel=2&codec=h264", "rtsp://cam:554/x is lost"):
+    for url in (
+        "rtsp://admin@cam/1",
+        "http://cam:8080/a?channel=2&codec=h264",
+        "rtsp://cam:554/x is lost",
+        "drive.mp4: 0:01.2 to 0:01.6",
+    ):
         assert mask_password(url) == url
 
 

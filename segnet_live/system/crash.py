@@ -43,8 +43,8 @@ _PICTURES = (
     "mp4|m4v|mov|mkv|mka|webm|avi|mpe?g|mpv|vob|m?ts|m2ts|wmv|asf|flv|f4v|3g[p2]|ogv|mxf|dav|h26[45]|26[45]|hevc|mjpe?g|y4m"
     "|png|jpe?g|webp|bmp|tiff?|gif|heic|avif|p[pgnb]m|wav|mp3|csv|gpx|nmea|srt|m3u8?|ffconcat|sdp|json|xml|npz|index"
 )
-_PATH = re.compile(rf"(?i)(?:[a-z]:[\\/]|~?[\\/])[^\n\"'<>|*?]*?\.({_PICTURES})\b")
-_NAME = re.compile(rf"(?i)[^\s\"'<>|*?()\[\]]+\.({_PICTURES})\b")
+_PATH = re.compile(rf"(?i)(?:[a-z]:[\\/]|~?[\\/])[^\n\"'<>|*?]{{0,1000}}?\.({_PICTURES})\b")
+_NAME = re.compile(rf"(?i)[^\s\"'<>|*?()\[\]]{{1,255}}\.({_PICTURES})\b")
 _MIN_SIGNAL_STACK = 51
 """AT_MINSIGSTKSZ of <linux/auxvec.h>: what the kernel needs to save this CPU's registers."""
 
