@@ -31,6 +31,8 @@ _FROM_A_FILE = "file"
 _FROM_THE_NETWORK = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,rtmps"
 """What an address may: no local file, to which a playlist there could point, and nothing that joins, decrypts or cuts.
 httpproxy is how libavformat reaches https through the proxy that the user's environment names."""
+OWN_FILES = {"protocol_whitelist": _FROM_A_FILE, "format_whitelist": "mov"}
+"""How recordings of this program are opened: a playlist that somebody put in the place of one leads nowhere."""
 _LIMITS = {"max_pixels": str(MOST_PIXELS)}
 """What decoders refuse: a file of 300 KiB can hold pictures of a GiB."""
 _TEXT_FORMATS = {"tty", "lrc", "srt", "webvtt", "ass", "subviewer", "microdvd"}

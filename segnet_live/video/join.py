@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from segnet_live.errors import OutputError, first_line
 from segnet_live.system.files import replace_atomically
-from segnet_live.video.container import reason
+from segnet_live.video.container import OWN_FILES, reason
 from segnet_live.video.recorder import FINEST_TICK
 from segnet_live.video.soundtrack import Soundtrack
 
@@ -92,4 +92,4 @@ def _join(
 
 
 def _opened(piece: Path) -> InputContainer:
-    return av.open(f"file:{piece}", "r", options={"protocol_whitelist": "file"})
+    return av.open(f"file:{piece}", "r", options=OWN_FILES)

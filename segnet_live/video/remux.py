@@ -12,7 +12,7 @@ from av.packet import Packet
 
 from segnet_live.errors import OutputError, first_line
 from segnet_live.system.files import make_new
-from segnet_live.video.container import reason
+from segnet_live.video.container import OWN_FILES, reason
 
 _RUN_IN_S = Fraction(1, 5)
 """Sound that begins less than this before the first picture is an encoder's run-in, or the rest of a packet."""
@@ -32,7 +32,7 @@ def remux(fragmented: Path, finished: Path, lead_s: Fraction) -> int:
     try:
         make_new(growing)
         with (
-            av.open(f"file:{fragmented}", "r", options={"protocol_whitelist": "file"}) as source,
+            av.open(f"file:{fragmented}", "r", options=OWN_FILES) as source,
             av.open(f"file:{growing}", "w", format="mp4", options={"movflags": "+faststart"}) as output,
         ):
             streams = {s.index: output.add_stream_from_template(s, opaque=True) for s in source.streams}
@@ -65,7 +65,7 @@ def repair(partial: Path, finished: Path) -> tuple[int, float]:
     try:
         first_s: dict[str, Fraction] = {}
         last_s = Fraction(0)
-        with av.open(f"file:{partial}", "r", options={"protocol_whitelist": "file"}) as source:
+        with av.open(f"file:{partial}", "r", options=OWN_FILES) as source:
             for packet in source.demux():
                 if packet.pts is None or packet.is_corrupt:
                     continue

@@ -78,6 +78,14 @@ def test_what_cannot_be_repaired_stays_and_says_why(left: Path, capsys: pytest.C
     assert main(["repair", str(left.with_name("source.mp4"))]) == 2
 
 
+def test_a_playlist_in_the_place_of_a_recording_leads_nowhere(left: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(left, left.with_name("other.mp4"))
+    left.write_text("ffconcat version 1.0\nfile other.mp4\n")
+    assert main(["repair", str(left)]) == 2
+    assert "cannot be repaired" in capsys.readouterr().err
+    assert left.read_text().startswith("ffconcat")
+
+
 def test_two_recorders_never_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     first = Recorder(path, (48, 64), time_base=Fraction(1, 25))
