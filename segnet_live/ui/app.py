@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 from segnet_live.card import DEFAULT_MODEL, Card, find_card, installed_cards
@@ -194,8 +194,17 @@ def run(config: RunConfig, place: str | None = None) -> int:
         app.window.banner.problem(f"unexpected {crash.report(error.with_traceback(trace))}")
 
     sys.excepthook = report
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, lambda *_: app.window.close())
+    caught: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        """Close the window, which completes a recording."""
+        caught.append(number)
+        app.window.close()
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP, and nohup ignores it
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
     start(app, config, place)
     if crashed := crash.offer():
         app.window.banner.problem(crashed)
@@ -203,4 +212,4 @@ def run(config: RunConfig, place: str | None = None) -> int:
     share_cores()
     code = app.qt.exec()
     app.dispose()
-    return code
+    return 128 + caught[0] if caught else code

@@ -103,14 +103,18 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C, termination and a closed terminal in the body, instead of interrupting what is being written."""
+    """Collect Ctrl-C, termination and a closed terminal in the body, instead of interrupting what is being written.
+
+    A signal that the process was told to ignore, as by nohup, stays ignored.
+    """
     caught: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
         caught.append(number)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    before = {number: signal.signal(number, note) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield caught
     finally:

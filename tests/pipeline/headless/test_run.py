@@ -26,6 +26,7 @@ from segnet_live.card import Card
 from segnet_live.cli import main
 from segnet_live.errors import SourceLost
 from segnet_live.pipeline.headless import job as headless_job
+from segnet_live.pipeline.headless.run import signals
 from segnet_live.render.confidence import colourise
 from segnet_live.video.synthetic import SyntheticSource
 from tests.support.cards import write_card
@@ -390,6 +391,20 @@ def test_termination_is_handled_alike(tiny_card: Card, tmp_path: Path, monkeypat
     assert main(given) == 128 + signal.SIGTERM
     assert len(seconds_and_frames(record)[1]) >= 4
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.own_process
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes no terminal")
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals() as caught:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+        assert caught == []
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_stream_that_is_lost_ends_with_a_whole_recording(
