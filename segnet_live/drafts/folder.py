@@ -15,6 +15,7 @@ import filecmp
 import glob
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -150,7 +151,7 @@ def draft_name(source: str, time_s: float) -> str:
     """
     whole = source if is_url(source) else str(Path(source).resolve())
     stem = re.sub(r"[^\w-]+", "-", Path(source.rstrip("/")).stem).strip("-")[:60] or "frame"
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:6]
+    digest = hashlib.sha256(os.fsencode(whole)).hexdigest()[:6]
     return f"{stem}-{digest}_{time_s:09.3f}s".replace(".", "-")
 
 

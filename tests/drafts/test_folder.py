@@ -31,6 +31,16 @@ def test_two_videos_of_one_stem_do_not_collide_and_one_video_is_always_called_th
     assert draft_name("rtsp://host/live", 0.5).startswith("live-")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are text on Windows")
+def test_a_video_whose_name_is_no_utf_8_has_drafts_too(folder: DraftFolder) -> None:
+    source = os.fsdecode(b"sur\xff.mp4")
+    name = draft_name(source, 1.25)
+    assert name.isascii()
+    assert name != draft_name(os.fsdecode(b"sur\xfe.mp4"), 1.25)
+    folder.add(name, RGB, GUESS, CAMVID, Record(source, 1.25))
+    assert {draft.record.source for draft in folder.drafts()} == {"drive.mp4", source}
+
+
 def test_a_draft_knows_where_it_is_from_and_that_nobody_has_corrected_it(folder: DraftFolder) -> None:
     (draft,) = folder.drafts()
     assert not draft.is_corrected
