@@ -173,13 +173,20 @@ def is_url(value: str) -> bool:
 
 
 def local_name(value: str) -> str:
-    """Return the path that a file:// URL stands for, as desktops hand files over; anything else as it is."""
+    """Return the path that a file:// URL stands for, as desktops hand files over; anything else as it is.
+
+    Raises:
+        UsageError: it is no valid URL.
+    """
     if not value.lower().startswith("file://"):
         return value
     from urllib.parse import urlsplit
     from urllib.request import url2pathname  # a tenth of a second, for those who need it
 
-    return url2pathname(urlsplit(value).path)
+    try:
+        return url2pathname(urlsplit(value).path)
+    except ValueError as error:  # a bracket without its other half
+        raise UsageError(f"{value[:60]!r} is no address ({error})", "name the file by its path") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,7 @@ def test_masks_and_stats_need_no_window_and_say_so(option: list[str], capsys: py
         ("--video a.mp4 --record out.avi", ".mp4"),
         ("--video a.mp4 --stats s.txt", ".csv"),
         ("models --nonsense", "--nonsense"),
+        ("--video file://[bad/a.mp4 --headless", "is no address"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_exit_code_2(
