@@ -106,6 +106,7 @@ def test_the_hardest_moments_are_the_unsure_ones_and_lie_apart() -> None:
     assert any(20 <= moment.pts_s < 21.2 for moment in moments)
     assert all(b.pts_s - a.pts_s >= 1 for a, b in pairwise(moments))
     assert not hardest(drive_index({"Car": [0.1] * 50}), 4), "nothing stands out of a drive that never changes"
+    assert hardest(example(), 0) == []
 
 
 @pytest.mark.parametrize("frames", [1, 2, 40])

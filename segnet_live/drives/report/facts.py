@@ -83,6 +83,8 @@ def binned(index: DriveIndex, column: NDArray[np.float32], bins: int = BINS) -> 
 
 def hardest(index: DriveIndex, count: int = HARDEST) -> list[HardMoment]:
     """Return the moments of least confidence and most flicker, in time order, not close to each other."""
+    if not count:
+        return []
     trouble = _standing_out(_smooth(index.flicker))
     unsure = not np.isnan(index.confidence).all()
     if unsure:
