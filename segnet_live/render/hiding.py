@@ -72,7 +72,7 @@ class Hiding:
         """Return the unsure pixels that count as found: those near what was found, and places of great doubt."""
         height = confidence.shape[0]
         unsure, doubtful = (
-            cv2.compare(confidence, round(limit * 255), cv2.CMP_LT)  # type: ignore[call-overload]
+            cv2.threshold(confidence, round(limit * 255) - 1, 255, cv2.THRESH_BINARY_INV)[1]
             for limit in (self.unsure, self.unsure * DOUBT)
         )
         side = 2 * round(NEAR * height) + 1
@@ -106,7 +106,8 @@ def together(masks: Iterable[Mask]) -> Mask:
 def mask_at(mask: Mask, size: Size) -> Mask:
     """Return a mask at `size`, (height, width): every pixel that it touches, as rounding must not show a face's rim."""
     large = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.compare(large, 0, cv2.CMP_GT), np.uint8)  # type: ignore[call-overload]
+    # Not `cv2.compare`, which takes an array of one or four numbers for a scalar, and refuses it beside another.
+    return np.asarray(cv2.threshold(large, 0, 255, cv2.THRESH_BINARY, dst=large)[1], np.uint8)
 
 
 def hide(rgb: RGB, mask: Mask, style: HideWith) -> RGB:

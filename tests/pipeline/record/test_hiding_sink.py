@@ -106,6 +106,19 @@ def test_a_person_who_walks_is_hidden_along_the_way() -> None:
     assert all(middle[100, 2 * (40 + 16 * n) + 8] for n in range(5))
 
 
+@pytest.mark.parametrize("style", ["blur", "fill"])
+@pytest.mark.parametrize("size", [(1, 1), (4, 1), (2, 3)])
+def test_a_picture_of_a_few_pixels_is_hidden_too(size: tuple[int, int], style: HideWith) -> None:
+    hiding = Hiding(frozenset({PERSON}), style)
+    picture = np.full((*size, 3), 200, np.uint8)
+    mask = hiding.mask(np.full(size, PERSON, np.uint8), np.zeros(size, np.uint8))
+    assert (mask == 255).all()
+    out = hide(picture, mask, style)
+    assert (out == (200 if style == "blur" else 40)).all(), "a blur keeps the one colour that there is"
+    unsure = hiding.mask(np.full(size, 3, np.uint8), np.zeros(size, np.uint8))
+    assert (unsure == 255).all(), "no confidence anywhere"
+
+
 def test_the_sink_is_closed_once_also_after_it_failed() -> None:
     def fail(index: int) -> None:
         raise OutputError("disk full")
