@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import math
 import os
 import secrets
 from functools import partial
@@ -33,6 +32,8 @@ you do not trust, put a proxy with TLS before it.
 NEEDS = ("starlette", "uvicorn", "websockets")
 RATE = 120.0
 """Pictures and clips a minute from one address, if other machines are let in."""
+MOST = 1e6
+"""Of each limit for guests: beyond it, it would be none."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -160,8 +161,9 @@ def _limits(arguments: argparse.Namespace) -> Limits:
         ("viewers", 0), ("rate", 0),
     ):  # fmt: skip
         value = getattr(arguments, name)
-        if value is not None and not (math.isfinite(value) and value >= least):
-            raise UsageError(f"--{name.replace('_', '-')} got {value:g}", f"give a number, {least:g} or more")
+        if value is not None and not least <= value <= MOST:
+            got = f"--{name.replace('_', '-')} got {str(value)[:20]}"
+            raise UsageError(got, f"give a number from {least:g} to {MOST:g}")
     rate = arguments.rate
     return Limits(
         picture_bytes=round(arguments.max_picture * MIB),

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from segnet_live.errors import UsageError, first_line
 from segnet_live.serve.limits import GRACE_S
 
+LAST_PORT = 65535
 MOST_CONNECTIONS = 512
 MOST_OF_ONE_ADDRESS = 64
 """Of one other machine; the programs of this one share an address, and its own proxy may speak for many guests."""
@@ -126,8 +127,10 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on a host's first address; port 0 takes a free one.
 
     Raises:
-        UsageError: there is no such address here, or the port is taken.
+        UsageError: there is no such address here, no such port, or it is taken.
     """
+    if not 0 <= port <= LAST_PORT:  # the system would take another, its remainder
+        raise UsageError(f"--port got {str(port)[:20]}", f"give a number from 0 (a free one) to {LAST_PORT}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
@@ -138,7 +141,7 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
-    except (OSError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         advice = "choose another --port (0 takes a free one), or an address of this machine for --host"
         raise UsageError(f"cannot listen on {host} port {port} ({first_line(error)})", advice) from error
     return listening

@@ -17,6 +17,7 @@ import pytest
 
 import segnet_live
 from segnet_live.card import Card
+from segnet_live.cli import main
 from segnet_live.serve import app, bodies, connections
 from segnet_live.serve.limits import InFlight, Limits, Rate, Refused
 from segnet_live.serve.pictures import Line
@@ -264,6 +265,28 @@ def test_the_examples_are_there_for_a_page_that_asks_for_all_at_once(tiny_card: 
         names = ["0", "2", "clip", "1"]
         answers = list(pool.map(lambda name: fresh.ask("GET", f"/examples/{name}"), names))
     assert [answer.status for answer in answers] == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ("--host nonsense..host --port 0", "cannot listen on nonsense..host"),
+        ("--port 99999", "--port got 99999"),
+        ("--port -1", "--port got -1"),
+        ("--max-picture 1e308", "--max-picture got 1e+308"),
+        ("--max-pixels inf", "--max-pixels got inf"),
+        ("--max-seconds nan", "--max-seconds got nan"),
+        (f"--queue {'9' * 400}", "--queue got 999"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    arguments: str, names: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connections.HttpServer, "serve", lambda *_: pytest.fail("it serves"))
+    assert main(["serve", *arguments.split()]) == 2
+    error = capsys.readouterr().err
+    assert names in error
+    assert error.count("\n") == 1
 
 
 def test_the_page_is_plain_files_in_one_folder() -> None:
