@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         if path.exists() and not arguments.overwrite:
             raise UsageError(f"{path} exists already", "choose another name or add --overwrite")
     for option, value, most in (("--below", arguments.below, 80.0), ("--grow", arguments.grow, 50.0)):
-        if value is not None and not abs(value) <= most:
+        if value is not None and not (-most if option == "--grow" else 0) <= value <= most:
             raise UsageError(f"{option} got {value:g}", f"give percent of the height, {most:g} at most")
     if arguments.below is not None:
         rows = np.arange(1000)[:, None] >= 1000 - round(max(0.0, arguments.below) * 10)

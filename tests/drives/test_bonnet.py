@@ -149,6 +149,14 @@ def test_it_can_be_made_higher_and_lower_and_kept_as_a_picture(
     assert found.grown(0.0) is found
 
 
+@pytest.mark.parametrize("arguments", ["--below -5", "--below 81", "--below nan", "--grow -51"])
+def test_a_height_that_no_bonnet_has_is_one_line(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bonnet", "a.mp4", *arguments.split()]) == 2
+    error = capsys.readouterr().err
+    assert f"{arguments.split()[0]} got" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(("content", "said"), [(b"", "no picture"), (b"junk", "no picture"), (None, "cannot be read")])
 def test_a_picture_that_is_none_is_one_line(tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "bonnet.png"
