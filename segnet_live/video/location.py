@@ -53,10 +53,13 @@ def source_for(place: str) -> SourceSpec:
 def videos_in(folder: Path) -> list[Path]:
     """Return the videos of a folder, by name; those of folders within are left out.
 
+    So are hidden ones: macOS leaves a `._a.mp4`, which is no video, beside each `a.mp4` of a memory card.
+
     Raises:
         SourceError: there is none.
     """
-    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    named = (p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
+    videos = sorted(p for p in named if p.is_file())
     if not videos:
         raise SourceError(f"{folder} holds no video", "expected files such as *.mp4, *.mkv, *.avi, *.mov or *.webm")
     return videos

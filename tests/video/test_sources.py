@@ -14,7 +14,7 @@ from segnet_live.config import SourceSpec
 from segnet_live.display_text import mask_password
 from segnet_live.errors import SourceError
 from segnet_live.frame import Frame
-from segnet_live.video.location import display_name, is_stream, is_url
+from segnet_live.video.location import display_name, is_stream, is_url, videos_in
 from segnet_live.video.open import open_source
 from segnet_live.video.source import VideoSource
 from tests.support.clips import numbered
@@ -157,3 +157,13 @@ def test_every_source_has_a_short_name(spec: SourceSpec, name: str) -> None:
 )
 def test_streams_files_on_servers_and_files_are_told_apart(place: str, url: bool, stream: bool) -> None:
     assert (is_url(place), is_stream(place)) == (url, stream)
+
+
+def test_what_macos_leaves_beside_the_videos_of_a_card_is_none(tmp_path: Path) -> None:
+    for name in ("b.MP4", "a.mp4", "._a.mp4", ".hidden.mkv", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in videos_in(tmp_path)] == ["a.mp4", "b.MP4"]
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "._a.mp4").touch()
+    with pytest.raises(SourceError, match="holds no video"):
+        videos_in(tmp_path / "only")
