@@ -97,9 +97,10 @@ class Segmenter:
         """
         if self._closed:
             raise UsageError("this Segmenter was closed", "make another one")
-        if not isinstance(rgb, np.ndarray) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        is_array = isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8
+        if not is_array or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             got = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
-            raise UsageError(f"got {got}", "give a (H, W, 3) uint8 array, red first")
+            raise UsageError(f"got {got}", "give a (H, W, 3) uint8 array with a pixel in it, red first")
         frame = Frame(rgb, self._count, self._count, _TICK)
         self._count += 1
         if self._engine is None or self._info is None:

@@ -168,6 +168,9 @@ def test_errors_are_the_commands(tmp_path: Path, tiny_card: Card) -> None:
         segnet_live.Segmenter("segnet-9000")
     with pytest.raises(UsageError, match="the first camera is 0"):
         next(iter(segnet_live.stream(-1)))
+    for name in ("x" * 5000, "x" * 300 + "/*.png", "a\0b"):
+        with pytest.raises(UsageError, match="no source can be called"):
+            next(iter(segnet_live.stream(name)))
     (tmp_path / "out.mp4").touch()
     with pytest.raises(SegnetLiveError, match="exists already"):
         segnet_live.annotate("drive.mp4", tmp_path / "out.mp4")
@@ -208,6 +211,9 @@ def test_segmenter_and_stream_agree_and_a_closed_segmenter_says_so(tmp_path: Pat
         assert segmenter.info.input_size == (32, 64)
         with pytest.raises(UsageError, match=r"float64 \(4, 4\)"):
             segmenter(np.zeros((4, 4)))  # type: ignore[arg-type]
+        for shape in ((0, 0, 3), (0, 9, 3), (9, 0, 3)):
+            with pytest.raises(UsageError, match="with a pixel in it"):
+                segmenter(np.zeros(shape, np.uint8))
     segmenter.close()
     with pytest.raises(UsageError, match="closed"):
         segmenter(np.zeros((4, 4, 3), np.uint8))

@@ -49,7 +49,11 @@ class Sources(QObject):
 
     def open_place(self, place: str) -> None:
         """Open what a name alone stands for: what was dropped or typed, or what the desktop named."""
-        spec = source_for(place)
+        try:
+            spec = source_for(place)
+        except UsageError as error:
+            self._controls.problem.emit(str(error))
+            return
         if spec.kind == "images" and is_drafts(Path(spec.value)):
             self.drafts_chosen.emit(Path(spec.value))
         else:

@@ -10,7 +10,8 @@ from pathlib import Path
 from segnet_live.config import SourceSpec, local_name
 from segnet_live.config import is_url as is_url
 from segnet_live.display_text import fit_to_show
-from segnet_live.errors import SourceError
+from segnet_live.errors import SourceError, UsageError
+from segnet_live.system.files import why_no_name
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
@@ -41,10 +42,12 @@ def source_for(place: str) -> SourceSpec:
     A pattern has *, ? or [ in it, and no file is called so.
 
     Raises:
-        UsageError: it is empty.
+        UsageError: it is empty, or neither a URL nor a name that a file can have.
     """
     name = local_name(place)
     path = Path(name)
+    if not is_url(name) and (why := why_no_name(path)):
+        raise UsageError(f"no source can be called {name[:60]!r} ({why})", "check the path")
     pattern = any(character in name for character in "*?[") and not path.exists()
     pictures = not is_url(name) and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or pattern)
     return SourceSpec("images" if pictures and name else "video", name)

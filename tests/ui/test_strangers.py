@@ -84,3 +84,11 @@ def test_a_password_is_neither_shown_nor_kept_and_asked_for_again(
     window.close()
     assert "hunter2" not in (tmp_path / "settings.json").read_text()
     assert recent_source("video:file.mp4").value == "file.mp4"
+
+
+def test_a_name_that_no_file_can_have_is_a_line_in_the_banner(start: Start) -> None:
+    window = start().window
+    for name in ("x" * 5000, "file://[bad/a.mp4", ""):
+        window.banner.problem("")
+        window.sources.open_place(name)
+        assert any(said in window.banner.text for said in ("no source can be called", "is no address", "empty name"))
