@@ -27,11 +27,13 @@ log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "segnet-fast"
 MOST_CHANNELS = 8192
+LONGEST_NAME = 200
 MOST_CARD_BYTES = 1 << 22
 MOST_WEIGHTS_BYTES = 1 << 31
 """Twice the weights of the largest network, DeconvNet in 32 bits."""
 _WRITE_AGAIN = "write it again with `python -m train package`"
 N = TypeVar("N", int, float)
+_TYPES = (np.float16, np.float32, np.int8)
 SCALE_SUFFIX = ".scale"
 """Of the tensor that holds the scale of each output channel of an int8 kernel."""
 ARCHITECTURES = (
@@ -136,17 +138,19 @@ def read_card(folder: Path) -> Card:
     try:
         raw = json.loads(text)
         classes = ClassSet(
-            names=tuple(plain(str(c["name"])) for c in raw["classes"]),
+            names=_class_names([c["name"] for c in raw["classes"]]),
             colours=tuple(_rgb(c["colour"]) for c in raw["classes"]),
             void_id=_within(int(raw["void_id"]), 0, 255),
         )
+        if classes.void_id < len(classes):
+            raise ValueError(f"void_id is {classes.void_id}, the id of the class {classes.names[classes.void_id]!r}")
         height, width = (_within(int(v), SMALLEST_SIDE, LARGEST_SIDE) for v in raw["input_size"])
         arguments = _arguments(raw.get("arguments", {}))
         channels = _within(int(arguments.get("inputs", 3)), 3, 4)
         return Card(
             folder=folder,
-            name=plain(str(raw["name"])),
-            architecture=plain(str(raw["architecture"])),
+            name=_name(raw["name"]),
+            architecture=_name(raw["architecture"]),
             arguments=arguments,
             classes=classes,
             input_size=(height, width),
@@ -206,6 +210,36 @@ def own_file(folder: Path, name: str) -> Path:
     if outside:
         raise CardError(f"{path} is a link to a file outside its folder", "put the file itself there")
     return path
+
+
+def _name(value: Any) -> str:
+    """Return a name as it may be shown.
+
+    Raises:
+        ValueError: it is longer than names are.
+    """
+    name = str(value)
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"a name has {len(name)} characters; at most {LONGEST_NAME} are read")
+    return plain(name)
+
+
+def _class_names(values: list[Any]) -> tuple[str, ...]:
+    """Return the names of classes, by which options and columns tell them apart: never two of one name.
+
+    Raises:
+        ValueError: one is empty, too long, or there twice, ignoring case as `ClassSet.ids` does.
+    """
+    names = tuple(_name(value) for value in values)
+    seen: set[str] = set()
+    for name in names:
+        known = name.strip().lower()
+        if not known:
+            raise ValueError("a class has an empty name")
+        if known in seen:
+            raise ValueError(f"two classes are called {name!r}")
+        seen.add(known)
+    return names
 
 
 def _rgb(values: list[int]) -> tuple[int, int, int]:
@@ -360,17 +394,25 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
     """Return the card's tensors by name, as stored (float16 or float32), checked; int8 kernels as float32.
 
     Raises:
-        CardError: as `read_weights`, and where it is no safetensors file, a value is NaN or infinite, or an int8 kernel
-            has no scale per output channel.
+        CardError: as `read_weights`, and where it is no safetensors file, a value is NaN or infinite, a variance is
+            negative, a type is another one, or an int8 kernel has no scale per output channel.
     """
     data = read_weights(card)
     try:
         tensors = load_safetensors(data)
+    except KeyError as error:  # a type that numpy has not, such as BF16
+        raise _unknown_type(card, str(error).strip("'")) from error
     except (SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise CardError(
             f"{card.weights_path} is no safetensors file ({first_line(error)})", "copy the model folder again"
         ) from error
     for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES and not name.endswith("num_batches_tracked"):
+            raise _unknown_type(card, str(tensor.dtype))
+        if name.endswith("running_var") and (tensor < 0).any():
+            raise CardError(
+                f"{card.weights_path}: tensor {name} holds a negative variance", "train or package it again"
+            )
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise CardError(f"{card.weights_path}: tensor {name} holds NaN or infinity", "train or package it again")
     for name in [name for name, tensor in tensors.items() if tensor.dtype == np.int8]:
@@ -379,3 +421,9 @@ def load_weights(card: Card) -> dict[str, NDArray[Any]]:
             raise CardError(f"{card.weights_path}: int8 tensor {name} has no scale per channel", "package it again")
         tensors[name] = kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1)).astype(np.float32)
     return tensors
+
+
+def _unknown_type(card: Card, name: str) -> CardError:
+    return CardError(
+        f"{card.weights_path} holds numbers of type {name}; float16, float32 and int8 are read", "package it again"
+    )
