@@ -35,6 +35,11 @@ QUALITIES = range(1, 52)
 """Of a recording, as x264 counts: lower is better and larger."""
 SMALLEST_SIDE = 32
 LARGEST_SIDE = 4096
+_SWITCHES = (
+    *("headless", "burn_hud", "with_confidence", "fade_unsure"),
+    *("smooth", "overwrite", "reconnect", "debug"),
+)
+"""The fields of RunConfig that are on or off; a caller's "no" would count as on."""
 HIDE_UNSURE = 0.5
 """The confidence below which a pixel near one of a hidden class is hidden, too, whatever its class."""
 PIECE_S = 3600.0
@@ -358,9 +363,14 @@ class RunConfig:
             ("--precision", self.precision, PRECISIONS),
             ("--view", self.view, VIEWS),
             ("--encoder", self.encoder, ENCODERS),
+            ("--hide-with", self.hide_with, HIDE_WITH),
+            ("--index", self.index, INDEX_PLACES),
         ):
             if value is not None and value not in choices:
                 raise UsageError(f"unknown {option} {value!r}; choose from {', '.join(choices)}")
+        for name in _SWITCHES:
+            if not isinstance(value := getattr(self, name), bool | None):
+                raise UsageError(f"--{name.replace('_', '-')} got {value!r}", "give True or False")
         if self.size is not None and min(self.size) < SMALLEST_SIDE:
             raise UsageError(f"--size got {format_size(self.size)}; both sides must be {SMALLEST_SIDE} or more")
         if self.quality is not None and self.quality not in QUALITIES:

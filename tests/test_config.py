@@ -36,6 +36,11 @@ CLIP = SourceSpec("video", "drive.mp4")
         ({"confidence": Path("c")}, "--headless"),
         ({"samples": 1}, "2 or more"),
         ({"layers": ("overlay", "sure")}, "confidence"),
+        ({"hide": ("Car",), "hide_with": "none"}, "blur, fill"),
+        ({"index": "nowhere", "headless": True}, "cache, beside"),
+        ({"overwrite": "no"}, "--overwrite got 'no'; give True or False"),
+        ({"smooth": "no"}, "--smooth got 'no'"),
+        ({"fade_unsure": 1}, "--fade-unsure got 1"),
     ],
 )
 def test_refuses_what_cannot_be_carried_out(fields: dict[str, Any], names: str) -> None:
