@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +32,7 @@ from segnet_live.config import (
     parse_size,
 )
 from segnet_live.display_text import fit_to_show, print_line
-from segnet_live.errors import SegnetLiveError, UsageError
+from segnet_live.errors import SegnetLiveError, UsageError, first_line, lacks_memory
 from segnet_live.system.exit import leave
 from segnet_live.system.files import why_no_name, why_no_output
 from segnet_live.system.process_title import hide_passwords
@@ -81,6 +82,10 @@ _NAMES = ("video", "images", "bonnet")
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", Path, _path)  # of every option that says type=Path
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}", f"see {self.prog} --help")
 
@@ -88,11 +93,13 @@ class _Parser(argparse.ArgumentParser):
         """Parse, and refuse names that no file can have before anybody looks for such a file.
 
         Raises:
-            UsageError: one is too long, forbidden, or holds what no name holds.
+            UsageError: one is empty, too long, forbidden, or holds what no name holds.
         """
         given = super().parse_args(*args, **kwargs)
         for option, value in vars(given).items():
             for each in value if isinstance(value, list) else (value,):
+                if each == "":
+                    raise UsageError(f"{option} got an empty value", f"see {self.prog} --help")
                 text = local_name(each) if isinstance(each, str) else each
                 if isinstance(text, Path) or (option in _NAMES and isinstance(text, str) and not is_url(text)):
                     is_file = option in ("record", "stats")
@@ -123,8 +130,9 @@ def _run_process(arguments: list[str], place: str | None = None) -> NoReturn:
         place: what the window is to open.
     """
     hide_passwords()
-    prepare_streams(droppable=not arguments or arguments[0] not in COMMANDS)
-    if {"-h", "--help", "--version"} & set(arguments):
+    only_told = bool({"-h", "--help", "--version"} & set(arguments))
+    prepare_streams(droppable=not only_told and (not arguments or arguments[0] not in COMMANDS))
+    if only_told:
         leave(main(arguments))
     from segnet_live.system import crash  # takes a fifth of the time of --help, which need not wait for it
 
@@ -144,7 +152,8 @@ def main(argv: Sequence[str] | None = None, place: str | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug, is_command = "--debug" in arguments, bool(arguments) and arguments[0] in COMMANDS
     try:
-        return _dispatch(arguments, place)
+        with _written():
+            return _dispatch(arguments, place)
     except SegnetLiveError as error:
         return _complain(str(error), 2, debug)
     except KeyboardInterrupt:
@@ -155,9 +164,23 @@ def main(argv: Sequence[str] | None = None, place: str | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if lacks_memory(error):
+            told = f"there is not enough memory ({first_line(error)})"
+            return _complain(f"{told}; close other programs, or take a smaller --size", 2, debug)
         from segnet_live.system import crash
 
         return _complain(f"unexpected {crash.report(error)}", 1, debug)
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """Write what the body has printed, so that what cannot be written is an error here, and not one of Python's end."""
+    try:
+        yield
+    except SystemExit:  # after --help or --version
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def _dispatch(arguments: list[str], place: str | None) -> int:
@@ -492,8 +515,15 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
+def _path(text: str) -> Path:
+    if not text:  # a variable of the shell that is not set; Path would take it for the working folder
+        raise argparse.ArgumentTypeError("got an empty name; name a file or folder (. is the one you are in)")
+    return Path(text)
+
+
 def _complain(line: str, code: int, debug: bool) -> int:
-    if debug:
-        print("\n".join(fit_to_show(each) for each in traceback.format_exc().splitlines()), file=sys.stderr)
-    print_line(f"segnet-live: {' '.join(line.splitlines())}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it
+        if debug:
+            print("\n".join(fit_to_show(each) for each in traceback.format_exc().splitlines()), file=sys.stderr)
+        print_line(f"segnet-live: {' '.join(line.splitlines())}", file=sys.stderr)
     return code

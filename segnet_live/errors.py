@@ -57,6 +57,21 @@ class DataError(SegnetLiveError):
     """Training or evaluation data that does not hold what its layout promises."""
 
 
+_NO_MEMORY = (
+    *("bad_alloc", "bad allocation", "can't alloc", "cannot allocate memory", "insufficient memory"),
+    *("out of memory", "not enough memory", "can't start new thread", "failed to map segment"),
+)
+"""What C++, OpenVINO, OpenCV, torch, the system's threads and its loader say, in lower case."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an exception says that the memory is full, in Python's words or in those of a library."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        any(words in told for words in _NO_MEMORY) and "static tls" not in told  # glibc has its own, of fixed size
+    )
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an exception of a library or of the system says, or its type's name."""
     if isinstance(error, OSError) and error.strerror:

@@ -374,8 +374,8 @@ def annotate(
         source=_spec(source, start_s, duration_s),
         headless=True,
         record=Path(output),
-        masks=None if masks is None else Path(masks),
-        confidence=None if confidence is None else Path(confidence),
+        masks=_folder("masks", masks),
+        confidence=_folder("confidence", confidence),
         fade_unsure=fade_unsure or None,
         samples=samples or None,
         stats=None if stats is None else Path(stats),
@@ -426,6 +426,19 @@ def _spec(source: Source, start_s: float, duration_s: float | None) -> SourceSpe
             raise UsageError(f"got camera {source}", "the first camera is 0")
         return SourceSpec("camera", str(source), start_s, duration_s)
     return replace(source_for(os.fspath(source)), start_s=start_s, duration_s=duration_s)
+
+
+def _folder(name: str, given: str | os.PathLike[str] | None) -> Path | None:
+    """Return the folder for an output, None for none.
+
+    Raises:
+        UsageError: it is "", which `Path` takes for the working folder.
+    """
+    if given is None:
+        return None
+    if not os.fspath(given):
+        raise UsageError(f"{name} got an empty name", "name a folder, or give None for none")
+    return Path(given)
 
 
 def _say_nothing(line: str) -> None:

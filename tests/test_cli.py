@@ -191,6 +191,52 @@ def test_a_bug_is_one_line_and_exit_code_1_and_debug_shows_where(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("std::bad_alloc"), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate")],
+)
+def test_too_little_memory_is_no_bug(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def grow(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_dispatch", grow)
+    assert main(["--synthetic"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("segnet-live: there is not enough memory")
+    assert told.count("\n") == 1
+    assert "report" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--headless --synthetic --masks",
+        "--headless --synthetic --confidence",
+        "--headless --synthetic --stats",
+        "--video drives --record",
+        "serve --record",
+        "models --dir",
+        "hard a.mp4 --out",
+        "report a.mp4 --output",
+        "--headless --synthetic --stats s.csv --bonnet",
+        "--headless --synthetic --stats s.csv --model",
+    ],
+)
+def test_a_variable_of_the_shell_that_is_not_set_writes_nothing(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "drives").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments.split(), ""]) == 2
+    told = capsys.readouterr().err
+    assert arguments.split()[-1].lstrip("-") in told
+    assert "empty" in told
+    assert told.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["drives"]
+
+
 def test_models_lists_what_the_cards_say(tiny_card: Card, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--dir", str(tiny_card.folder.parent)]) == 0
     listed = capsys.readouterr().out

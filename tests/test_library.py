@@ -171,6 +171,11 @@ def test_errors_are_the_commands(tmp_path: Path, tiny_card: Card) -> None:
     for name in ("x" * 5000, "x" * 300 + "/*.png", "a\0b"):
         with pytest.raises(UsageError, match="no source can be called"):
             next(iter(segnet_live.stream(name)))
+    for output in ("masks", "confidence"):
+        with pytest.raises(UsageError, match=f"{output} got an empty name"):
+            segnet_live.annotate("drive.mp4", tmp_path / "new.mp4", **{output: ""})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="unknown --hide-with 'none'; choose from blur, fill"):
+        segnet_live.annotate("drive.mp4", tmp_path / "new.mp4", hide=("Car",), hide_with="none")  # type: ignore[arg-type]
     (tmp_path / "out.mp4").touch()
     with pytest.raises(SegnetLiveError, match="exists already"):
         segnet_live.annotate("drive.mp4", tmp_path / "out.mp4")

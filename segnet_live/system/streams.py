@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+from segnet_live.errors import OutputError, first_line
+
 
 class _Droppable(io.TextIOBase):
     """A text stream that drops what nobody can read any more."""
@@ -17,15 +19,18 @@ class _Droppable(io.TextIOBase):
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except OSError:
-            self._drop()
+        except OSError as error:
+            self._failed(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except OSError:
-            self._drop()
+        except OSError as error:
+            self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        self._drop()
 
     def _drop(self) -> None:
         """Send what is still kept, and all that comes, nowhere."""
@@ -40,6 +45,21 @@ class _Droppable(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._stream.encoding
+
+
+class _Needed(_Droppable):
+    """Standard output of a command whose result it is: what cannot be written is an error for the user.
+
+    Raises:
+        OutputError: the disk under it is full, or the terminal is gone.
+        BrokenPipeError: whoever reads it has enough, as `| head` has.
+    """
+
+    def _failed(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise error
+        self._drop()
+        raise OutputError(f"standard output cannot be written ({first_line(error)})", "send it elsewhere") from error
 
 
 def prepare_streams(*, droppable: bool) -> None:
@@ -57,3 +77,5 @@ def prepare_streams(*, droppable: bool) -> None:
             stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no error
         if droppable:
             setattr(sys, name, _Droppable(stream))
+        elif name == "stdout":
+            setattr(sys, name, _Needed(stream))
