@@ -21,7 +21,7 @@ from segnet_live.engine.exporting import exporting
 from segnet_live.engine.int8 import quantise
 from segnet_live.engine.quiet_openvino import convert_model, ov
 from segnet_live.engine.resize import fit_input
-from segnet_live.errors import EngineError
+from segnet_live.errors import EngineError, lacks_memory
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.system.cores import cores
 from segnet_live.system.exit import scratch_folder
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 GRAPH = "uint8 HWC -> uint8 ids, r3"
 CONFIDENCE_GRAPH = "uint8 margin, r1"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+_SMALLER = "close other programs, or take a smaller --size or --model"
 
 
 @functools.cache
@@ -142,7 +143,15 @@ def _compiled(
 
 
 def _cannot_compile(card: Card, error: RuntimeError) -> EngineError:
+    if lacks_memory(error):
+        return EngineError(f"there is not enough memory for {card.name} ({_last_line(error)})", _SMALLER)
     return EngineError(f"OpenVINO {ov.__version__} cannot compile {card.name}: {_last_line(error)}")
+
+
+def _stopped(error: RuntimeError) -> EngineError:
+    if lacks_memory(error):
+        return EngineError(f"there is not enough memory for a frame ({_last_line(error)})", _SMALLER)
+    return EngineError(f"OpenVINO stopped: {_last_line(error)}")
 
 
 def _last_line(error: Exception) -> str:
@@ -240,7 +249,11 @@ class OpenVINOEngine:
         return self.segment_with_confidence(rgb).labels
 
     def segment_with_confidence(self, rgb: RGB) -> EngineOutput:
-        output = self._free_request().infer([self._fitted(rgb)], share_inputs=True, share_outputs=True)
+        request, fitted = self._free_request(), self._fitted(rgb)
+        try:
+            output = request.infer([fitted], share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise _stopped(error) from error
         # copies: the request writes the same memory next time
         labels = np.array(output[0][0], np.uint8)
         return EngineOutput(labels, np.array(output[1][0], np.uint8) if self.info.confidence else None)
@@ -251,7 +264,7 @@ class OpenVINOEngine:
             request.start_async([fitted], share_inputs=True)
         except RuntimeError as error:
             self._settle()
-            raise EngineError(f"OpenVINO stopped: {_last_line(error)}") from error
+            raise _stopped(error) from error
         self._under_way.append((self._requests.popleft(), fitted))
 
     def wait(self) -> EngineOutput:
@@ -260,7 +273,7 @@ class OpenVINOEngine:
             request.wait()
         except RuntimeError as error:
             self._settle()
-            raise EngineError(f"OpenVINO stopped: {_last_line(error)}") from error
+            raise _stopped(error) from error
         self._requests.append(self._under_way.popleft()[0])
         # a copy: the request writes the same memory next time
         return EngineOutput(np.array(request.get_output_tensor(0).data[0], np.uint8))

@@ -194,3 +194,20 @@ def test_a_network_that_takes_depth_is_refused_in_one_line(tmp_path: Path) -> No
     card = replace(write_card(tmp_path / "rgbd", "segnet-2015"), arguments={"inputs": 4})
     with pytest.raises(EngineError, match="4 channels, RGB and depth, and there is no depth here; choose a model"):
         open_engine(card, backend="torch")
+
+
+@pytest.mark.parametrize(("said", "names"), [("x.cpp:9:\nCan't allocate 9 bytes", "not enough memory"), ("odd", "odd")])
+def test_openvino_failing_on_a_frame_is_one_line(
+    said: str, names: str, tiny_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segnet_live.engine.openvino import OpenVINOEngine
+
+    class Failing:
+        def infer(self, *_: object, **__: object) -> None:
+            raise RuntimeError(said)
+
+    engine = OpenVINOEngine(tiny_card, SIZE)
+    monkeypatch.setattr(engine, "_requests", [Failing()])
+    with pytest.raises(EngineError, match=names) as caught:
+        engine.segment(scene())
+    assert "\n" not in str(caught.value)
