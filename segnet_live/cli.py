@@ -32,7 +32,7 @@ from segnet_live.config import (
     parse_size,
 )
 from segnet_live.display_text import fit_to_show, print_line
-from segnet_live.errors import SegnetLiveError, UsageError, first_line, lacks_memory
+from segnet_live.errors import SegnetLiveError, UsageError, lacks_memory
 from segnet_live.system.exit import leave
 from segnet_live.system.files import why_no_name, why_no_output
 from segnet_live.system.process_title import hide_passwords
@@ -165,8 +165,10 @@ def main(argv: Sequence[str] | None = None, place: str | None = None) -> int:
         return 1
     except Exception as error:
         if lacks_memory(error):
-            told = f"there is not enough memory ({first_line(error)})"
-            return _complain(f"{told}; close other programs, or take a smaller --size", 2, debug)
+            why = (str(error).strip().splitlines() or ["no more is given"])[-1]  # libraries say first where they are
+            return _complain(
+                f"there is not enough memory ({why}); close other programs, or take a smaller --size", 2, debug
+            )
         from segnet_live.system import crash
 
         return _complain(f"unexpected {crash.report(error)}", 1, debug)
