@@ -520,6 +520,8 @@ def _names(text: str) -> tuple[str, ...]:
 def _path(text: str) -> Path:
     if not text:  # a variable of the shell that is not set; Path would take it for the working folder
         raise argparse.ArgumentTypeError("got an empty name; name a file or folder (. is the one you are in)")
+    if is_url(text):  # which Path would fold to a folder of that name, password and all
+        raise argparse.ArgumentTypeError(f"got the address {text}; name a file or folder")
     return Path(text)
 
 

@@ -326,3 +326,24 @@ def test_a_list_with_such_a_name_writes_nothing(line: str, tmp_path: Path, capsy
     assert main(["--headless", "--video", str(tmp_path / "list.txt"), "--record", str(tmp_path / "out")]) == 2
     assert "line 2" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["find", "rtsp://me:hunter2@cam/1", "Car > 1%"],
+        ["report", "rtsp://me:hunter2@cam/1"],
+        ["--synthetic", "--headless", "--masks", "rtmp://me:hunter2@cam/1"],
+        ["--synthetic", "--headless", "--record", "rtmp://me:hunter2@cam/1.mp4"],
+    ],
+)
+def test_an_address_where_a_file_belongs_makes_no_folder_and_shows_no_password(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "***@cam/1" in said
+    assert "hunter2" not in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
