@@ -67,8 +67,11 @@ _NO_MEMORY = (
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an exception says that the memory is full, in Python's words or in those of a library."""
     told = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        any(words in told for words in _NO_MEMORY) and "static tls" not in told  # glibc has its own, of fixed size
+    no_thread = isinstance(error, RuntimeError) and "resource temporarily unavailable" in told  # std::thread's words
+    return (
+        isinstance(error, MemoryError)
+        or no_thread
+        or (any(words in told for words in _NO_MEMORY) and "static tls" not in told)  # glibc's own, of fixed size
     )
 
 

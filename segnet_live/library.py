@@ -64,7 +64,7 @@ class Segmenter:
         samples: label by the mean of so many passes with dropout on, for networks trained with it; 0 for one without.
 
     Raises:
-        SegnetLiveError: there is no such model, or it is damaged.
+        SegnetLiveError: there is no such model, it is damaged, or an argument is none that can be.
     """
 
     def __init__(
@@ -78,6 +78,9 @@ class Segmenter:
         confidence: bool = False,
         samples: int = 0,
     ) -> None:
+        for name, given in (("smooth", smooth), ("confidence", confidence)):
+            if not isinstance(given, bool):
+                raise UsageError(f"{name} got {given!r}", "give True or False")
         self._card = find_card(os.fspath(model))
         self._backend, self._precision, self._size, self._smooth = backend, precision, size, smooth
         self._with_confidence, self._samples = confidence, samples

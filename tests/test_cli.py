@@ -193,7 +193,12 @@ def test_a_bug_is_one_line_and_exit_code_1_and_debug_shows_where(
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), RuntimeError("std::bad_alloc"), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate")],
+    [
+        MemoryError(),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"),
+        RuntimeError("Exception from plugin.cpp:921:\nResource temporarily unavailable\n\n"),
+    ],
 )
 def test_too_little_memory_is_no_bug(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -207,6 +212,7 @@ def test_too_little_memory_is_no_bug(
     assert told.startswith("segnet-live: there is not enough memory")
     assert told.count("\n") == 1
     assert "report" not in told
+    assert "plugin.cpp" not in told, "where a library was helps nobody"
 
 
 @pytest.mark.parametrize(

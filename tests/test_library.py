@@ -166,6 +166,9 @@ def test_errors_are_the_commands(tmp_path: Path, tiny_card: Card) -> None:
             next(iter(segnet_live.stream(bad, model=tiny_card.folder)))
     with pytest.raises(UsageError, match="unknown model"):
         segnet_live.Segmenter("segnet-9000")
+    for switch in ("smooth", "confidence"):
+        with pytest.raises(UsageError, match=f"{switch} got 'no'; give True or False"):
+            segnet_live.Segmenter(tiny_card.folder, **{switch: "no"})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="the first camera is 0"):
         next(iter(segnet_live.stream(-1)))
     for name in ("x" * 5000, "x" * 300 + "/*.png", "a\0b"):
