@@ -203,7 +203,7 @@ def run(config: RunConfig, place: str | None = None) -> int:
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP, and nohup ignores it
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        if number is not None and (name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN):
             signal.signal(number, stop)
     start(app, config, place)
     if crashed := crash.offer():

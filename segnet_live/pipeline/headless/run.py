@@ -105,7 +105,8 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
 def signals() -> Iterator[list[int]]:
     """Collect Ctrl-C, termination and a closed terminal in the body, instead of interrupting what is being written.
 
-    A signal that the process was told to ignore, as by nohup, stays ignored.
+    A closed terminal stays ignored where the process was told so, by nohup. Ctrl-C is heeded even there: scripts, whose
+    background jobs ignore it, end them by it.
     """
     caught: list[int] = []
 
@@ -113,7 +114,8 @@ def signals() -> Iterator[list[int]]:
         caught.append(number)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    closed = getattr(signal, "SIGHUP", None)
+    heeded = [number for number in numbers if number != closed or signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield caught
