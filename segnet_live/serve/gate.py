@@ -129,6 +129,8 @@ class Gate:
             # Lax: a link to the page works, requests from other sites' pages do not carry it.
             answer.set_cookie(self._cookie, self._token, httponly=True, samesite="lax", path="/")
             return answer
+        if path == "/favicon.ico":  # browsers ask for it wherever they are turned away, and complain about a refusal
+            return Response(status_code=204)
         if not self._open_to_all or path == "/health" or path.startswith("/page/") or self._is_known(headers):
             return None
         if path == "/" and "text/html" in headers.get("accept", ""):

@@ -43,8 +43,17 @@ def leave(code: int) -> NoReturn:
         logging.shutdown()
         for folder in list(_SCRATCH):
             shutil.rmtree(folder, ignore_errors=True)
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
-                stream.flush()
+        _flush()
         os._exit(code)
+    _flush()
     sys.exit(code)
+
+
+def _flush() -> None:
+    """Write what the standard streams still hold; what nobody takes is dropped, or Python would exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
