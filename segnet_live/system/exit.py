@@ -1,4 +1,4 @@
-"""Exit without waiting for daemon threads, in which a compiler or a camera driver may still be at work."""
+"""Tell by which signals a run ends; exit without waiting for daemon threads, which may be in a compiler or driver."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -33,6 +34,19 @@ def scratch_folder() -> Iterator[Path]:
             _SCRATCH.discard(folder)
 
 
+def stop_signals() -> list[int]:
+    """Return the signals by which a run is ended: Ctrl-C, termination, a closed terminal.
+
+    A closed terminal is left out where the process was told to ignore it, by nohup. Ctrl-C is not: the background jobs
+    of scripts ignore it, and the scripts end them by it.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the third is not on Windows, the last only there
+    numbers = {name: getattr(signal, name) for name in names if hasattr(signal, name)}
+    if "SIGHUP" in numbers and signal.getsignal(numbers["SIGHUP"]) is signal.SIG_IGN:
+        del numbers["SIGHUP"]
+    return list(numbers.values())
+
+
 def leave(code: int) -> NoReturn:
     """Exit the process with this code, once everything of the user's has been written.
 
@@ -54,6 +68,6 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError):
+        except Exception:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

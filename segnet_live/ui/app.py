@@ -185,6 +185,7 @@ def run(config: RunConfig, place: str | None = None) -> int:
     check_libraries()
     from segnet_live.pipeline.inference import freeze_libraries
     from segnet_live.system.cores import share_cores
+    from segnet_live.system.exit import stop_signals
 
     app = create_app(config)
 
@@ -201,10 +202,8 @@ def run(config: RunConfig, place: str | None = None) -> int:
         caught.append(number)
         app.window.close()
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP, and nohup ignores it
-        if number is not None and (name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN):
-            signal.signal(number, stop)
+    for number in stop_signals():
+        signal.signal(number, stop)
     start(app, config, place)
     if crashed := crash.offer():
         app.window.banner.problem(crashed)

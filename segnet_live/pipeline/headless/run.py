@@ -18,6 +18,7 @@ from segnet_live.pipeline.headless.progress import FrameProgress
 from segnet_live.pipeline.headless.reconnect import open_where_it_was, reopen
 from segnet_live.pipeline.inference import freeze_libraries
 from segnet_live.system.cores import share_cores
+from segnet_live.system.exit import stop_signals
 
 POLL_S = 0.1
 
@@ -105,18 +106,14 @@ def _reconnected(job: Job, began_s: float, backoff: Backoff, caught: Sequence[in
 def signals() -> Iterator[list[int]]:
     """Collect Ctrl-C, termination and a closed terminal in the body, instead of interrupting what is being written.
 
-    A closed terminal stays ignored where the process was told so, by nohup. Ctrl-C is heeded even there: scripts, whose
-    background jobs ignore it, end them by it.
+    Which they are tells `stop_signals`.
     """
     caught: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
         caught.append(number)
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    closed = getattr(signal, "SIGHUP", None)
-    heeded = [number for number in numbers if number != closed or signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heeded}
+    before = {number: signal.signal(number, note) for number in stop_signals()}
     try:
         yield caught
     finally:

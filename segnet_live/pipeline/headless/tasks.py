@@ -239,8 +239,9 @@ def plan(config: RunConfig) -> tuple[list[Task], int]:
         for folder in (path for task in tasks for path in task.outputs if path.is_dir()):
             _refuse_foreign(folder)
         return tasks, 0
-    todo = [left for task in tasks if (left := task.missing()).outputs]
-    begun = sum(left not in tasks for left in todo)
+    left = [task.missing() for task in tasks]
+    todo = [task for task in left if task.outputs]
+    begun = sum(0 < len(less.outputs) < len(task.outputs) for task, less in zip(tasks, left, strict=True))
     if begun:
         print_line(f"{begun} have a part of their outputs already, which is kept; --overwrite makes all of them again")
     return todo, len(tasks) - len(todo)
