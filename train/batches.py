@@ -146,7 +146,7 @@ class BatchSampler:
         assert config.crop is not None
         return sample_params(
             rng, size, config.crop, len(self._classes), paste=config.paste, photometric=photometric, zoom=zoom,
-            focus=focus, night=config.night, snow=config.snow,
+            focus=focus, night=config.night, snow=config.snow, in_tunnel=config.tunnel,
         )  # fmt: skip
 
     def _focus(self, image: int, rng: np.random.Generator) -> tuple[float, float] | None:

@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     subject.add_argument("--checkpoint", type=Path, help="a checkpoint of `fit`, packaged on the fly")
     command.add_argument("--points", type=Path, help="CSV of picture, x, y, class (default: train/roads-points.csv)")
     command.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="folder of the pictures")
+    command.add_argument("--painted", choices=("night", "snow", "tunnel"), help="paint the pictures as this first")
+    command.add_argument("--opinions", type=Path, metavar="DIR", help="soft labels of the pictures, for --painted")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     command.set_defaults(run=_points, smooth=False, set="camvid", architecture="")
 
@@ -376,10 +378,17 @@ def _subject(args: argparse.Namespace) -> Iterator[Card]:
 
 def _points(args: argparse.Namespace) -> None:
     from segnet_live.learning.evaluate import write_json
-    from train.points import HERE, score_points
+    from train.opinions import Opinions
+    from train.painted import paint_shots
+    from train.points import HERE, read_shots, score_points
 
+    if (args.painted is None) != (args.opinions is None):
+        raise UsageError("--painted and --opinions go together", "soft labels tell painting what is where")
     with _subject(args) as card:
-        figures = score_points(card, args.points or HERE, args.pictures, _via(args))
+        shots = read_shots(args.points or HERE, args.pictures, card.classes)
+        if args.painted is not None:
+            shots = paint_shots(shots, args.painted, Opinions([args.opinions], card.classes))
+        figures = score_points(card, shots, _via(args))
     if args.json is not None:
         write_json(args.json, figures)
 

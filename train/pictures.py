@@ -45,15 +45,19 @@ def load_pictures(folder: Path, opinions: Opinions, held_out: Sequence[str] = ()
         soft = None if name in held_out else opinions.of(name)
         if soft is None:
             continue
-        rgb = read_rgb(path)
-        shrink = LONGEST / max(rgb.shape[:2])
-        if shrink < 1:
-            size_wh = (round(rgb.shape[1] * shrink), round(rgb.shape[0] * shrink))
-            rgb = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        pictures.append(Picture(name, rgb, soft))
+        pictures.append(Picture(name, reduced(read_rgb(path)), soft))
     if not pictures:
         raise DataError(f"{folder} holds no picture that --opinions know", "soft labels are named as their pictures")
     return pictures
+
+
+def reduced(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3), made smaller where it is higher or wider than LONGEST."""
+    shrink = LONGEST / max(rgb.shape[:2])
+    if shrink >= 1:
+        return rgb
+    size_wh = (round(rgb.shape[1] * shrink), round(rgb.shape[0] * shrink))
+    return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def source_chances(pictures: Sequence[Picture]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +34,19 @@ class Point:
     x: float
     y: float
     class_id: int
+
+    def pixel(self, height: int, width: int) -> tuple[int, int]:
+        """Return the row and the column of the pixel that the place lies in."""
+        return min(int(self.y * height), height - 1), min(int(self.x * width), width - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A picture and what is at its points: (H, W, 3) uint8 RGB."""
+
+    name: str
+    rgb: NDArray[np.uint8]
+    points: Sequence[Point]
 
 
 @dataclass(slots=True)
@@ -71,17 +85,26 @@ def read_points(path: Path, classes: ClassSet) -> dict[str, list[Point]]:
     return points
 
 
-def score_points(card: Card, points: Path, pictures: Path, via: Through) -> dict[str, Any]:
-    """Print and return the mean share of points right over the pictures, and the shares by picture and by class.
+def read_shots(points: Path, pictures: Path, classes: ClassSet) -> list[Shot]:
+    """Return the labelled pictures.
 
     Raises:
         DataError: see `read_points`; or a picture is missing.
     """
+    labelled = read_points(points, classes)
+    files = files_by_stem(pictures, *PICTURES)
+    missing = sorted(set(labelled) - set(files))
+    if missing:
+        raise DataError(f"{pictures} has no picture {missing[0]}", "pass the folder that the points were labelled on")
+    return [Shot(name, read_rgb(files[name]), at) for name, at in labelled.items()]
+
+
+def score_points(card: Card, shots: Sequence[Shot], via: Through) -> dict[str, Any]:
+    """Print and return the mean share of points right over the pictures, and the shares by picture and by class."""
     by_picture, by_class = Score(), Score()
-    labelled = read_points(points, card.classes)
-    for name, right in _answers(card, labelled, pictures, via):
-        for point, answer in zip(labelled[name], right, strict=True):
-            by_picture.add(name, answer == point.class_id)
+    for shot, answers in _answers(card, shots, via):
+        for point, answer in zip(shot.points, answers, strict=True):
+            by_picture.add(shot.name, answer == point.class_id)
             by_class.add(card.classes.names[point.class_id], answer == point.class_id)
     shares = by_picture.shares()
     table = Table(title=f"{card.name}: mean {np.mean(list(shares.values())):.3f} of {len(shares)} pictures")
@@ -100,24 +123,11 @@ def score_points(card: Card, points: Path, pictures: Path, via: Through) -> dict
     }
 
 
-def _answers(
-    card: Card, labelled: dict[str, list[Point]], folder: Path, via: Through
-) -> Iterator[tuple[str, list[int]]]:
+def _answers(card: Card, shots: Sequence[Shot], via: Through) -> Iterator[tuple[Shot, list[int]]]:
     """Yield the class ids that the model gives at each picture's points; one engine for all pictures of a size."""
-    files = files_by_stem(folder, *PICTURES)
-    missing = sorted(set(labelled) - set(files))
-    if missing:
-        raise DataError(f"{folder} has no picture {missing[0]}", "pass the folder that the points were labelled on")
-    pictures = [(name, read_rgb(files[name])) for name in labelled]
-    for size, group in groupby(sorted(pictures, key=lambda p: p[1].shape), key=lambda p: p[1].shape[:2]):
+    for size, group in groupby(sorted(shots, key=lambda s: s.rgb.shape), key=lambda s: s.rgb.shape[:2]):
         with closing(via.opened(card, (size[0], size[1]))) as engine:
             segment = through(engine)
-            for name, rgb in group:
-                labels = segment(rgb)
-                yield (
-                    name,
-                    [
-                        int(labels[min(int(p.y * size[0]), size[0] - 1), min(int(p.x * size[1]), size[1] - 1)])
-                        for p in labelled[name]
-                    ],
-                )
+            for shot in group:
+                labels = segment(shot.rgb)
+                yield shot, [int(labels[p.pixel(size[0], size[1])]) for p in shot.points]

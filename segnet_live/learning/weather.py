@@ -1,8 +1,8 @@
-"""Paint night and snow into pictures by what is where: skies go black, lamps shine, ground turns white.
+"""Paint night, snow and tunnels into pictures by what is where: skies go black, ground turns white, walls close in.
 
 Changes of light alone cannot make a night from a day: a night's sky is darker than its street. So these take the class
-map of the picture. They stand in for pictures that the training sets lack; only the student sees them, its targets
-stay those of the day.
+map of the picture. They stand in for pictures that the training sets lack; only the student sees them. The targets of
+night and snow stay those of the day; a tunnel hides what was there, so `tunnel` says where.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SKY, BUILDING, ROAD, PAVEMENT, TREE, CAR = 0, 1, 3, 4, 5, 8
+SKY, BUILDING, ROAD, PAVEMENT, TREE, FENCE, CAR = 0, 1, 3, 4, 5, 7, 8
 """CamVid's ids."""
 NUMBERS = 96
-"""Random numbers 0..1 that one picture's night or snow is made of."""
+"""Random numbers 0..1 that one picture's night, snow or tunnel is made of."""
 
 _SODIUM, _WHITE = torch.tensor([1.0, 0.72, 0.42]), torch.tensor([0.85, 0.95, 1.1])
 
@@ -110,3 +110,57 @@ def snow(x: Tensor, scene: Tensor, n: Tensor) -> Tensor:
         flakes = _field((height, width), (height // 2, width // 2), n[9], "bilinear") > 0.93
         x = torch.lerp(x, torch.ones_like(x), F.avg_pool2d(flakes.float(), 3, 1, 1) * 0.8 * n[10])
     return x.clamp(0, 1)
+
+
+def tunnel(x: Tensor, scene: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+    """Paint a picture as the inside of a tunnel: walls and a ceiling in place of what stands beside the road.
+
+    They run to the point above the middle of the farthest road, with lamps in rows and joints; at times an exit shows
+    what was there.
+    A picture without road stays as it is.
+
+    Args:
+        x: (3, h, w) float32 of values 0..1; scene: (h, w) class ids; n: (NUMBERS,) random numbers 0..1.
+
+    Returns:
+        The picture, and (h, w) bool: where walls and ceiling are, which are Building.
+    """
+    height, width = scene.shape
+    road = scene == ROAD
+    shown = (road.sum(1) > 0.02 * width).nonzero()[:, 0].tolist()
+    if not shown:
+        return x, torch.zeros_like(road)
+    far = shown[-1]  # from the nearest row upwards, without gaps: single pixels above are mistakes
+    while far - 1 in shown:
+        far -= 1
+    middle = float(road[far].nonzero().float().mean())
+    down = (torch.arange(height, device=x.device).view(-1, 1) - far + 0.04 * height) / height
+    across = (torch.arange(width, device=x.device).view(1, -1) - middle) / height
+    # how near the wall is that a pixel shows: it grows outwards from the vanishing point, in the shape of the tube
+    roundness = _between(n[0], 1.5, 6.0)
+    wide, high = _between(n[1], 0.8, 1.8), _between(n[2], 0.6, 1.2)
+    near = ((across.abs() / wide) ** roundness + (down.abs() / high) ** roundness) ** (1 / roundness)
+    near = near.clamp(min=0.01)
+    depth = 1 / near  # in widths of the tube, roughly
+    angle = torch.atan2(down, across.abs())  # -pi/2 overhead, 0 at eye level
+    tint = torch.lerp(_WHITE.to(x.device), _SODIUM.to(x.device), n[3]).view(3, 1, 1)
+    light = _between(n[4], 0.15, 0.95)
+    concrete = _between(n[5], 0.35, 0.9) * (
+        0.9 + 0.2 * _field((height, width), (height // 3, width // 3), n[6], "bilinear")
+    )
+    concrete = concrete * (1 - 0.25 * n[7] * (torch.sin(depth * _between(n[8], 4, 14)) > 0.9))  # joints across
+    concrete = concrete * torch.where(angle > -_between(n[9], 0.1, 0.6), _between(n[10], 0.5, 1.3), 1.0)  # a lining
+    wall = concrete * light * tint * (0.55 + 0.45 * near.clamp(max=1))
+    place, spacing = -_between(n[11], 0.5, 1.45), _between(n[12], 5, 12)
+    row = torch.exp(-(((angle - place) / 0.05) ** 2)) * near.clamp(max=0.7) ** 0.3
+    lamps = row * torch.sigmoid((torch.sin(depth * spacing + 6.3 * n[13]) - _between(n[14], -1.5, 0.7)) * 12)
+    spill = torch.exp(-(((angle - place) / 0.35) ** 2)) * 0.5 * light
+    wall = wall * (1 + spill) + 1.3 * lamps * torch.lerp(tint, torch.ones_like(tint), 0.5)
+    outside = near < _between(n[16], 0.03, 0.2) * (n[15] > 0.5)  # through the exit: as it was, but overexposed
+    hidden = (scene == SKY) | (scene == BUILDING) | (scene == TREE) | (scene == FENCE) | (scene >= 11)
+    hidden = hidden & ~outside & (torch.arange(height, device=x.device).view(-1, 1) < far + 0.35 * height)
+    soft = F.avg_pool2d(hidden.float()[None], 3, 1, 1)
+    shine = 1 + 0.6 * n[17] * torch.exp(-((across / 0.15) ** 2)) * (down > 0)
+    relit = x ** _between(n[18], 1.0, 1.5) * tint * (0.15 + 1.1 * light) * shine
+    relit = torch.where(outside, x * _between(n[19], 0.9, 2.5), relit)
+    return torch.lerp(relit, wall, soft).clamp(0, 1), hidden

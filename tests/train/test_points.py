@@ -15,7 +15,9 @@ from segnet_live.errors import DataError
 from segnet_live.learning.evaluate import through
 from train.cli import main
 from train.measure import Through
-from train.points import HERE, read_points
+from train.opinions import Opinions, write_opinion
+from train.painted import paint_shots
+from train.points import HERE, read_points, read_shots
 
 
 def test_the_points_that_ship_are_inside_their_pictures_and_cover_every_class() -> None:
@@ -62,3 +64,23 @@ def test_the_share_right_is_what_the_engine_says_at_the_points(
     assert figures["pictures"] == right
     assert figures["mean"] == 0.5
     assert figures["points"] == 16
+
+
+def test_painted_tunnels_turn_points_of_the_sky_into_building(tmp_path: Path) -> None:
+    rgb = np.full((96, 128, 3), 200, np.uint8)
+    assert cv2.imwrite(str(tmp_path / "a.png"), rgb)
+    (tmp_path / "points.csv").write_text("picture,x,y,class\na.png,0.1,0.1,Sky\na.png,0.5,0.9,Road\n")
+    soft = np.zeros((11, 48, 64), np.float32)
+    soft[CAMVID.names.index("Sky"), :20], soft[CAMVID.names.index("Road"), 20:] = 1, 1
+    write_opinion(tmp_path / "soft" / "a.png", soft, CAMVID)
+    shots = read_shots(tmp_path / "points.csv", tmp_path, CAMVID)
+    opinions = Opinions([tmp_path / "soft"], CAMVID)
+    tunnels, nights = paint_shots(shots, "tunnel", opinions), paint_shots(shots, "night", opinions)
+    assert [[CAMVID.names[p.class_id] for p in shot.points] for shot in tunnels] == [["Building", "Road"]] * 4
+    assert [shot.points for shot in nights] == [shots[0].points] * 4
+    assert all(shot.rgb.shape == rgb.shape and not np.array_equal(shot.rgb, rgb) for shot in (*tunnels, *nights))
+
+
+def test_painting_wants_to_know_what_is_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["points", "--model", "segnet-fast", "--pictures", ".", "--painted", "night"]) == 2
+    assert "--opinions" in capsys.readouterr().err
