@@ -78,6 +78,8 @@ class Card:
         metrics: measured figures, each with the command that made them.
         calibration: what was fitted so that confidences mean what they say: `temperature`, and how; empty where
             nothing was.
+        class_offsets: what is added to each class's logit, fitted on images that the weights had not seen; empty for
+            nothing.
         int8_maxima: the largest input of each convolution in execution order, None for one that stays in floating
             point; empty where the weights were not calibrated for int8.
     """
@@ -96,6 +98,14 @@ class Card:
     metrics: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     int8_maxima: tuple[float | None, ...] = ()
+    class_offsets: tuple[float, ...] = ()
+
+    @property
+    def network_id(self) -> str:
+        """Return what tells the network as it runs from all others: of the weights and of the class offsets."""
+        if not self.class_offsets:
+            return self.sha256
+        return hashlib.sha256(f"{self.sha256} {self.class_offsets}".encode()).hexdigest()
 
     @property
     def pixels(self) -> int:
@@ -164,6 +174,7 @@ def read_card(folder: Path) -> Card:
             int8_maxima=tuple(
                 None if v is None else _within(float(v), 0, 1e9) for v in raw.get("int8", {}).get("maxima", ())
             ),
+            class_offsets=_class_offsets(raw.get("class_offsets", {}), len(classes)),
         )
     except KeyError as error:
         raise CardError(f"{path} has no field {error}", _WRITE_AGAIN) from error
@@ -250,6 +261,18 @@ def _rgb(values: list[int]) -> tuple[int, int, int]:
 def _calibration(fields: dict[str, Any]) -> dict[str, Any]:
     _within(float(fields.get("temperature", 1.0)), 0.01, 100.0)
     return dict(fields)
+
+
+def _class_offsets(fields: dict[str, Any], classes: int) -> tuple[float, ...]:
+    """Return the offsets, none where the card has none.
+
+    Raises:
+        ValueError: there is not one for each class, or one is out of bounds.
+    """
+    values = tuple(_within(float(v), -10.0, 10.0) for v in fields.get("values", ()))
+    if values and len(values) != classes:
+        raise ValueError(f"there are {len(values)} class offsets for {classes} classes")
+    return values
 
 
 def _of_channels(values: list[float], channels: int, least: float = -100.0) -> tuple[float, ...]:

@@ -158,6 +158,26 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_calibrate, architecture="")
 
     command = commands.add_parser(
+        "offsets",
+        help="fit what is added to each class's logit, and write it on the card with new figures and a new temperature",
+        parents=[data, engine],
+    )
+    command.add_argument("--model", required=True, help="installed model or model folder, whose card is written")
+    command.add_argument(
+        "--held-out",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="CHECKPOINT|DIR",
+        help="weights to fit them for, each on the images that its run left out; the first: of the same training, from "
+        "before val joined it",
+    )
+    command.add_argument(
+        "--share", type=float, default=0.5, help="share of what fits that is taken (default %(default)s)"
+    )
+    command.set_defaults(run=_offsets, smooth=False)
+
+    command = commands.add_parser(
         "interpolate", help="average a run's weights with those it started from: new roads learnt, old ones kept"
     )
     command.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of the run")
@@ -299,6 +319,27 @@ def _calibrate(args: argparse.Namespace) -> None:
             earlier = as_held_out(args.held_out, card, labelled, args.data, args.split, Path(scratch))
         fields = calibration_fields(card, labelled, args.data, args.split, held_out=earlier)
     print_calibration(put_on_card(card, fields), fields)
+
+
+def _offsets(args: argparse.Namespace) -> None:
+    from train.offsets import gather, offset_fields, put_offsets
+    from train.package import Figures
+
+    card, labelled = find_card(args.model), SETS[args.set]
+    with tempfile.TemporaryDirectory() as scratch:
+        gathered = [
+            gather(path, card, labelled, args.data, Path(scratch) / str(number))
+            for number, path in enumerate(args.held_out)
+        ]
+        fields = offset_fields([evidence for _, evidence in gathered], args.share)
+        for name, value in zip(card.classes.names, fields["values"], strict=True):
+            print(f"{name:12s} {value:+.2f}")
+        for figure in fields["fitted_on"]:
+            print(", ".join(f"{key} {value}" for key, value in figure.items()), flush=True)
+        fields["command"] = shown_command(args.command_line)
+        figures = Figures(args.data, ["val"], _via(args), KEPT_POWER)
+        put_offsets(card, fields, (args.held_out[0], gathered[0][0]), labelled, figures)
+    print(f"{card.folder / 'card.json'}: class offsets, figures, temperature")
 
 
 def _interpolate(args: argparse.Namespace) -> None:

@@ -81,13 +81,13 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
         if figures is not None:
             card = _finished(card, checkpoint, labelled, figures)
             before: Card | None = None
-            metrics = _metrics(card, labelled, figures)
+            metrics = split_metrics(card, labelled, figures)
             if figures.held_out is not None:
                 earlier = read_checkpoint(figures.held_out)
                 before = as_model(earlier, labelled, Path(scratch) / "held-out", model, name)
                 _require_same(before, card, figures.held_out, path)
                 before = _finished(before, earlier, labelled, figures)
-                metrics |= _held_out(_metrics(before, labelled, figures), before, figures.held_out)
+                metrics |= held_out_metrics(split_metrics(before, labelled, figures), before, figures.held_out)
             write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
             fields = calibration_fields(
                 card, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size
@@ -166,7 +166,7 @@ def _training_images(checkpoint: Checkpoint, labelled: LabelledSet, data: Path) 
     )
 
 
-def _metrics(card: Card, labelled: LabelledSet, figures: Figures) -> dict[str, Any]:
+def split_metrics(card: Card, labelled: LabelledSet, figures: Figures) -> dict[str, Any]:
     """Return the figures on each split, with the command that measures them again."""
     metrics, seen = {}, seen_by(card.training)
     for split in figures.splits:
@@ -181,7 +181,7 @@ def _metrics(card: Card, labelled: LabelledSet, figures: Figures) -> dict[str, A
     return metrics
 
 
-def _held_out(metrics: dict[str, Any], card: Card, path: Path) -> dict[str, Any]:
+def held_out_metrics(metrics: dict[str, Any], card: Card, path: Path) -> dict[str, Any]:
     """Return `metrics` of an earlier checkpoint under names of their own, without commands: they measure other weights.
 
     Raises:

@@ -245,7 +245,7 @@ def _written(
         "start": {"model": card.name, "sha256": card.sha256},
     }
     fields = read_fields(card) | {"name": job.out.name, "training": training, "metrics": {}}
-    for of_the_old_weights in ("int8", "calibration"):
+    for of_the_old_weights in ("int8", "calibration", "class_offsets"):
         fields.pop(of_the_old_weights, None)
     new = write_model(folder, weights, fields)
     if card.int8_maxima:

@@ -79,7 +79,7 @@ def key_of(video: Path, card: Card, *, size: Size | None, smooth: bool, bonnet: 
     return {
         "index": VERSION,
         "video": fingerprint(video),
-        "weights": card.sha256,
+        "weights": card.network_id,
         "size": format_size(size) if size else "",
         "smooth": smooth,
         "bonnet": bonnet or "",

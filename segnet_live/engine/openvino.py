@@ -54,7 +54,7 @@ def _key_fields(card: Card, size: Size, confidence: bool) -> Fields:
         "model": card.name,
         "graph": GRAPH,
         **({"confidence": CONFIDENCE_GRAPH, "temperature": card.temperature} if confidence else {}),
-        "weights": card.sha256,
+        "weights": card.network_id,
         "architecture": card.architecture,
         "arguments": card.arguments,
         "classes": len(card.classes),

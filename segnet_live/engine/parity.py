@@ -188,7 +188,7 @@ def _name(info: EngineInfo) -> str:
 def _key_fields(card: Card, info: EngineInfo) -> Fields:
     """Return what makes the figure one of this engine on this device."""
     return {
-        "weights": card.sha256,
+        "weights": card.network_id,
         "mean": card.mean,
         "std": card.std,
         "backend": info.backend,
@@ -214,7 +214,7 @@ def known(card: Card, info: EngineInfo) -> Parity | None:
 def recorded(card: Card) -> list[tuple[EngineInfo, Parity]]:
     """Return every engine of this card whose parity was measured on this machine, by backend."""
     entries = ArtifactStore.of("parity").entries()
-    of_card = [_read(entry.metadata) for entry in entries if entry.key_fields.get("weights") == card.sha256]
+    of_card = [_read(entry.metadata) for entry in entries if entry.key_fields.get("weights") == card.network_id]
     return sorted(filter(None, of_card), key=lambda pair: (pair[0].backend, pair[0].input_size))
 
 

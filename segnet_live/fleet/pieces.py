@@ -147,7 +147,7 @@ def _key(task: Task, job: RunConfig, at: Sequence[Fraction]) -> str:
     options = {each.name: getattr(job, each.name) for each in fields(job) if each.name not in _ELSEWHERE}
     outputs = [path.suffix for path in task.outputs]
     card = find_card(job.model or DEFAULT_MODEL)
-    made_of = __version__, card.sha256, fingerprint(task.video), list(at), outputs, options
+    made_of = __version__, card.network_id, fingerprint(task.video), list(at), outputs, options
     return hashlib.sha256(repr(made_of).encode()).hexdigest()
 
 

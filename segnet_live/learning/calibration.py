@@ -62,7 +62,7 @@ def calibrate(card: Card, samples: Sequence[Sample], size: Size | None = None) -
     Raises:
         DataError: no sample has a labelled pixel.
     """
-    logits, truth = _drawn(card, samples, size)
+    logits, truth = drawn_logits(card, samples, size)
     temperature = _fitted(logits, truth)
     return Calibration(
         temperature,
@@ -74,7 +74,7 @@ def calibrate(card: Card, samples: Sequence[Sample], size: Size | None = None) -
 
 
 @torch.inference_mode()
-def _drawn(card: Card, samples: Sequence[Sample], fixed: Size | None) -> tuple[Tensor, Tensor]:
+def drawn_logits(card: Card, samples: Sequence[Sample], fixed: Size | None) -> tuple[Tensor, Tensor]:
     """Return the logits (n, K) float32 and labels (n,) int64 of pixels drawn from all samples, the same every time."""
     network = load_network(card)
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (card.mean, card.std))

@@ -24,7 +24,7 @@ def network_class(card: Card) -> type[Network]:
 
 
 def load_network(card: Card) -> Network:
-    """Return the card's network, float32, on the CPU, in evaluation mode.
+    """Return the card's network, float32, on the CPU, in evaluation mode, with the card's class offsets in its bias.
 
     Raises:
         CardError: unknown architecture or arguments, damaged weights, or tensors that do not fit the network.
@@ -44,6 +44,11 @@ def load_network(card: Card) -> Network:
         if name.endswith("num_batches_tracked"):
             state.setdefault(name, tensor)
     network.load_state_dict(state)
+    if card.class_offsets:
+        bias = network.get_parameter(network.logit_bias)
+        offsets = torch.tensor(card.class_offsets)
+        with torch.no_grad():
+            bias.add_(offsets.repeat_interleave(len(bias) // len(offsets)))
     return network.eval()
 
 

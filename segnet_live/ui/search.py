@@ -71,7 +71,7 @@ class Searcher(QObject):
             self.problem.emit(str(error))
             return
         controls = self._controls
-        of = video, controls.card.sha256, controls.size
+        of = video, controls.card.network_id, controls.size
         if self._index is not None and self._index[0] == of:
             self._answer(self._index[1])
             return

@@ -94,7 +94,7 @@ def network_fields(
     """Return what a built engine depends on, whatever builds it and for which GPU."""
     fields: Fields = {
         "model": card.name,
-        "weights": card.sha256,
+        "weights": card.network_id,
         "architecture": card.architecture,
         "arguments": card.arguments,
         "classes": len(card.classes),

@@ -89,7 +89,7 @@ class KeptEngines:
     def open(self, card: Card, *, size: Size | None, source_size: Size, **options: Any) -> Engine:
         """Return the engine for these arguments of `open_engine`, lent: closing it leaves it open."""
         size = size or network_size(source_size, card.pixels)
-        key = (card.sha256, size, *sorted(options.items()))
+        key = (card.network_id, size, *sorted(options.items()))
         if getattr(self._engines.get(key), "fell_back", False):
             self._engines.pop(key).close()  # what was wrong with the GPU, such as its memory, may be over
         if key not in self._engines:
