@@ -23,7 +23,7 @@ from segnet_live.learning.calibration import drawn_logits
 from segnet_live.learning.data import LabelledSet, Sample
 from segnet_live.learning.evaluate import write_json
 from segnet_live.learning.model_folder import read_fields
-from segnet_live.learning.seen import seen_by
+from segnet_live.learning.seen import Seen, seen_by
 from train.calibrate import calibration_fields, put_on_card
 from train.checkpoint import read_checkpoint
 from train.initialise import labelled_images
@@ -31,6 +31,8 @@ from train.package import Figures, as_held_out, held_out_metrics, split_metrics
 
 STEPS = (0.8, 0.4, 0.2, 0.2)
 """Each class's number is moved by these in turn, up and down, where that helps."""
+LEAST = -0.5
+"""No class is made rarer than by this: of people, whom the best mean IoU would have fewer found, most are to be."""
 RESTRAINT = 0.003
 """What the mean square of the numbers costs, in mean IoU: a class that is hardly there gets none."""
 
@@ -62,16 +64,18 @@ def gather(path: Path, card: Card, labelled: LabelledSet, data: Path, scratch: P
     Raises:
         UsageError: they are of another network, or have seen those images.
     """
-    leave_out = "" if path.is_dir() else read_checkpoint(path).config.get("leave_out", "")
+    checkpoint = None if path.is_dir() else read_checkpoint(path)
+    leave_out = checkpoint.config.get("leave_out", "") if checkpoint else ""
     before = replace(as_held_out(path, card, labelled, data, (), scratch), class_offsets=())
     images = labelled_images(labelled, data, leave_out=leave_out).val
-    _require_unseen(before, images, labelled, data, path)
+    seen = seen_by(checkpoint.run if checkpoint else before.training)  # a card counts images, a checkpoint names them
+    _require_unseen(seen, images, labelled, data, path)
     about = f"drive {leave_out}" if leave_out else f"{labelled.name} val"
     return before, Evidence(about, *drawn_logits(before, images, None))
 
 
-def _require_unseen(card: Card, images: Sequence[Sample], labelled: LabelledSet, data: Path, path: Path) -> None:
-    seen, names = seen_by(card.training), {sample.name for sample in images}
+def _require_unseen(seen: Seen, images: Sequence[Sample], labelled: LabelledSet, data: Path, path: Path) -> None:
+    names = {sample.name for sample in images}
     for split in ("train", "val"):
         left_out = [s.name for s in labelled.load(data, split) if s.name in names]
         if count := seen.among(labelled.name, split, left_out):
@@ -93,7 +97,7 @@ def fit_offsets(evidence: Sequence[Evidence]) -> Tensor:
                 tried = best.clone()
                 tried[class_id] += change
                 tried -= tried.mean()
-                if (found := worth(tried)) > most:
+                if tried.min() >= LEAST and (found := worth(tried)) > most:
                     best, most = tried, found
     return best
 

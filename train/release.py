@@ -40,8 +40,9 @@ CPU_STAGES = {
     ),
     "segnet-fast": (
         Stage(0.30, f"--crop 192x256 --lr 3e-3 --schedule constant --rendered {RENDERED}"),
-        Stage(0.60, f"--crop 256x320 --lr 1.5e-3 --rendered {RENDERED}"),
-        Stage(0.10, f"--crop 256x320 --lr 4e-4 {VAL_JOINS}"),
+        Stage(0.35, f"--crop 256x320 --lr 1.5e-3 --rendered {RENDERED}"),
+        Stage(0.25, "--crop 352x480 --batch 6 --lr 6e-4"),
+        Stage(0.10, f"--crop 352x480 --batch 6 --lr 2e-4 {VAL_JOINS}"),
     ),
     "segnet-basic": (
         Stage(0.40, "--dilated-init 1 --zoom 0.5 --crop 96x128 --lr 3e-3"),
