@@ -364,7 +364,11 @@ def _release(args: argparse.Namespace) -> None:
     gpu, hold_out = torch.cuda.is_available(), args.hold_out_val
     for model in (name for name in MODELS if name in args.model):
         for fit in fit_commands(model, material, args.runs, gpu=gpu, minutes=args.minutes, hold_out_val=hold_out):
-            left = ["--stop-after", f"{max(0.01, (ends_s - time.monotonic()) / 60):.2f}"] if ends_s < math.inf else []
+            left_s = ends_s - time.monotonic()
+            if left_s <= 0:
+                print(f"{model}: not complete; the same command goes on")
+                return
+            left = ["--stop-after", f"{max(left_s / 60, 0.001):.3f}"] if left_s < math.inf else []
             if not _fit(step([*fit, *left])):
                 return
         _package(step(package_command(model, material, args.runs, args.out, gpu=gpu, hold_out_val=hold_out)))
