@@ -268,6 +268,15 @@ def test_models_tells_figures_on_images_that_were_trained_on(
     seen = {"mIoU": 0.75, "caution": "the weights were trained on these images"}
     for metrics, shown in (
         ({"camvid val": seen}, "camvid val: mIoU 0.750 (trained on these images)"),
+        (
+            {
+                "camvid val": {
+                    "mIoU": 0.75,
+                    "caution": "the class offsets were fitted on these images; mIoU 0.7 without",
+                }
+            },
+            "camvid val: mIoU 0.750 (the class offsets were fitted on these images)",
+        ),
         ({"camvid val": seen, "camvid val, held out": {"mIoU": 0.625}}, "camvid val, held out: mIoU 0.625"),
     ):
         path.write_text(json.dumps(fields | {"metrics": metrics}))

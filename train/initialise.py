@@ -167,7 +167,8 @@ def _fill(network: Network, path: Path, config: FitConfig) -> None:
         card = read_card(path)
         if card.architecture != config.model or card.mean != tuple(config.mean):
             raise UsageError(f"{path} is a {card.architecture} normalised by {card.mean}", "pass one like this run")
-        network.load_state_dict(load_network(card).state_dict())
+        as_trained = replace(card, class_offsets=())
+        network.load_state_dict(load_network(as_trained).state_dict())
         return
     checkpoint = read_checkpoint(path)
     try:

@@ -24,7 +24,7 @@ from segnet_live.learning.data import LabelledSet, Sample
 from segnet_live.learning.evaluate import write_json
 from segnet_live.learning.model_folder import read_fields
 from segnet_live.learning.seen import Seen, seen_by
-from train.calibrate import calibration_fields, put_on_card
+from train.calibrate import calibration_fields
 from train.checkpoint import read_checkpoint
 from train.initialise import labelled_images
 from train.package import Figures, as_held_out, held_out_metrics, split_metrics
@@ -126,6 +126,8 @@ def put_offsets(
 ) -> Card:
     """Write the offsets on the card in its folder, and what changes with them: its figures and its temperature.
 
+    Everything is measured first, and written at once.
+
     Args:
         earlier: weights of the same training that have not seen the splits of `figures`, and where they are: theirs are
             the honest figures, and the temperature.
@@ -134,20 +136,20 @@ def put_offsets(
         OutputError: the card cannot be written.
     """
     path, before = earlier
-    rest = read_fields(card)
-    last = {name: rest.pop(name) for name in ("calibration", "metrics", "int8") if name in rest}
-    write_json(card.folder / "card.json", rest | {"class_offsets": fields} | last)
-    card = read_card(card.folder)
-    before = replace(before, class_offsets=card.class_offsets)
+    offsets = tuple(fields["values"])
+    shifted, before = replace(card, class_offsets=offsets), replace(before, class_offsets=offsets)
     honest = held_out_metrics(split_metrics(before, labelled, figures), before, path)
     fitted = {figure["images"]: figure["mIoU without"] for figure in fields["fitted_on"]}
     for where, found in honest.items():
         if (images := where.removesuffix(", held out")) in fitted:
             without = f"mIoU {fitted[images]} without, on drawn pixels"
             found["caution"] = f"the class offsets were fitted on these images; {without}"
-
-    metrics = last.get("metrics", {}) | split_metrics(card, labelled, figures) | honest
-    write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
-    return put_on_card(
-        card, calibration_fields(card, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size)
+    metrics = card.metrics | split_metrics(shifted, labelled, figures) | honest
+    calibration = calibration_fields(
+        shifted, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size
     )
+    written = read_fields(card)
+    last = {"calibration": calibration, "metrics": metrics} | {"int8": written.pop("int8", {})}
+    rest = {name: value for name, value in written.items() if name not in last}
+    write_json(card.folder / "card.json", rest | {"class_offsets": fields} | last)
+    return read_card(card.folder)

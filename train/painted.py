@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -21,7 +21,6 @@ from train.pictures import reduced
 from train.points import Shot
 
 Painting: TypeAlias = Literal["night", "snow", "tunnel"]
-PAINTINGS: tuple[Painting, ...] = get_args(Painting)
 VERSIONS = 4
 """Paintings of each picture, to lessen chance."""
 

@@ -121,8 +121,8 @@ def _metrics(card: Card) -> str:
             continue
         shown = ", ".join(f"{name} {value:.3f}" for name in SHOWN if isinstance(value := found.get(name), float))
         if shown:
-            trained_on = " (trained on these images)" if "caution" in found else ""
-            lines.append(f"{plain(where)}: {shown}{trained_on}")
+            caution = plain(str(found.get("caution", ""))).partition(";")[0].removeprefix("the weights were ")
+            lines.append(f"{plain(where)}: {shown}" + (f" ({caution})" if caution else ""))
     return "\n".join(lines)
 
 
