@@ -19,7 +19,7 @@ CPU_MINUTES = {"segnet": 480.0, "segnet-basic": 180.0, "segnet-fast": 360.0}
 """On two cores."""
 BASIC_BALANCING = "0.5"
 """SegNet-Basic is less sure of its classes than the others, and keeps more of the balancing."""
-OTHER_ROADS = "--night 0.1 --snow 0.02 --tunnel 0.05"
+OTHER_ROADS = "--unlabelled 0.34 --night 0.08 --snow 0.02 --tunnel 0.05 --sky 0.1"
 """Options of a run that also learns from unlabelled pictures."""
 
 
@@ -39,10 +39,10 @@ CPU_STAGES = {
         Stage(0.10, f"--zoom 0.75 --crop 192x256 --lr 2e-4 {VAL_JOINS}"),
     ),
     "segnet-fast": (
-        Stage(0.30, f"--crop 192x256 --lr 3e-3 --schedule constant --rendered {RENDERED}"),
-        Stage(0.35, f"--crop 256x320 --lr 1.5e-3 --rendered {RENDERED}"),
-        Stage(0.25, "--crop 352x480 --batch 6 --lr 6e-4"),
-        Stage(0.10, f"--crop 352x480 --batch 6 --lr 2e-4 {VAL_JOINS}"),
+        Stage(0.20, f"--crop 192x256 --lr 3e-3 --schedule constant --rendered {RENDERED}"),
+        Stage(0.30, f"--crop 256x320 --lr 1.5e-3 --rendered {RENDERED}"),
+        Stage(0.42, "--crop 352x480 --batch 6 --lr 1.2e-3"),
+        Stage(0.08, f"--crop 352x480 --batch 6 --lr 2e-4 {VAL_JOINS}"),
     ),
     "segnet-basic": (
         Stage(0.40, "--dilated-init 1 --zoom 0.5 --crop 96x128 --lr 3e-3"),
