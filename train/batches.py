@@ -147,7 +147,6 @@ class BatchSampler:
         return sample_params(
             rng, size, config.crop, len(self._classes), paste=config.paste, photometric=photometric, zoom=zoom,
             focus=focus, night=config.night, snow=config.snow, in_tunnel=config.tunnel,
-            other_sky=config.sky,
         )  # fmt: skip
 
     def _focus(self, image: int, rng: np.random.Generator) -> tuple[float, float] | None:

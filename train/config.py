@@ -93,7 +93,6 @@ class FitConfig:
     night: float = option(0.0, "chance of a painted night", limits=SHARE, group="crops")
     snow: float = option(0.0, "chance of painted snow", limits=SHARE, group="crops")
     tunnel: float = option(0.0, "chance of a painted tunnel", limits=SHARE, group="crops")
-    sky: float = option(0.0, "chance of another sky, painted", limits=SHARE, group="crops")
 
     weight_power: float = option(0.5, "of median-frequency balancing: 1 as in the paper, 0 none", group="loss")
     boundary: float = option(0.0, "extra weight of pixels within 2 px of another class", group="loss")
@@ -164,7 +163,7 @@ class FitConfig:
             raise UsageError("unlabelled pictures teach nothing without soft labels", "pass their folder as --opinions")
         if self.rendered and self.set != "camvid":
             raise UsageError(f"rendered frames have CamVid's classes, not {self.set}'s", "drop --rendered")
-        painted = [name for name in ("night", "snow", "tunnel", "sky") if getattr(self, name)]
+        painted = [name for name in ("night", "snow", "tunnel") if getattr(self, name)]
         if painted and self.set != "camvid":
             raise UsageError(
                 f"what {painted[0]} paints is told by CamVid's classes, not {self.set}'s", f"drop --{painted[0]}"

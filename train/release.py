@@ -19,7 +19,7 @@ CPU_MINUTES = {"segnet": 480.0, "segnet-basic": 180.0, "segnet-fast": 360.0}
 """On two cores."""
 BASIC_BALANCING = "0.5"
 """SegNet-Basic is less sure of its classes than the others, and keeps more of the balancing."""
-OTHER_ROADS = "--unlabelled 0.34 --night 0.08 --snow 0.02 --tunnel 0.05 --sky 0.1"
+OTHER_ROADS = "--unlabelled 0.34 --night 0.08 --snow 0.02 --tunnel 0.05"
 """Options of a run that also learns from unlabelled pictures."""
 
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segnet_live.learning.weather import BUILDING, NUMBERS, TREE, night, sky, snow, tunnel
+from segnet_live.learning.weather import BUILDING, NUMBERS, night, snow, tunnel
 
 Params: TypeAlias = Mapping[str, NDArray[np.float32]]
 """One sample's numbers, see `sample_params`."""
@@ -135,7 +135,6 @@ def sample_params(
     night: float = 0.0,
     snow: float = 0.0,
     in_tunnel: float = 0.0,
-    other_sky: float = 0.0,
 ) -> Params:
     """Return the numbers of one random crop of size `crop` from an image of size `source`, both (height, width).
 
@@ -144,14 +143,13 @@ def sample_params(
         zoom: mean scale; pictures are shown at 0.55 to 2 times it.
         photometric: strength of the changes of light and lens; 0 makes none, up to 2.
         focus: (row, column) of the source that the crop must show.
-        night, snow, in_tunnel, other_sky: chances of what `segnet_live.learning.weather` paints.
+        night, snow, in_tunnel: chances of what `segnet_live.learning.weather` paints.
     """
     numbers = _geometry(rng, source, crop, zoom, focus) | _light(rng, photometric) | _lens(rng, photometric)
     numbers["pasted"] = rng.random(classes) < paste
     weather = rng.random()
     numbers["night"], numbers["snow"] = weather < night, night <= weather < night + snow
     numbers["tunnel"] = night + snow <= weather < night + snow + in_tunnel
-    numbers["sky"] = night + snow + in_tunnel <= weather < night + snow + in_tunnel + other_sky
     numbers["weather"] = rng.random(NUMBERS)
     return {key: np.asarray(value, np.float32) for key, value in numbers.items()}
 
@@ -199,10 +197,9 @@ def apply(
             x[i] = (night if d["night"] else snow)(x[i], scene, n["weather"][i])
         elif d["tunnel"]:
             x[i], walls = tunnel(x[i], _scene(y[i], None if q is None else q[i], void_id), n["weather"][i])
-            _replace_targets(y[i], None if q is None else q[i], walls, BUILDING, void_id)
-        elif d["sky"]:
-            x[i], hills = sky(x[i], _scene(y[i], None if q is None else q[i], void_id), n["weather"][i])
-            _replace_targets(y[i], None if q is None else q[i], hills, TREE, void_id)
+            y[i] = torch.where(walls & (y[i] != void_id), BUILDING, y[i])
+            if q is not None:
+                _replace_opinion(q[i], walls)
     if any(d["share"] for d in params):
         x = _blurred(x, n)
     # which samples: known on the host, so nothing waits for the device
@@ -226,13 +223,11 @@ def _scene(labels: Tensor, soft: Tensor | None, void_id: int) -> Tensor:
     return torch.where(labels == void_id, likeliest, labels)
 
 
-def _replace_targets(labels: Tensor, soft: Tensor | None, painted: Tensor, class_id: int, void_id: int) -> None:
-    """Set labels (h, w) and teachers' opinions (K, h/2, w/2) to a class where it was `painted` (h, w) over them."""
-    labels[painted & (labels != void_id)] = class_id
-    if soft is not None:
-        share = F.avg_pool2d(painted.float()[None], 2)
-        soft *= 1 - share
-        soft[class_id] += share[0]
+def _replace_opinion(soft: Tensor, walls: Tensor) -> None:
+    """Set what teachers think of a picture (K, h/2, w/2) to Building where `walls` (h, w) were painted over it."""
+    share = F.avg_pool2d(walls.float()[None], 2)
+    soft *= 1 - share
+    soft[BUILDING] += share[0]
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:

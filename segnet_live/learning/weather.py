@@ -1,8 +1,8 @@
-"""Paint night, snow, tunnels and other skies into pictures by what is where.
+"""Paint night, snow and tunnels into pictures by what is where: skies go black, ground turns white, walls close in.
 
 Changes of light alone cannot make a night from a day: a night's sky is darker than its street. So these take the class
 map of the picture. They stand in for pictures that the training sets lack; only the student sees them. The targets of
-night and snow stay those of the day; a tunnel and hills hide what was there, so `tunnel` and `sky` say where.
+night and snow stay those of the day; a tunnel hides what was there, so `tunnel` says where.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 SKY, BUILDING, ROAD, PAVEMENT, TREE, FENCE, CAR = 0, 1, 3, 4, 5, 7, 8
 """CamVid's ids."""
 NUMBERS = 96
-"""Random numbers 0..1 that one picture's night, snow, tunnel or sky is made of."""
+"""Random numbers 0..1 that one picture's night, snow or tunnel is made of."""
 
 _SODIUM, _WHITE = torch.tensor([1.0, 0.72, 0.42]), torch.tensor([0.85, 0.95, 1.1])
 
@@ -164,81 +164,3 @@ def tunnel(x: Tensor, scene: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     relit = x ** _between(n[18], 1.0, 1.5) * tint * (0.15 + 1.1 * light) * shine
     relit = torch.where(outside, x * _between(n[19], 0.9, 2.5), relit)
     return torch.lerp(relit, wall, soft).clamp(0, 1), hidden
-
-
-def _clouds(shape: tuple[int, int], n: Tensor) -> Tensor:
-    """Return (1, h, w) of about 0..1: random values on four grids, each finer and weaker than the one before."""
-    noise = torch.zeros((1, *shape), device=n.device)
-    for octave in range(4):
-        cells = (3 << octave, 4 << octave)
-        noise = noise + _field(shape, cells, n[octave], "bilinear") * 0.5 ** (octave + 1)
-    return noise / 0.94
-
-
-def _hills(scene: Tensor, n: Tensor) -> Tensor:
-    """Return (h, w) bool: the part of the sky that lies below a random skyline, which rises from where the sky ends."""
-    height, width = scene.shape
-    rows = torch.arange(height, device=scene.device).view(-1, 1)
-    below = float(torch.quantile((scene == SKY).nonzero()[:, 0].float(), 0.97))
-    line = 0.7 * _field((1, width), (1, 5), n[0], "bicubic") + 0.3 * _field((1, width), (1, 20), n[1], "bicubic")
-    slope = torch.linspace(-1, 1, width, device=scene.device) * _between(n[2], -0.5, 0.5)
-    rise = (line[0, 0] - 0.3 + slope).clamp(min=0) * _between(n[3], 0.1, 0.45) * height
-    return (scene == SKY) & (rows > below - rise.view(1, -1))
-
-
-def sky(x: Tensor, scene: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
-    """Paint another sky: blue, grey or of an evening, with clouds, at times with hills, a glaring sun or dark corners.
-
-    CamVid's skies are pale and end at houses; those of other towns and of the country are not. A picture without sky
-    stays as it is.
-
-    Args:
-        x: (3, h, w) float32 of values 0..1; scene: (h, w) class ids; n: (NUMBERS,) random numbers 0..1.
-
-    Returns:
-        The picture, and (h, w) bool: where hills are, which are Tree.
-    """
-    height, width = scene.shape
-    is_sky = scene == SKY
-    if int(is_sky.sum()) < 0.01 * height * width:
-        return x, torch.zeros_like(is_sky)
-    device = x.device
-
-    def colour(low: tuple[float, float, float], high: tuple[float, float, float], number: Tensor) -> Tensor:
-        ends = torch.tensor([low, high], dtype=torch.float32, device=device)
-        return torch.lerp(ends[0], ends[1], number).view(3, 1, 1)
-
-    down = torch.linspace(0, 1, height, device=device).view(1, -1, 1)
-    across = torch.linspace(0, 1, width, device=device).view(1, 1, -1)
-    lowest = is_sky.nonzero()[:, 0].max() / height
-    if float(n[0]) < 0.7:  # blue, paler towards the horizon
-        zenith, horizon = colour((0.05, 0.2, 0.6), (0.45, 0.65, 0.95), n[1]), colour((0.5, 0.7, 0.9), (1, 1, 1), n[2])
-    elif float(n[0]) < 0.9:  # overcast
-        zenith, horizon = colour((0.3, 0.33, 0.38), (0.9, 0.92, 0.95), n[1]), colour((0.5, 0.5, 0.5), (1, 1, 1), n[2])
-    else:  # evening
-        zenith, horizon = (
-            colour((0.15, 0.2, 0.4), (0.6, 0.6, 0.75), n[1]),
-            colour((0.9, 0.5, 0.3), (1, 0.85, 0.6), n[2]),
-        )
-    painted = torch.lerp(zenith, horizon, (down / lowest).clamp(max=1) ** _between(n[3], 0.6, 2.5))
-    noise = _clouds((height, width), n[4:8])
-    cover = torch.sigmoid((noise - _between(n[8], 0.3, 0.75)) * _between(n[9], 8, 40))
-    shade = _clouds((height, width), n[10:14])  # clouds have dark sides
-    cloud = colour((0.75, 0.76, 0.8), (1, 1, 1), n[14]) * (1 - _between(n[15], 0, 0.7) * shade)
-    painted = torch.lerp(painted, cloud, cover * _between(n[16], 0.2, 1.0))
-    hills = torch.zeros_like(is_sky)
-    if float(n[17]) < 0.5:
-        hills = _hills(scene, n[18:22])
-        grass = colour((0.1, 0.16, 0.08), (0.5, 0.45, 0.3), n[22])
-        texture = 0.6 + 0.8 * _field((height, width), (height // 4, width // 4), n[23], "bilinear")
-        air = colour((0.35, 0.42, 0.55), (0.75, 0.8, 0.88), n[24])
-        painted = torch.where(hills, torch.lerp(grass * texture, air, n[25]), painted)
-    soft = F.avg_pool2d(is_sky.float()[None], 3, 1, 1, count_include_pad=False)
-    x = torch.lerp(x, painted, soft * _between(n[26], 0.8, 1.0))
-    if float(n[27]) < 0.2:  # a sun that glares
-        sun = _spot(down, across, (lowest * n[28], n[29]), (0.05 + 0.2 * n[30], 0.05 + 0.2 * n[30]))
-        x = x + 0.9 * sun * n[31]
-    if float(n[32]) < 0.4:  # dark corners
-        away = ((down - 0.5) ** 2 + (across - 0.5) ** 2) / 0.5
-        x = x * (1 - _between(n[33], 0.2, 1.0) * away ** _between(n[34], 1.0, 3.0))
-    return x.clamp(0, 1), hills
