@@ -217,15 +217,16 @@ class Run:
         """Return the loss of `logits` against the labels and the teachers' opinions."""
         config, world = self.config, self.processes.world
         count, void_id = batch.labelled, self.labelled.classes.void_id
-        total, weight = balanced_cross_entropy(
-            logits[:count], batch.labels[:count], self.class_weight, void_id, boundary
-        )
+        # split once: each slice of the logits would have a gradient of the whole's size
+        parts = torch.split(logits, [count, len(logits) - count])
+        total, weight = balanced_cross_entropy(parts[0], batch.labels[:count], self.class_weight, void_id, boundary)
         # every process divides by the same mean weight, so that their averaged gradients are the whole batch's
         loss = total * world / self.processes.all_reduce_sum(weight.detach().clone()).clamp(min=1e-6)
         if batch.soft is not None:
-            for part, strength in ((slice(count), config.soft_labelled), (slice(count, None), config.soft)):
-                if strength and len(logits[part]):
-                    loss = loss + strength * soft_cross_entropy(logits[part], batch.soft[part], self.class_weight)
+            opinions = (batch.soft[:count], batch.soft[count:])
+            for part, opinion, strength in zip(parts, opinions, (config.soft_labelled, config.soft), strict=True):
+                if strength and len(part):
+                    loss = loss + strength * soft_cross_entropy(part, opinion, self.class_weight)
         return loss
 
     def _use_all_taps(self) -> None:
