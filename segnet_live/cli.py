@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -36,7 +35,7 @@ from segnet_live.errors import SegnetLiveError, UsageError, lacks_memory
 from segnet_live.system.exit import leave
 from segnet_live.system.files import why_no_name, why_no_output
 from segnet_live.system.process_title import hide_passwords
-from segnet_live.system.streams import prepare_streams
+from segnet_live.system.streams import leave_reader, prepare_streams
 
 COMMANDS = {
     "models": ("segnet_live.commands.models", "list the installed models"),
@@ -160,8 +159,7 @@ def main(argv: Sequence[str] | None = None, place: str | None = None) -> int:
         before = "interrupted before the first frame; nothing was written"
         return _complain("interrupted; what was finished is kept" if is_command else before, 130, debug)
     except BrokenPipeError:
-        # Whoever read our output is gone; without this, Python complains once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_reader()
         return 1
     except Exception as error:
         if lacks_memory(error):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from segnet_live.config import HIDE_UNSURE, parse_size
 from segnet_live.errors import SegnetLiveError, UsageError
 from segnet_live.learning.data import LabelledSet, write_compact
 from segnet_live.nets.networks import NETWORKS
+from segnet_live.system.streams import leave_reader
 from train.card_fields import shown_command
 from train.checkpoint import current_commit, read_checkpoint, start_of
 from train.config import add_options, from_options
@@ -43,8 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output is gone, as `| head` is when it has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
+    except BrokenPipeError:
+        leave_reader()
         return 1
     return 0
 

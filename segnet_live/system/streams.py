@@ -62,6 +62,11 @@ class _Needed(_Droppable):
         raise OutputError(f"standard output cannot be written ({first_line(error)})", "send it elsewhere") from error
 
 
+def leave_reader() -> None:
+    """Drop what is still to be printed: whoever reads it is gone, and Python would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def prepare_streams(*, droppable: bool) -> None:
     """Make standard output and errors fit for any text, and for a process that was started without them.
 
