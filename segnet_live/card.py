@@ -34,6 +34,8 @@ MOST_WEIGHTS_BYTES = 1 << 31
 _WRITE_AGAIN = "write it again with `python -m train package`"
 N = TypeVar("N", int, float)
 _TYPES = (np.float16, np.float32, np.int8)
+HELD_OUT = ", held out"
+"""Ends the name of figures that earlier weights had on images they had not seen."""
 SCALE_SUFFIX = ".scale"
 """Of the tensor that holds the scale of each output channel of an int8 kernel."""
 ARCHITECTURES = (

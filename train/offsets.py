@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segnet_live.card import Card, read_card
+from segnet_live.card import HELD_OUT, Card, read_card
 from segnet_live.errors import UsageError
 from segnet_live.learning.calibration import drawn_logits
 from segnet_live.learning.data import LabelledSet, Sample
@@ -141,7 +141,7 @@ def put_offsets(
     honest = held_out_metrics(split_metrics(before, labelled, figures), before, path)
     fitted = {figure["images"]: figure["mIoU without"] for figure in fields["fitted_on"]}
     for where, found in honest.items():
-        if (images := where.removesuffix(", held out")) in fitted:
+        if (images := where.removesuffix(HELD_OUT)) in fitted:
             without = f"mIoU {fitted[images]} without, on drawn pixels"
             found["caution"] = f"the class offsets were fitted on these images; {without}"
     metrics = card.metrics | split_metrics(shifted, labelled, figures) | honest

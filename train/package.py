@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segnet_live.card import Card, read_card
+from segnet_live.card import HELD_OUT, Card, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
 from segnet_live.learning.data import LabelledSet, class_frequencies
@@ -37,6 +37,8 @@ class Figures:
         splits: of it, each measured.
         balancing: power of the class balancing that the release recipe's logits keep.
         held_out: a checkpoint from before the splits joined the training, measured as well.
+        earlier: a model folder that the training began with, where the checkpoint of its held-out figures is gone: its
+            card's figures, temperature and class offsets are kept, and say whose they are.
     """
 
     data: Path
@@ -44,6 +46,7 @@ class Figures:
     via: Through
     balancing: float
     held_out: Path | None = None
+    earlier: Path | None = None
 
 
 def as_model(checkpoint: Checkpoint, labelled: LabelledSet, folder: Path, model: str = "", name: str = "") -> Card:
@@ -71,7 +74,8 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
         model, name: see `as_model`.
 
     Raises:
-        UsageError: see `as_model`; or the held-out checkpoint is of another network, or has seen a split.
+        UsageError: see `as_model`; or the held-out checkpoint is of another network, or has seen a split; or the
+            training did not begin with the earlier model, or its card has nothing held out.
         DataError: a file is missing or damaged. OutputError: `out` cannot be written.
     """
     checkpoint = read_checkpoint(path)
@@ -80,6 +84,10 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
         card = as_model(checkpoint, labelled, Path(scratch), model, name)
         if figures is not None:
             card = _finished(card, checkpoint, labelled, figures)
+            kept = None if figures.earlier is None else kept_from(read_card(figures.earlier), card)
+            if kept is not None and "class_offsets" in kept:
+                write_json(card.folder / "card.json", read_fields(card) | {"class_offsets": kept["class_offsets"]})
+                card = read_card(card.folder)
             before: Card | None = None
             metrics = split_metrics(card, labelled, figures)
             if figures.held_out is not None:
@@ -88,10 +96,15 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
                 _require_same(before, card, figures.held_out, path)
                 before = _finished(before, earlier, labelled, figures)
                 metrics |= held_out_metrics(split_metrics(before, labelled, figures), before, figures.held_out)
+            if kept is not None:
+                metrics |= kept["metrics"]
             write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
-            fields = calibration_fields(
-                card, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size
-            )
+            if kept is not None:
+                fields = kept["calibration"]
+            else:
+                fields = calibration_fields(
+                    card, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size
+                )
             print_calibration(put_on_card(card, fields), fields)
         install(card.folder, out / card.name)
     return out / card.name
@@ -103,6 +116,31 @@ def _require_same(before: Card, card: Card, held_out: Path, path: Path) -> None:
             f"{held_out} is a {before.architecture}, {path} a {card.architecture}",
             "--held-out takes an earlier checkpoint of the same training",
         )
+
+
+def kept_from(earlier: Card, card: Card) -> dict[str, Any]:
+    """Return what a card's `earlier` one says of images that its weights, or those before, had not seen.
+
+    Returns:
+        `metrics` (those held out), `calibration`, and `class_offsets` where it has any.
+
+    Raises:
+        UsageError: the training of `card` did not begin with `earlier`, or there is nothing held out on its card.
+    """
+    _require_same(earlier, card, earlier.folder, card.folder)
+    if earlier.training.get("command") not in seen_by(card.training).ancestors:
+        raise UsageError(f"the training did not begin with {earlier.folder}", "pass the model folder of its --init")
+    fields = read_fields(earlier)
+    metrics = {where: dict(found) for where, found in earlier.metrics.items() if where.endswith(HELD_OUT)}
+    if not metrics or "weights_of" not in fields.get("calibration", {}):
+        raise UsageError(f"the card in {earlier.folder} has no figures held out", "drop --earlier")
+    for found in metrics.values():
+        cautions = ("the weights before these were measured", found.get("caution", ""))
+        found["caution"] = "; ".join(filter(None, cautions))
+    kept = {"metrics": metrics, "calibration": fields["calibration"]}
+    if "class_offsets" in fields:
+        kept["class_offsets"] = fields["class_offsets"]
+    return kept
 
 
 def as_held_out(path: Path, card: Card, labelled: LabelledSet, data: Path, splits: Sequence[str], folder: Path) -> Card:
@@ -192,7 +230,7 @@ def held_out_metrics(metrics: dict[str, Any], card: Card, path: Path) -> dict[st
             raise UsageError(f"{path} was trained on {where} too", "pass one from before as --held-out")
         del found["command"]
         found["weights_of"] = card.training["command"]
-    return {f"{where}, held out": found for where, found in metrics.items()}
+    return {f"{where}{HELD_OUT}": found for where, found in metrics.items()}
 
 
 def _command_of(measured_with: dict[str, Any], model: str, set_name: str, split: str, figures: Figures) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
-from segnet_live.card import Card, model_folders, own_file, read_card
+from segnet_live.card import HELD_OUT, Card, model_folders, own_file, read_card
 from segnet_live.config import format_size
 from segnet_live.display_text import plain
 from segnet_live.errors import CardError, first_line
@@ -117,7 +117,7 @@ def _metrics(card: Card) -> str:
     lines = []
     for where, figures in card.metrics.items():
         found = figures if isinstance(figures, dict) else {}
-        if f"{where}, held out" in card.metrics:
+        if f"{where}{HELD_OUT}" in card.metrics:
             continue
         shown = ", ".join(f"{name} {value:.3f}" for name in SHOWN if isinstance(value := found.get(name), float))
         if shown:

@@ -15,7 +15,7 @@ from segnet_live.nets.segnet import SegNet
 from tests.support.training import interrupt_at
 from train.card_fields import shown_command
 from train.checkpoint import load
-from train.cli import _parser, main
+from train.cli import build_parser, main
 from train.config import from_options
 from train.release import MODELS, Material, fit_commands, package_command, run_folders
 
@@ -152,12 +152,12 @@ def test_commands_on_cards_are_still_understood() -> None:
     for card in installed_cards():
         training: dict[str, Any] | None = card.training
         while training:
-            args = _parser().parse_args(shlex.split(training["command"])[3:])
+            args = build_parser().parse_args(shlex.split(training["command"])[3:])
             if "fit" in training["command"].split():  # else `interpolate`, between two runs of fit
                 assert from_options(args, args.crop).model == card.architecture
             training, seen = training.get("start"), seen + 1
     assert seen
-    given = _parser().parse_args(
+    given = build_parser().parse_args(
         ["fit", "--data", "d", "--model", "segnet-basic", "--calm", "0.1", "--appearance", "0.5", "--thin", "0.7"]
     )
     config = from_options(given, None)
@@ -202,7 +202,7 @@ def test_release_fits_and_packages_each_network_and_a_stopped_call_goes_on(
     def quick_ones(*args: Any, **options: Any) -> list[list[str]]:
         return [[*command, *quick, "--rendered", "0"] for command in fit_commands(*args, **options)]
 
-    monkeypatch.setattr("train.cli.fit_commands", quick_ones)
+    monkeypatch.setattr("train.commands.fit_commands", quick_ones)
     runs, models = tmp_path / "runs", tmp_path / "models"
     command = ["release", "--data", str(camvid), "--runs", str(runs), "--out", str(models), "--minutes", "0.02"]
     command += ["--model", "segnet-basic", "segnet-fast"]

@@ -17,7 +17,7 @@ from segnet_live.nets.networks import NETWORKS, TABLE_1
 from tests.support.cards import write_card
 from tests.support.networks import SMALL, narrow_vgg16
 from tests.support.training import run
-from train.cli import _parser
+from train.cli import build_parser
 from train.config import RECIPES, FitConfig, from_options, recipe
 from train.logit_adjustment import log_weights, remove_prior
 
@@ -40,7 +40,7 @@ def test_a_network_trains_with_a_second_classifier_on_its_deepest_features(
 
 def test_fit_takes_every_network_by_its_name_and_both_recipes() -> None:
     for name, by in itertools.product(NETWORKS, RECIPES):
-        args = _parser().parse_args(["fit", "--data", "d", "--model", name, "--recipe", by])
+        args = build_parser().parse_args(["fit", "--data", "d", "--model", name, "--recipe", by])
         config = from_options(args, None)
         assert (config.model, config.recipe) == (name, by)
         with torch.device("meta"):

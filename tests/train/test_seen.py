@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from segnet_live.card import installed_cards, read_card
 from segnet_live.learning.data import LabelledSet, class_frequencies
+from segnet_live.learning.model_folder import read_fields
 from segnet_live.learning.seen import Seen, SplitSeen, read_seen, seen_by, seen_from_sentence
 from train.checkpoint import load, read_checkpoint
 from train.cli import main
@@ -48,6 +50,36 @@ def test_weights_that_started_from_ones_that_saw_val_carry_the_caution(
     assert seen.among("camvid", "val", ["0016E5_000101"]) == 1
     assert seen.teachers == ("segnet-fast",)
     assert seen.ancestors == seen_by(card.training).ancestors
+
+
+def test_figures_held_out_go_on_to_weights_that_went_on_from_a_packaged_model(
+    camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    before_val = fit(camvid, tmp_path / "before", "--weight-power", "0")
+    first = fit(camvid, tmp_path / "first", "--init", str(before_val), "--train-on-val", "--weight-power", "0")
+    assert package(camvid, first, models, "--held-out", str(before_val)) == 0
+    earlier = read_card(models / "segnet-fast")
+    offsets = {"values": [0.5] + 10 * [-0.05]}
+    (earlier.folder / "card.json").write_text(json.dumps(read_fields(earlier) | {"class_offsets": offsets}))
+    on = fit(camvid, tmp_path / "on", "--init", str(earlier.folder), "--train-on-val", "--weight-power", "0")
+
+    assert package(camvid, on, tmp_path / "newer", "--earlier", str(earlier.folder)) == 0
+    card = read_card(tmp_path / "newer" / "segnet-fast")
+    held_out = card.metrics["camvid val, held out"]
+    assert "the weights before these" in held_out.pop("caution")
+    assert held_out == earlier.metrics["camvid val, held out"]
+    assert "the weights were trained on these" in card.metrics["camvid val"]["caution"]
+    assert card.temperature == earlier.temperature
+    assert card.class_offsets == tuple(offsets["values"])
+
+    capsys.readouterr()
+    assert package(camvid, before_val, tmp_path / "newer", "--earlier", str(earlier.folder)) == 2
+    assert "the training did not begin with" in capsys.readouterr().err
+    (card.folder / "card.json").write_text(json.dumps(read_fields(card) | {"metrics": {}}))
+    again = fit(camvid, tmp_path / "again", "--init", str(card.folder))
+    assert package(camvid, again, models, "--earlier", str(card.folder)) == 2
+    assert "no figures held out" in capsys.readouterr().err
 
 
 def test_a_drive_left_out_is_held_out_where_val_is_that_drive(camvid: Path, tmp_path: Path) -> None:
