@@ -33,7 +33,7 @@ def _field(shape: tuple[int, int], cells: tuple[int, int], seed: Tensor, mode: s
 def _spot(down: Tensor, across: Tensor, at: tuple[Tensor, Tensor], reach: tuple[Tensor, Tensor]) -> Tensor:
     """Return (1, h, w) a Gaussian of height 1."""
     (v, u), (dv, du) = at, reach
-    return torch.exp(-(((down - v) / dv) ** 2 + ((across - u) / du) ** 2) / 2)
+    return torch.exp(-(((down - v) / dv) ** 2) / 2) * torch.exp(-(((across - u) / du) ** 2) / 2)
 
 
 def night(x: Tensor, scene: Tensor, n: Tensor) -> Tensor:
