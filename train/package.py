@@ -84,30 +84,46 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
         card = as_model(checkpoint, labelled, Path(scratch), model, name)
         if figures is not None:
             card = _finished(card, checkpoint, labelled, figures)
-            kept = None if figures.earlier is None else kept_from(read_card(figures.earlier), card)
-            if kept is not None and "class_offsets" in kept:
-                write_json(card.folder / "card.json", read_fields(card) | {"class_offsets": kept["class_offsets"]})
-                card = read_card(card.folder)
-            before: Card | None = None
-            metrics = split_metrics(card, labelled, figures)
-            if figures.held_out is not None:
-                earlier = read_checkpoint(figures.held_out)
-                before = as_model(earlier, labelled, Path(scratch) / "held-out", model, name)
-                _require_same(before, card, figures.held_out, path)
-                before = _finished(before, earlier, labelled, figures)
-                metrics |= held_out_metrics(split_metrics(before, labelled, figures), before, figures.held_out)
-            if kept is not None:
-                metrics |= kept["metrics"]
-            write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
-            if kept is not None:
-                fields = kept["calibration"]
+            if figures.earlier is not None:
+                fields = _keep_figures(card, read_card(figures.earlier), labelled, figures)
             else:
-                fields = calibration_fields(
-                    card, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size
-                )
-            print_calibration(put_on_card(card, fields), fields)
+                fields = _measure(card, path, labelled, figures, Path(scratch) / "held-out")
+            print_calibration(put_on_card(read_card(card.folder), fields), fields)
         install(card.folder, out / card.name)
     return out / card.name
+
+
+def _measure(card: Card, path: Path, labelled: LabelledSet, figures: Figures, folder: Path) -> dict[str, Any]:
+    """Write the figures of `card`, made of the checkpoint at `path`, and return what to say of its calibration.
+
+    Args:
+        folder: where the held-out checkpoint can be written as a model.
+    """
+    before: Card | None = None
+    metrics = split_metrics(card, labelled, figures)
+    if figures.held_out is not None:
+        earlier = read_checkpoint(figures.held_out)
+        before = as_model(earlier, labelled, folder, earlier.config.get("model", card.architecture), card.name)
+        _require_same(before, card, figures.held_out, path)
+        before = _finished(before, earlier, labelled, figures)
+        metrics |= held_out_metrics(split_metrics(before, labelled, figures), before, figures.held_out)
+    write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
+    return calibration_fields(card, labelled, figures.data, figures.splits, held_out=before, size=figures.via.size)
+
+
+def _keep_figures(card: Card, earlier: Card, labelled: LabelledSet, figures: Figures) -> dict[str, Any]:
+    """Write the figures of `card` beside those that `earlier` had held out; return what that said of its calibration.
+
+    Class offsets are kept, too, and `card` is measured with them.
+    """
+    kept = kept_from(earlier, card)
+    calibration: dict[str, Any] = kept.pop("calibration")
+    held_out = kept.pop("metrics")
+    write_json(card.folder / "card.json", read_fields(card) | kept)
+    card = read_card(card.folder)
+    metrics = split_metrics(card, labelled, figures) | held_out
+    write_json(card.folder / "card.json", read_fields(card) | {"metrics": metrics})
+    return calibration
 
 
 def _require_same(before: Card, card: Card, held_out: Path, path: Path) -> None:
