@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from segnet_live.card import load_weights, read_card
+from segnet_live.card import read_card
 from segnet_live.errors import UsageError
 from segnet_live.learning.seen import ancestor, seen_by
+from segnet_live.weights import load_weights
 from train.checkpoint import load, read_checkpoint, save, start_of, training_of
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segnet_live.card import Card, load_weights
+from segnet_live.card import Card
 from segnet_live.learning.data import median_frequency_weights
 from segnet_live.learning.model_folder import read_fields, write_model
 from segnet_live.nets.load import network_class
+from segnet_live.weights import load_weights
 
 KEPT_POWER = 0.35
 """Power of the median-frequency weights that packaged logits keep: see "What each choice gives" in train/README.md."""

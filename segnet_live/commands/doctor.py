@@ -264,7 +264,8 @@ def _cameras() -> Finding:
 
 
 def _models() -> Finding:
-    from segnet_live.card import installed_cards, load_weights
+    from segnet_live.card import installed_cards
+    from segnet_live.weights import load_weights
 
     cards = installed_cards()
     for card in cards:

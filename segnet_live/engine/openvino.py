@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segnet_live.card import Card, read_weights
+from segnet_live.card import Card
 from segnet_live.config import Precision
 from segnet_live.engine.artifacts import ArtifactStore, Fields
 from segnet_live.engine.base import EngineInfo, EngineOutput
@@ -25,6 +25,7 @@ from segnet_live.errors import EngineError, lacks_memory
 from segnet_live.frame import RGB, LabelMap, Size
 from segnet_live.system.cores import cores
 from segnet_live.system.exit import scratch_folder
+from segnet_live.weights import read_weights
 
 if TYPE_CHECKING:
     from segnet_live.nets.segnet import Network

@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from segnet_live.card import SCALE_SUFFIX, Card, read_card
+from segnet_live.card import Card, read_card
 from segnet_live.errors import OutputError, first_line
 from segnet_live.learning.evaluate import write_json
 from segnet_live.nets.load import load_network
 from segnet_live.system.files import write_atomically
+from segnet_live.weights import SCALE_SUFFIX
 
 INT8_FROM = 10_000_000
 """Networks of so many parameters have their kernels stored in 8 bits: SegNet's file is 30 MB then, not 59."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import torch
 
-from segnet_live.card import Card, load_weights
+from segnet_live.card import Card
 from segnet_live.errors import CardError, first_line
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.nets.segnet import Network
+from segnet_live.weights import load_weights
 
 
 def network_class(card: Card) -> type[Network]:

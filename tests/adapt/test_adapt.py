@@ -15,12 +15,13 @@ from segnet_live.adapt import adapt as adapting
 from segnet_live.adapt import finetune
 from segnet_live.adapt.finetune import Recipe, mixed
 from segnet_live.adapt.images import old_roads, split
-from segnet_live.card import Card, installed_cards, load_weights, read_card
+from segnet_live.card import Card, installed_cards, read_card
 from segnet_live.classes import CAMVID
 from segnet_live.cli import main
 from segnet_live.engine.eager import EagerEngine
 from segnet_live.learning.data import Sample
 from segnet_live.nets.segnet import Network
+from segnet_live.weights import load_weights
 from tests.support.drafts import scene, write_drafts
 from tests.support.training import write_pair
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from segnet_live.card import SCALE_SUFFIX, Card, load_weights, read_card
+from segnet_live.card import Card, read_card
 from segnet_live.classes import CAMVID
 from segnet_live.errors import CardError
 from segnet_live.learning import model_folder
 from segnet_live.learning.evaluate import write_json
 from segnet_live.learning.model_folder import read_fields, write_model
 from segnet_live.nets.networks import NETWORKS
+from segnet_live.weights import SCALE_SUFFIX, load_weights
 
 
 def fields(architecture: str) -> dict[str, Any]:

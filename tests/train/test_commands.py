@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from segnet_live.card import installed_cards, load_weights, read_card
+from segnet_live.card import installed_cards, read_card
 from segnet_live.nets.segnet import SegNet
+from segnet_live.weights import load_weights
 from tests.support.training import interrupt_at
 from train.card_fields import shown_command
 from train.checkpoint import load
