@@ -26,6 +26,7 @@ LONGEST_NAME = 200
 MOST_CARD_BYTES = 1 << 22
 _WRITE_AGAIN = "write it again with `python -m train package`"
 N = TypeVar("N", int, float)
+WEIGHTS, RETRAINED = "weights.safetensors", "retrained.safetensors"
 HELD_OUT = ", held out"
 """Ends the name of figures that earlier weights had on images they had not seen."""
 ARCHITECTURES = (
@@ -57,7 +58,8 @@ class Card:
     """The card of a model folder `models/<name>/`: what its weights are.
 
     Attributes:
-        folder: holds `card.json` and `weights.safetensors`.
+        folder: holds `card.json`, `weights.safetensors` and, where a part of the weights was trained on since,
+            `retrained.safetensors` with the tensors that replace those of the same name.
         architecture: a name in `segnet_live.nets.networks.NETWORKS`.
         arguments: keyword arguments of that network besides the number of classes.
         input_size: (height, width) the weights were trained for and are measured at; frames of other shapes are brought
@@ -65,6 +67,7 @@ class Card:
         mean, std: per RGB channel, of values 0..1: the network sees (rgb / 255 - mean) / std. Where the network takes
             depth, each has a fourth number, in metres.
         sha256: of `weights.safetensors`, hexadecimal.
+        retrained_sha256: of `retrained.safetensors`; "" where there is none.
         training: data, what was seen of it (numbers of images by set and split, see `segnet_live.learning.seen`),
             licence of the data, recipe, command.
         metrics: measured figures, each with the command that made them.
@@ -91,13 +94,21 @@ class Card:
     calibration: dict[str, Any] = field(default_factory=dict)
     int8_maxima: tuple[float | None, ...] = ()
     class_offsets: tuple[float, ...] = ()
+    retrained_sha256: str = ""
+
+    @property
+    def weights_id(self) -> str:
+        """Return what tells the weights from all others, hexadecimal: of all their files."""
+        if not self.retrained_sha256:
+            return self.sha256
+        return hashlib.sha256(f"{self.sha256} {self.retrained_sha256}".encode()).hexdigest()
 
     @property
     def network_id(self) -> str:
         """Return what tells the network as it runs from all others: of the weights and of the class offsets."""
         if not self.class_offsets:
-            return self.sha256
-        return hashlib.sha256(f"{self.sha256} {self.class_offsets}".encode()).hexdigest()
+            return self.weights_id
+        return hashlib.sha256(f"{self.weights_id} {self.class_offsets}".encode()).hexdigest()
 
     @property
     def pixels(self) -> int:
@@ -121,7 +132,17 @@ class Card:
 
     @property
     def weights_path(self) -> Path:
-        return self.folder / "weights.safetensors"
+        return self.folder / WEIGHTS
+
+    @property
+    def weights_mib(self) -> float:
+        """Return the size of the weights' files.
+
+        Raises:
+            OSError: one is missing.
+        """
+        files = [WEIGHTS, RETRAINED] if self.retrained_sha256 else [WEIGHTS]
+        return sum((self.folder / name).stat().st_size for name in files) / 2**20
 
 
 def read_card(folder: Path) -> Card:
@@ -167,6 +188,7 @@ def read_card(folder: Path) -> Card:
                 None if v is None else _within(float(v), 0, 1e9) for v in raw.get("int8", {}).get("maxima", ())
             ),
             class_offsets=_class_offsets(raw.get("class_offsets", {}), len(classes)),
+            retrained_sha256=str(raw.get("retrained_sha256", "")),
         )
     except KeyError as error:
         raise CardError(f"{path} has no field {error}", _WRITE_AGAIN) from error

@@ -136,6 +136,13 @@ def build_parser() -> argparse.ArgumentParser:
         "class offsets are kept",
     )
     command.add_argument(
+        "--upon",
+        type=Path,
+        metavar="DIR",
+        help="the model folder that a run with --frozen-above began with: its weights.safetensors stays as it is, and "
+        "retrained.safetensors has what the run changed",
+    )
+    command.add_argument(
         "--balancing",
         type=float,
         default=KEPT_POWER,

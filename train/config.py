@@ -122,6 +122,7 @@ class FitConfig:
         0.0, "share of the run, from its start, with every third tap of 7x7 kernels only (segnet-basic)",
         limits=SHARE, old="--thin", group="optimiser",
     )  # fmt: skip
+    frozen_above: int = option(0, "keep kernels of more than N numbers as they are; 0 trains all", group="optimiser")
     select: Literal["mIoU", "G"] = "mIoU"  # the measure that chooses `best.pt`
     precision: Literal["bf16", "fp32"] = option(
         "bf16", "of the network's pass (autocast)", choices=("bf16", "fp32"), group="optimiser"
@@ -159,6 +160,8 @@ class FitConfig:
             raise UsageError(f"{self.model} has not VGG16's encoder", "drop --vgg16")
         if self.dilated_init and self.model != "segnet-basic":
             raise UsageError(f"only segnet-basic has 7x7 kernels, {self.model} has not", "drop --dilated-init")
+        if self.frozen_above and not self.init:
+            raise UsageError("--frozen-above would keep kernels as they are drawn at random", "pass --init")
         if self.pictures and not self.opinions:
             raise UsageError("unlabelled pictures teach nothing without soft labels", "pass their folder as --opinions")
         if self.rendered and self.set != "camvid":

@@ -159,6 +159,9 @@ def starting_network(config: FitConfig, labelled: LabelledSet, init: str, vgg16:
             raise DataError(
                 f"{vgg16} gives no encoder ({first_line(error)})", "pass torchvision's vgg16_bn file"
             ) from error
+    if config.frozen_above:
+        for parameter in network.parameters():
+            parameter.requires_grad_(parameter.ndim <= 1 or parameter.numel() <= config.frozen_above)
     return network
 
 

@@ -43,7 +43,8 @@ def remove_prior(card: Card, frequencies: NDArray[np.float64], power: float, kep
     weights[bias] = rebalanced(weights[bias], beyond)
     fields = read_fields(card)
     fields["training"]["balancing_kept"] = min(power, kept)
-    return write_model(card.folder, {name: torch.from_numpy(tensor) for name, tensor in weights.items()}, fields)
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in weights.items()}
+    return write_model(card.folder, tensors, fields, upon=card if card.retrained_sha256 else None)
 
 
 def rebalanced(bias: NDArray[np.float32], offsets: NDArray[np.float64]) -> NDArray[np.float32]:

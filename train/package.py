@@ -49,29 +49,40 @@ class Figures:
     earlier: Path | None = None
 
 
-def as_model(checkpoint: Checkpoint, labelled: LabelledSet, folder: Path, model: str = "", name: str = "") -> Card:
+def as_model(
+    checkpoint: Checkpoint,
+    labelled: LabelledSet,
+    folder: Path,
+    model: str = "",
+    name: str = "",
+    upon: Card | None = None,
+) -> Card:
     """Write a checkpoint's averaged weights as they are, as a model in `folder`.
 
     Args:
         model: its network, if the checkpoint does not say.
         name: of the model; its network's if empty.
+        upon: see `write_model`.
 
     Raises:
-        UsageError: neither says which network it is.
+        UsageError: neither says which network it is, or `upon` is of another one.
     """
     model = model or checkpoint.config.get("model", "")
     if model not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise UsageError(f"the checkpoint is for {model or 'an unnamed network'}", f"name one of {known}")
-    return write_model(folder, checkpoint.weights, card_fields(checkpoint, labelled, model, name or model))
+    return write_model(folder, checkpoint.weights, card_fields(checkpoint, labelled, model, name or model), upon)
 
 
-def package(path: Path, out: Path, figures: Figures | None, model: str = "", name: str = "") -> Path:
+def package(
+    path: Path, out: Path, figures: Figures | None, model: str = "", name: str = "", upon: Path | None = None
+) -> Path:
     """Make the model of the checkpoint at `path` in a folder in `out`, which is complete or not touched; returns it.
 
     Args:
         figures: without them the card has none, logits stay as trained, and there are no ranges for int8.
         model, name: see `as_model`.
+        upon: a model folder whose `weights.safetensors` is kept; what training changed goes beside it.
 
     Raises:
         UsageError: see `as_model`; or the held-out checkpoint is of another network, or has seen a split; or the
@@ -81,7 +92,8 @@ def package(path: Path, out: Path, figures: Figures | None, model: str = "", nam
     checkpoint = read_checkpoint(path)
     labelled = SETS[checkpoint.config.get("set", "camvid")]
     with scratch_folder(out) as scratch:
-        card = as_model(checkpoint, labelled, Path(scratch), model, name)
+        base = None if upon is None else read_card(upon)
+        card = as_model(checkpoint, labelled, Path(scratch), model, name, base)
         if figures is not None:
             card = _finished(card, checkpoint, labelled, figures)
             if figures.earlier is not None:

@@ -34,8 +34,9 @@ def photometric_strength(config: FitConfig, progress: float) -> float:
 
 def make_optimiser(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
     """Make the recipe's optimiser; weight decay for convolution kernels only, none for batch norm and biases."""
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
+    learning = [p for p in network.parameters() if p.requires_grad]
+    kernels = [p for p in learning if p.ndim > 1]
+    rest = [p for p in learning if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)

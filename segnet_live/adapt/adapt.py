@@ -242,7 +242,7 @@ def _written(
         "share_of_new_weights": share,
         "command": f"segnet-live adapt {job.drafts.name} --model {card.name}",
         "version": __version__,
-        "start": {"model": card.name, "sha256": card.sha256},
+        "start": {"model": card.name, "sha256": card.weights_id},
     }
     fields = read_fields(card) | {"name": job.out.name, "training": training, "metrics": {}}
     for of_the_old_weights in ("int8", "calibration", "class_offsets"):

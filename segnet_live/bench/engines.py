@@ -175,7 +175,7 @@ def _ours(card: Card, plan: Plan, opened: ExitStack, missing: list[tuple[str, st
             kind = engine.info.backend, engine.info.precision, confidence
             if kind not in seen:
                 seen.add(kind)
-                yield _Contender(engine, card, count, operations, card.weights_path.stat().st_size / 2**20)
+                yield _Contender(engine, card, count, operations, card.weights_mib)
 
 
 def _peers_precision(ours: EngineInfo) -> Precision:

@@ -163,5 +163,5 @@ def paper_row(subject: Card | str, size: Size, seconds: float = math.inf) -> Pap
         inference_mib=inference_mib,
         parameters=parameters(network),
         storage_multiplier=network.storage_multiplier,
-        model_mib=None if card is None else card.weights_path.stat().st_size / 2**20,
+        model_mib=None if card is None else card.weights_mib,
     )

@@ -78,7 +78,7 @@ def _second(card: Card, against: str) -> Card | None:
         if second.classes.names != card.classes.names:
             raise UsageError(f"{second.name} has other classes than {card.name}", "pass another --against, or 'none'")
         return second
-    others = [c for c in installed_cards() if c.sha256 != card.sha256 and c.classes.names == card.classes.names]
+    others = [c for c in installed_cards() if c.weights_id != card.weights_id and c.classes.names == card.classes.names]
     return others[0] if others else None
 
 
@@ -107,7 +107,7 @@ def _keep(
                 tell(f"{name} is kept already, and left as it is")
                 continue
             why = {key: round(value, 4) for key, value in candidate.why.items()}
-            record = Record(str(video), round(candidate.time_s, 3), card.name, card.sha256, why)
+            record = Record(str(video), round(candidate.time_s, 3), card.name, card.weights_id, why)
             guess = segmenter(rgb)
             if bonnet is not None:  # nothing is to be learnt there
                 guess = bonnet.leave_out(guess, card.classes.void_id)

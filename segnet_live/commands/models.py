@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
-from segnet_live.card import HELD_OUT, Card, model_folders, own_file, read_card
+from segnet_live.card import HELD_OUT, WEIGHTS, Card, model_folders, own_file, read_card
 from segnet_live.config import format_size
 from segnet_live.display_text import plain
 from segnet_live.errors import CardError, first_line
@@ -82,6 +82,7 @@ def _facts(card: Card) -> dict[str, Any]:
         "metrics": card.metrics,
         "licence": card.licence,
         "sha256": card.sha256,
+        **({"retrained_sha256": card.retrained_sha256} if card.retrained_sha256 else {}),
     }
 
 
@@ -90,7 +91,7 @@ def _row(card: Card) -> tuple[str, ...]:
         card.name,
         card.architecture,
         f"{parameters(card):,}",
-        f"{card.weights_path.stat().st_size / 2**20:.1f}",
+        f"{card.weights_mib:.1f}",
         format_size(card.input_size),
         str(len(card.classes)),
         _metrics(card) or "none on the card",
@@ -133,7 +134,7 @@ def parameters(card: Card) -> int:
         CardError: the file is missing or no safetensors file.
     """
     try:
-        with safe_open(own_file(card.folder, "weights.safetensors"), "numpy") as file:
+        with safe_open(own_file(card.folder, WEIGHTS), "numpy") as file:
             trained = [name for name in file.keys() if not name.endswith(NOT_TRAINED)]  # noqa: SIM118  # it is no dict
             return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
     except OSError as error:

@@ -71,7 +71,7 @@ def metadata(card: Card, size: Size, precision: str) -> dict[str, str]:
         "precision": precision,
         "licence": card.licence,
         "training_data": str(card.training.get("data", "unknown")),
-        "weights_sha256": card.sha256,
+        "weights_sha256": card.weights_id,
         "source": "V. Badrinarayanan, A. Kendall, R. Cipolla, SegNet, arXiv:1511.00561",
         "made_by": f"segnet-live {__version__}",
     }

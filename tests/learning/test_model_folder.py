@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from segnet_live.card import Card, read_card
+from segnet_live.card import RETRAINED, Card, read_card
 from segnet_live.classes import CAMVID
-from segnet_live.errors import CardError
+from segnet_live.errors import CardError, UsageError
 from segnet_live.learning import model_folder
 from segnet_live.learning.evaluate import write_json
-from segnet_live.learning.model_folder import read_fields, write_model
+from segnet_live.learning.model_folder import install, read_fields, write_model
 from segnet_live.nets.networks import NETWORKS
 from segnet_live.weights import SCALE_SUFFIX, load_weights
 
@@ -64,3 +64,36 @@ def test_an_8_bit_kernel_without_its_scales_is_refused(monkeypatch: pytest.Monke
     )
     with pytest.raises(CardError, match="no scale per channel"):
         load_weights(read_card(tmp_path))
+
+
+@pytest.mark.parametrize("int8_from", [0, 10**9])
+def test_what_was_retrained_is_stored_beside_weights_that_stay_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, int8_from: int
+) -> None:
+    monkeypatch.setattr(model_folder, "INT8_FROM", int8_from)
+    before, _ = written(tmp_path / "before", "segnet-fast")
+    weights = {name: torch.from_numpy(tensor).float() for name, tensor in load_weights(before).items()}
+    kernel = next(name for name, tensor in weights.items() if tensor.ndim == 4)
+    changed = weights | {kernel: weights[kernel] * 1.5, "classifier.bias": weights["classifier.bias"] + 1}
+    after = write_model(tmp_path / "after", changed, read_fields(before), upon=before)
+    assert after.weights_path.read_bytes() == before.weights_path.read_bytes()
+    held = {name.removesuffix(SCALE_SUFFIX) for name in load_file(after.folder / RETRAINED)}
+    assert held == {kernel, "classifier.bias"}
+    for name, tensor in load_weights(after).items():
+        np.testing.assert_allclose(tensor, changed[name].numpy(), rtol=1e-3, atol=1e-6, err_msg=name)
+
+    again = write_model(tmp_path / "again", weights, read_fields(after), upon=after)  # back to where it began
+    assert load_file(again.folder / RETRAINED) == {}
+    install(after.folder, tmp_path / "installed")
+    whole = write_model(tmp_path / "whole", changed, read_fields(again))
+    install(whole.folder, tmp_path / "installed")
+    assert not (tmp_path / "installed" / RETRAINED).exists()
+    assert not read_card(tmp_path / "installed").retrained_sha256
+
+
+def test_nothing_is_retrained_upon_another_network(tmp_path: Path) -> None:
+    before, _ = written(tmp_path / "before", "segnet-fast")
+    _, weights = written(tmp_path / "other", "segnet-basic")
+    with pytest.raises(UsageError, match="are of another network"):
+        write_model(tmp_path / "after", weights, fields("segnet-basic"), upon=before)
+    assert not (tmp_path / "after").exists()

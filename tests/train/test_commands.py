@@ -94,6 +94,28 @@ def test_a_checkpoint_evaluates_without_being_installed(camvid: Path, checkpoint
     assert smoothed["flicker"] < plain["flicker"]
 
 
+def test_a_part_of_a_model_can_be_trained_on_and_is_packaged_beside_the_rest(
+    camvid: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, more = tmp_path / "models", tmp_path / "more"
+    assert main(["package", "--checkpoint", str(checkpoint), "--out", str(models)]) == 0
+    before = read_card(models / "segnet-fast")
+    fit = ["fit", "--data", str(camvid), "--out", str(tmp_path / "second"), *FAST, "--frozen-above", "2000"]
+    assert main(fit) == 2
+    assert "pass --init" in capsys.readouterr().err
+    assert main([*fit, "--init", str(before.folder)]) == 0
+    package = ["package", "--checkpoint", str(tmp_path / "second" / "last.pt"), "--upon", str(before.folder)]
+    data = ["--data", str(camvid), *ENGINE]  # has the balancing removed, which writes the model once more
+    assert main([*package, "--out", str(more), *data]) == 0
+    assert "card.json, retrained.safetensors, weights.safetensors" in capsys.readouterr().out
+    card = read_card(more / "segnet-fast")
+    assert card.weights_path.read_bytes() == before.weights_path.read_bytes()
+    was, now = load_weights(before), load_weights(card)
+    stays = {name for name, tensor in was.items() if (tensor == now[name]).all()}
+    assert stays == {name for name, tensor in was.items() if tensor.ndim > 1 and tensor.size > 2000}
+    assert main(["evaluate", "--model", str(card.folder), *data]) == 0
+
+
 def test_a_run_can_start_from_and_learn_from_a_checkpoint(camvid: Path, checkpoint: Path, tmp_path: Path) -> None:
     options = ["--init", str(checkpoint), "--teacher", str(checkpoint), "--distil", "0.5", "--lovasz", "0.5"]
     options += ["--boundary", "1", "--paste", "0.2", "--leave-out", "0001TP"]
