@@ -15,8 +15,13 @@ INPUT_SIZE = (360, 480)
 
 
 def shown_command(arguments: Sequence[str]) -> str:
-    """Return `python -m train ...` as anyone could type it: of absolute paths only the last name stays."""
-    return shlex.join(["python", "-m", "train", *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
+    """Return `python -m train ...` as anyone could type it: of paths that lead elsewhere only the last name stays."""
+
+    def shown(argument: str) -> str:
+        path = Path(argument)
+        return path.name if path.is_absolute() or path.parts[:1] == ("..",) else argument
+
+    return shlex.join(["python", "-m", "train", *map(shown, arguments)])
 
 
 def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str) -> dict[str, Any]:
