@@ -38,12 +38,15 @@ class Opinions:
         folders: each with one PNG per picture.
         classes: those to express the opinions in; Cityscapes' ids need CamVid's.
 
+    Attributes:
+        classes: the same.
+
     Raises:
         DataError: a folder is missing or holds no PNG. UsageError: its classes are not `classes`.
     """
 
     def __init__(self, folders: Sequence[Path], classes: ClassSet) -> None:
-        self._classes = classes
+        self.classes = classes
         self._folders = []
         for folder in folders:
             if not any(folder.glob("*.png")):

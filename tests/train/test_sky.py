@@ -1,0 +1,78 @@
+"""Blue sky that a teacher calls Car is sky to those that learn from it; blue things on the road stay what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segnet_live.classes import CAMVID, ClassSet
+from train.opinions import Opinions, write_opinion
+from train.pictures import load_pictures
+from train.sky import blue_sky, with_blue_sky
+
+ID = {name: i for i, name in enumerate(CAMVID.names)}
+BLUE, WHITE, GREY, GREEN = (40, 110, 200), (235, 235, 240), (110, 110, 110), (40, 90, 40)
+
+
+@pytest.fixture
+def street() -> np.ndarray:
+    """A blue sky with a white cloud and a tree in it, a road below, a blue van on the road."""
+    rgb = np.full((240, 320, 3), GREY, np.uint8)
+    rgb[:120] = BLUE
+    rgb[40:70, 80:140] = WHITE
+    rgb[60:120, 240:280] = GREEN
+    rgb[150:200, 120:220] = BLUE
+    return rgb
+
+
+def said(class_name: str, height: int, width: int) -> np.ndarray:
+    soft = np.zeros((len(CAMVID), height, width), np.uint8)
+    soft[ID[class_name]] = 255
+    return soft
+
+
+def test_blue_sky_is_what_reaches_the_top_and_no_blue_van(street: np.ndarray) -> None:
+    sky = blue_sky(street)
+    assert sky[:30].all()
+    assert not sky[122:].any()
+    assert not sky[42:68, 84:136].any()  # the cloud
+    assert not sky[64:116, 244:276].any()  # the tree
+    assert 0.4 < sky.mean() < 0.5
+
+
+def test_a_grey_or_a_speckled_top_is_no_blue_sky(street: np.ndarray) -> None:
+    street[:120] = (200, 205, 210)
+    assert not blue_sky(street).any()
+    noise = np.random.default_rng(0).integers(0, 2, (120, 320, 1))
+    street[:120] = np.where(noise, BLUE, GREY)  # a facade of blue tiles
+    assert not blue_sky(street).any()
+
+
+def test_a_sky_called_car_becomes_sky_and_its_cloud_is_left_open(street: np.ndarray) -> None:
+    soft = said("Car", 120, 160)
+    soft[:, 32:60, 121:139] = said("Tree", 28, 18)
+    kept = with_blue_sky(soft, street, CAMVID)
+    assert (kept[ID["Sky"], :12] == 255).all()
+    assert kept[:, :12].sum(0).max() == 255
+    assert not kept[:, 24:32, 46:64].any()  # the cloud: the teacher's Car is not believed, nothing else is known
+    assert (kept[ID["Tree"], 34:58, 124:136] == 255).all()
+    np.testing.assert_array_equal(kept[:, 64:], soft[:, 64:])  # the van and the road
+    assert (soft[ID["Car"], :12] == 255).all()  # the caller's own is untouched
+
+
+def test_classes_without_a_sky_keep_their_opinions(street: np.ndarray) -> None:
+    classes = ClassSet(("Floor", "Wall"), ((0, 0, 0), (9, 9, 9)), 255)
+    soft = np.full((2, 120, 160), 127, np.uint8)
+    assert with_blue_sky(soft, street, classes) is soft
+
+
+def test_pictures_are_loaded_with_their_blue_sky(street: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    assert cv2.imwrite(str(tmp_path / "images" / "a.png"), street[..., ::-1])
+    write_opinion(tmp_path / "soft" / "a.png", said("Car", 120, 160).astype(np.float32) / 255, CAMVID)
+    (picture,) = load_pictures(tmp_path / "images", Opinions([tmp_path / "soft"], CAMVID))
+    assert (picture.soft[ID["Sky"], :12] == 255).all()
+    assert (picture.soft[ID["Car"], 80:96, 70:100] == 255).all()

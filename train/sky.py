@@ -1,0 +1,65 @@
+"""Find blue sky by its colour, where networks that learnt from Cityscapes' white skies call it Car or Building.
+
+Of the pixels that are blue sky in `roads/`, those networks call a third something else, 19 % Car. What learns from
+them does so too.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segnet_live.classes import ClassSet
+from segnet_live.frame import RGB
+
+HUES = (95, 122)
+"""Of blue, from cyan's side to violet's, in OpenCV's half degrees."""
+LEAST_SATURATION, LEAST_VALUE = 50, 70
+MOST_DEVIATION = 12.0
+"""Of the grey levels within 9x9 pixels: a sky is smooth."""
+LEAST_AREA = 0.01
+"""Of the picture: smaller pieces may be a blue sign or a car."""
+LOWEST_TOP = 0.05
+"""Of the picture's height: a piece of sky begins no lower."""
+BEFORE_IT = ("pole", "signsymbol", "tree", "traffic light", "traffic sign", "vegetation")
+"""Classes, in lower case, that may be seen against the sky."""
+
+
+def blue_sky(rgb: RGB) -> NDArray[np.bool_]:
+    """Return (H, W) where a picture (H, W, 3) shows blue sky: blue, smooth, large, and reaching up to the top edge."""
+    hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    variance = cv2.blur(grey**2, (9, 9)) - cv2.blur(grey, (9, 9)) ** 2
+    blue = (hue >= HUES[0]) & (hue <= HUES[1]) & (saturation >= LEAST_SATURATION) & (value >= LEAST_VALUE)
+    smooth = (blue & (variance < MOST_DEVIATION**2)).astype(np.uint8)
+    opened = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    tops, areas = stats[:, cv2.CC_STAT_TOP], stats[:, cv2.CC_STAT_AREA]
+    sky = (tops <= LOWEST_TOP * rgb.shape[0]) & (areas >= LEAST_AREA * opened.size)
+    sky[0] = False  # the background
+    return np.asarray(sky[pieces], np.bool_)
+
+
+def with_blue_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArray[np.uint8]:
+    """Return opinions in which blue sky is certainly sky; as they are where the classes have none.
+
+    Above the lowest blue of a column there are clouds, wires, lamps and trees. An opinion that calls them anything but
+    sky or one of BEFORE_IT is dropped (0 throughout: nothing is learnt there): what misjudges the sky misjudges them.
+
+    Args:
+        soft: (K, h, w) uint8 probabilities times 255.
+        rgb: (H, W, 3) the picture.
+    """
+    names = [name.lower() for name in classes.names]
+    if "sky" not in names:
+        return soft
+    height, width = soft.shape[1:]
+    blue = blue_sky(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
+    above = np.flip(np.logical_or.accumulate(np.flip(blue, 0), 0), 0)
+    believed = [i for i, name in enumerate(names) if name == "sky" or name in BEFORE_IT]
+    kept = soft.copy()
+    kept[:, above & ~np.isin(soft.argmax(0), believed)] = 0
+    kept[:, blue] = 0
+    kept[names.index("sky"), blue] = 255
+    return kept
