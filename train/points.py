@@ -21,6 +21,7 @@ from segnet_live.errors import DataError, first_line
 from segnet_live.learning.data import PICTURES, files_by_stem, read_rgb
 from segnet_live.learning.evaluate import through
 from train.measure import Through
+from train.sky import blue_sky_right
 
 COLUMNS = ("picture", "x", "y", "class")
 HERE = Path(__file__).parent / "roads-points.csv"
@@ -100,12 +101,20 @@ def read_shots(points: Path, pictures: Path, classes: ClassSet) -> list[Shot]:
 
 
 def score_points(card: Card, shots: Sequence[Shot], via: Through) -> dict[str, Any]:
-    """Print and return the mean share of points right over the pictures, and the shares by picture and by class."""
+    """Print and return the mean share of points right over the pictures, and the shares by picture and by class.
+
+    And the share of the blue sky (`train.sky`) that is Sky, as the mean over the pictures that show any.
+    """
     by_picture, by_class = Score(), Score()
-    for shot, answers in _answers(card, shots, via):
-        for point, answer in zip(shot.points, answers, strict=True):
-            by_picture.add(shot.name, answer == point.class_id)
-            by_class.add(card.classes.names[point.class_id], answer == point.class_id)
+    skies: dict[str, float] = {}
+    for shot, labels in _labelled(card, shots, via):
+        for point in shot.points:
+            right = int(labels[point.pixel(*labels.shape)]) == point.class_id
+            by_picture.add(shot.name, right)
+            by_class.add(card.classes.names[point.class_id], right)
+        if "Sky" in card.classes.names:
+            share = blue_sky_right(labels, shot.rgb, card.classes.names.index("Sky"))
+            skies |= {} if share is None else {shot.name: share}
     shares = by_picture.shares()
     table = Table(title=f"{card.name}: mean {np.mean(list(shares.values())):.3f} of {len(shares)} pictures")
     for heading in ("class", "right", "points"):
@@ -115,19 +124,21 @@ def score_points(card: Card, shots: Sequence[Shot], via: Through) -> dict[str, A
     Console().print(table)
     for name, share in sorted(shares.items(), key=lambda item: item[1])[:5]:
         print(f"{share:.2f} {name}")
+    if skies:
+        print(f"blue sky that is Sky: {np.mean(list(skies.values())):.3f} of {len(skies)} pictures")
     return {
         "mean": float(np.mean(list(shares.values()))),
         "pictures": shares,
         "classes": by_class.shares(),
         "points": sum(by_picture.count.values()),
+        "blue sky": skies,
     }
 
 
-def _answers(card: Card, shots: Sequence[Shot], via: Through) -> Iterator[tuple[Shot, list[int]]]:
-    """Yield the class ids that the model gives at each picture's points; one engine for all pictures of a size."""
+def _labelled(card: Card, shots: Sequence[Shot], via: Through) -> Iterator[tuple[Shot, NDArray[np.uint8]]]:
+    """Yield the label map (H, W) that the model gives each picture; one engine for all pictures of a size."""
     for size, group in groupby(sorted(shots, key=lambda s: s.rgb.shape), key=lambda s: s.rgb.shape[:2]):
         with closing(via.opened(card, (size[0], size[1]))) as engine:
             segment = through(engine)
             for shot in group:
-                labels = segment(shot.rgb)
-                yield shot, [int(labels[p.pixel(size[0], size[1])]) for p in shot.points]
+                yield shot, segment(shot.rgb)

@@ -22,6 +22,8 @@ LEAST_AREA = 0.01
 """Of the picture: smaller pieces may be a blue sign or a car."""
 LOWEST_TOP = 0.05
 """Of the picture's height: a piece of sky begins no lower."""
+LONGEST = 480
+"""Larger pictures are reduced to this width or height, that of soft labels, before their sky is measured."""
 BEFORE_IT = ("pole", "signsymbol", "tree", "traffic light", "traffic sign", "vegetation")
 """Classes, in lower case, that may be seen against the sky."""
 
@@ -55,7 +57,7 @@ def with_blue_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArr
     if "sky" not in names:
         return soft
     height, width = soft.shape[1:]
-    blue = blue_sky(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
+    blue = blue_sky(_resized(rgb, height, width))
     above = np.flip(np.logical_or.accumulate(np.flip(blue, 0), 0), 0)
     believed = [i for i, name in enumerate(names) if name == "sky" or name in BEFORE_IT]
     kept = soft.copy()
@@ -63,3 +65,18 @@ def with_blue_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArr
     kept[:, blue] = 0
     kept[names.index("sky"), blue] = 255
     return kept
+
+
+def blue_sky_right(labels: NDArray[np.uint8], rgb: RGB, sky: int) -> float | None:
+    """Return the share of a picture's blue sky that a label map (H, W) calls `sky`; None where no sky is blue."""
+    shrink = min(1.0, LONGEST / max(rgb.shape[:2]))
+    height, width = round(rgb.shape[0] * shrink), round(rgb.shape[1] * shrink)
+    blue = blue_sky(_resized(rgb, height, width))
+    if not blue.any():
+        return None
+    small = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return float((small[blue] == sky).mean())
+
+
+def _resized(rgb: RGB, height: int, width: int) -> RGB:
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

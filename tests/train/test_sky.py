@@ -11,7 +11,7 @@ import pytest
 from segnet_live.classes import CAMVID, ClassSet
 from train.opinions import Opinions, write_opinion
 from train.pictures import load_pictures
-from train.sky import blue_sky, with_blue_sky
+from train.sky import blue_sky, blue_sky_right, with_blue_sky
 
 ID = {name: i for i, name in enumerate(CAMVID.names)}
 BLUE, WHITE, GREY, GREEN = (40, 110, 200), (235, 235, 240), (110, 110, 110), (40, 90, 40)
@@ -76,3 +76,17 @@ def test_pictures_are_loaded_with_their_blue_sky(street: np.ndarray, tmp_path: P
     (picture,) = load_pictures(tmp_path / "images", Opinions([tmp_path / "soft"], CAMVID))
     assert (picture.soft[ID["Sky"], :12] == 255).all()
     assert (picture.soft[ID["Car"], 80:96, 70:100] == 255).all()
+
+
+def test_the_share_of_blue_sky_that_is_right_counts_blue_sky_alone(street: np.ndarray) -> None:
+    labels = np.full(street.shape[:2], ID["Car"], np.uint8)
+    assert blue_sky_right(labels, street, ID["Sky"]) == 0
+    labels[:, :160] = ID["Sky"]
+    share = blue_sky_right(labels, street, ID["Sky"])
+    assert share == pytest.approx(blue_sky(street)[:, :160].sum() / blue_sky(street).sum())
+    large = blue_sky_right(
+        np.repeat(np.repeat(labels, 4, 0), 4, 1), np.repeat(np.repeat(street, 4, 0), 4, 1), ID["Sky"]
+    )
+    assert large == pytest.approx(share, abs=0.02)
+    street[:120] = GREY
+    assert blue_sky_right(labels, street, ID["Sky"]) is None
