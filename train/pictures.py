@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segnet_live.errors import DataError
 from segnet_live.learning.data import PICTURES, files_by_stem, read_rgb
 from train.opinions import Opinions
-from train.sky import with_blue_sky
+from train.sky import with_sky
 
 LONGEST = 640
 """Larger pictures are reduced to this width or height: the networks run at about 173 000 pixels."""
@@ -36,7 +36,7 @@ class Picture:
 def load_pictures(folder: Path, opinions: Opinions, held_out: Sequence[str] = ()) -> list[Picture]:
     """Return the folder's pictures on which there is an opinion, by name, without those named in `held_out`.
 
-    Where blue sky is plain to see, it counts instead of the opinion (`train.sky`).
+    Blue sky, where it is plain to see, counts instead of the opinion (`train.sky`).
 
     Raises:
         DataError: the folder is missing, or no picture in it has an opinion.
@@ -49,7 +49,7 @@ def load_pictures(folder: Path, opinions: Opinions, held_out: Sequence[str] = ()
         if soft is None:
             continue
         rgb = reduced(read_rgb(path))
-        pictures.append(Picture(name, rgb, with_blue_sky(soft, rgb, opinions.classes)))
+        pictures.append(Picture(name, rgb, with_sky(soft, rgb, opinions.classes)))
     if not pictures:
         raise DataError(f"{folder} holds no picture that --opinions know", "soft labels are named as their pictures")
     return pictures

@@ -1,7 +1,7 @@
-"""Find blue sky by its colour, where networks that learnt from Cityscapes' white skies call it Car or Building.
+"""Find the sky by its colour, where networks that learnt from Cityscapes' white skies call it Car or Building.
 
-Of the pixels that are blue sky in `roads/`, those networks call a third something else, 19 % Car. What learns from
-them does so too.
+Of the pixels that are blue sky in `roads/`, those networks call a third something else, 19 % Car; of those that look like
+a pale one, 8 %. What learns from them does so too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ MOST_DEVIATION = 12.0
 """Of the grey levels within 9x9 pixels: a sky is smooth."""
 LEAST_AREA = 0.01
 """Of the picture: smaller pieces may be a blue sign or a car."""
+MOST_PALE_SATURATION, LEAST_PALE_VALUE = 70, 165
+MOST_PALE_DEVIATION, LEAST_PALE_AREA = 10.0, 0.02
 LOWEST_TOP = 0.05
 """Of the picture's height: a piece of sky begins no lower."""
 LONGEST = 480
@@ -31,23 +33,36 @@ BEFORE_IT = ("pole", "signsymbol", "tree", "traffic light", "traffic sign", "veg
 def blue_sky(rgb: RGB) -> NDArray[np.bool_]:
     """Return (H, W) where a picture (H, W, 3) shows blue sky: blue, smooth, large, and reaching up to the top edge."""
     hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
+    blue = (hue >= HUES[0]) & (hue <= HUES[1]) & (saturation >= LEAST_SATURATION) & (value >= LEAST_VALUE)
+    return _smooth_from_the_top(rgb, blue, MOST_DEVIATION, LEAST_AREA)
+
+
+def pale_sky(rgb: RGB) -> NDArray[np.bool_]:
+    """Return (H, W) where a picture (H, W, 3) may show a white or hazy sky; some white walls look the same."""
+    _, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
+    pale = (saturation < MOST_PALE_SATURATION) & (value > LEAST_PALE_VALUE)
+    return _smooth_from_the_top(rgb, pale, MOST_PALE_DEVIATION, LEAST_PALE_AREA)
+
+
+def _smooth_from_the_top(rgb: RGB, mask: NDArray[np.bool_], deviation: float, area: float) -> NDArray[np.bool_]:
+    """Return the pieces of `mask` that are smooth, large (a share `area` of the picture) and reach the top edge."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     variance = cv2.blur(grey**2, (9, 9)) - cv2.blur(grey, (9, 9)) ** 2
-    blue = (hue >= HUES[0]) & (hue <= HUES[1]) & (saturation >= LEAST_SATURATION) & (value >= LEAST_VALUE)
-    smooth = (blue & (variance < MOST_DEVIATION**2)).astype(np.uint8)
+    smooth = (mask & (variance < deviation**2)).astype(np.uint8)
     opened = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     tops, areas = stats[:, cv2.CC_STAT_TOP], stats[:, cv2.CC_STAT_AREA]
-    sky = (tops <= LOWEST_TOP * rgb.shape[0]) & (areas >= LEAST_AREA * opened.size)
-    sky[0] = False  # the background
-    return np.asarray(sky[pieces], np.bool_)
+    taken = (tops <= LOWEST_TOP * rgb.shape[0]) & (areas >= area * opened.size)
+    taken[0] = False  # the background
+    return np.asarray(taken[pieces], np.bool_)
 
 
-def with_blue_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArray[np.uint8]:
+def with_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArray[np.uint8]:
     """Return opinions in which blue sky is certainly sky; as they are where the classes have none.
 
     Above the lowest blue of a column there are clouds, wires, lamps and trees. An opinion that calls them anything but
     sky or one of BEFORE_IT is dropped (0 throughout: nothing is learnt there): what misjudges the sky misjudges them.
+    It is dropped where the sky may be pale, too, but not replaced: a few white walls look the same.
 
     Args:
         soft: (K, h, w) uint8 probabilities times 255.
@@ -57,11 +72,12 @@ def with_blue_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArr
     if "sky" not in names:
         return soft
     height, width = soft.shape[1:]
-    blue = blue_sky(_resized(rgb, height, width))
+    small = _resized(rgb, height, width)
+    blue = blue_sky(small)
     above = np.flip(np.logical_or.accumulate(np.flip(blue, 0), 0), 0)
     believed = [i for i, name in enumerate(names) if name == "sky" or name in BEFORE_IT]
     kept = soft.copy()
-    kept[:, above & ~np.isin(soft.argmax(0), believed)] = 0
+    kept[:, (above | pale_sky(small)) & ~np.isin(soft.argmax(0), believed)] = 0
     kept[:, blue] = 0
     kept[names.index("sky"), blue] = 255
     return kept

@@ -1,4 +1,4 @@
-"""Blue sky that a teacher calls Car is sky to those that learn from it; blue things on the road stay what they are."""
+"""A sky that a teacher calls Car is not learnt as Car; blue and white things on the road stay what they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from segnet_live.classes import CAMVID, ClassSet
 from train.opinions import Opinions, write_opinion
 from train.pictures import load_pictures
-from train.sky import blue_sky, blue_sky_right, with_blue_sky
+from train.sky import blue_sky, blue_sky_right, with_sky
 
 ID = {name: i for i, name in enumerate(CAMVID.names)}
 BLUE, WHITE, GREY, GREEN = (40, 110, 200), (235, 235, 240), (110, 110, 110), (40, 90, 40)
@@ -54,7 +54,7 @@ def test_a_grey_or_a_speckled_top_is_no_blue_sky(street: np.ndarray) -> None:
 def test_a_sky_called_car_becomes_sky_and_its_cloud_is_left_open(street: np.ndarray) -> None:
     soft = said("Car", 120, 160)
     soft[:, 32:60, 121:139] = said("Tree", 28, 18)
-    kept = with_blue_sky(soft, street, CAMVID)
+    kept = with_sky(soft, street, CAMVID)
     assert (kept[ID["Sky"], :12] == 255).all()
     assert kept[:, :12].sum(0).max() == 255
     assert not kept[:, 24:32, 46:64].any()  # the cloud: the teacher's Car is not believed, nothing else is known
@@ -63,10 +63,20 @@ def test_a_sky_called_car_becomes_sky_and_its_cloud_is_left_open(street: np.ndar
     assert (soft[ID["Car"], :12] == 255).all()  # the caller's own is untouched
 
 
+def test_a_pale_sky_called_building_is_left_open_and_what_is_called_sky_or_tree_stays(street: np.ndarray) -> None:
+    street[:120] = (225, 228, 232)
+    soft = said("Building", 120, 160)
+    soft[:, :, :40], soft[:, :, 40:80] = said("Sky", 120, 40), said("Tree", 120, 40)
+    kept = with_sky(soft, street, CAMVID)
+    assert not kept[:, :54, 82:].any()
+    np.testing.assert_array_equal(kept[..., :80], soft[..., :80])
+    np.testing.assert_array_equal(kept[:, 64:], soft[:, 64:])
+
+
 def test_classes_without_a_sky_keep_their_opinions(street: np.ndarray) -> None:
     classes = ClassSet(("Floor", "Wall"), ((0, 0, 0), (9, 9, 9)), 255)
     soft = np.full((2, 120, 160), 127, np.uint8)
-    assert with_blue_sky(soft, street, classes) is soft
+    assert with_sky(soft, street, classes) is soft
 
 
 def test_pictures_are_loaded_with_their_blue_sky(street: np.ndarray, tmp_path: Path) -> None:
