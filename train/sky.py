@@ -1,7 +1,7 @@
 """Find the sky by its colour, where networks that learnt from Cityscapes' white skies call it Car or Building.
 
-Of the pixels that are blue sky in `roads/`, those networks call a third something else, 19 % Car; of those that look like
-a pale one, 8 %. What learns from them does so too.
+Of the pixels that are blue sky in `roads/`, those networks call a third something else, 19 % Car; of those that look
+like a pale one, 8 %. What learns from them does so too.
 """
 
 from __future__ import annotations
