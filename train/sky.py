@@ -1,7 +1,7 @@
 """Find the sky by its colour, where networks that learnt from Cityscapes' white skies call it Car or Building.
 
-Of the pixels that are blue sky in `roads/`, those networks call a third something else, 19 % Car; of those that look
-like a pale one, 8 %. What learns from them does so too.
+Of the pixels that are blue sky in `roads/`, those networks call a third something else, 19 % Car; of the haze below it
+9 % Road and 6 % Building; of what looks like a pale sky 8 %. What learns from them does so too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ LEAST_AREA = 0.01
 """Of the picture: smaller pieces may be a blue sign or a car."""
 MOST_PALE_SATURATION, LEAST_PALE_VALUE = 70, 165
 MOST_PALE_DEVIATION, LEAST_PALE_AREA = 10.0, 0.02
+LEAST_HAZY_VALUE = 140
+LEAST_BLUE_SHARE = 0.5
+"""Of a smooth piece that is blue or pale: its pale part is haze or a soft cloud, and no wall."""
 LOWEST_TOP = 0.05
 """Of the picture's height: a piece of sky begins no lower."""
 LONGEST = 480
@@ -44,6 +47,21 @@ def pale_sky(rgb: RGB) -> NDArray[np.bool_]:
     return _smooth_from_the_top(rgb, pale, MOST_PALE_DEVIATION, LEAST_PALE_AREA)
 
 
+def hazy_sky(rgb: RGB, blue: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (H, W) where a picture shows haze or soft clouds: pale, and no edge between it and more of the blue sky.
+
+    Args:
+        rgb: (H, W, 3) the picture.
+        blue: (H, W) its `blue_sky`.
+    """
+    _, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
+    pale = (saturation < MOST_PALE_SATURATION) & (value > LEAST_HAZY_VALUE)
+    smooth = _smooth_from_the_top(rgb, blue | pale, MOST_PALE_DEVIATION, LEAST_AREA)
+    _, pieces = cv2.connectedComponents(smooth.astype(np.uint8), connectivity=4)
+    share = np.bincount(pieces.ravel(), weights=blue.ravel()) / np.bincount(pieces.ravel())
+    return np.asarray(smooth & ~blue & (share[pieces] >= LEAST_BLUE_SHARE), np.bool_)
+
+
 def _smooth_from_the_top(rgb: RGB, mask: NDArray[np.bool_], deviation: float, area: float) -> NDArray[np.bool_]:
     """Return the pieces of `mask` that are smooth, large (a share `area` of the picture) and reach the top edge."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -60,9 +78,10 @@ def _smooth_from_the_top(rgb: RGB, mask: NDArray[np.bool_], deviation: float, ar
 def with_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArray[np.uint8]:
     """Return opinions in which blue sky is certainly sky; as they are where the classes have none.
 
-    Above the lowest blue of a column there are clouds, wires, lamps and trees. An opinion that calls them anything but
-    sky or one of BEFORE_IT is dropped (0 throughout: nothing is learnt there): what misjudges the sky misjudges them.
-    It is dropped where the sky may be pale, too, but not replaced: a few white walls look the same.
+    So is haze, except where the opinion is one of BEFORE_IT: thin things in it. Above the lowest of them in a column
+    there are clouds, wires, lamps and trees. An opinion that calls them anything but sky or one of BEFORE_IT is dropped
+    (0 throughout: nothing is learnt there): what misjudges the sky misjudges them. It is dropped where the sky may be
+    pale, too, but not replaced: a few white walls look the same.
 
     Args:
         soft: (K, h, w) uint8 probabilities times 255.
@@ -74,12 +93,14 @@ def with_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArray[np
     height, width = soft.shape[1:]
     small = _resized(rgb, height, width)
     blue = blue_sky(small)
-    above = np.flip(np.logical_or.accumulate(np.flip(blue, 0), 0), 0)
-    believed = [i for i, name in enumerate(names) if name == "sky" or name in BEFORE_IT]
+    before = np.isin(soft.argmax(0), [i for i, name in enumerate(names) if name in BEFORE_IT])
+    believed = before | (soft.argmax(0) == names.index("sky"))
+    sky = blue | (hazy_sky(small, blue) & ~before)
+    above = np.flip(np.logical_or.accumulate(np.flip(sky, 0), 0), 0)
     kept = soft.copy()
-    kept[:, (above | pale_sky(small)) & ~np.isin(soft.argmax(0), believed)] = 0
-    kept[:, blue] = 0
-    kept[names.index("sky"), blue] = 255
+    kept[:, (above | pale_sky(small)) & ~believed] = 0
+    kept[:, sky] = 0
+    kept[names.index("sky"), sky] = 255
     return kept
 
 

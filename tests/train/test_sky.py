@@ -73,6 +73,23 @@ def test_a_pale_sky_called_building_is_left_open_and_what_is_called_sky_or_tree_
     np.testing.assert_array_equal(kept[:, 64:], soft[:, 64:])
 
 
+def test_haze_below_a_blue_sky_called_road_becomes_sky_and_a_pole_in_it_and_a_white_house_stay(
+    street: np.ndarray,
+) -> None:
+    fade = np.clip((np.arange(120) - 20) / 80, 0, 1)[:, None, None]
+    street[:120] = (1 - fade) * np.array(BLUE) + fade * np.array((205, 212, 220))
+    street[80:120, 20:80] = (250, 250, 250)
+    street[80:120, 18:20] = street[80:120, 80:82] = street[78:80, 18:82] = GREY
+    soft = said("Road", 120, 160)
+    soft[:, 20:60, 100:104] = said("Pole", 40, 4)
+    soft[:, 40:60, 10:40] = said("Building", 20, 30)
+    kept = with_sky(soft, street, CAMVID)
+    assert (kept[ID["Sky"], :56, 60:95] == 255).all()
+    assert (kept[ID["Pole"], 52:56, 100:104] == 255).all()
+    assert (kept[ID["Building"], 44:58, 14:36] == 255).all()
+    np.testing.assert_array_equal(kept[:, 64:], soft[:, 64:])
+
+
 def test_classes_without_a_sky_keep_their_opinions(street: np.ndarray) -> None:
     classes = ClassSet(("Floor", "Wall"), ((0, 0, 0), (9, 9, 9)), 255)
     soft = np.full((2, 120, 160), 127, np.uint8)
