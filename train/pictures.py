@@ -36,7 +36,7 @@ class Picture:
 def load_pictures(folder: Path, opinions: Opinions, held_out: Sequence[str] = ()) -> list[Picture]:
     """Return the folder's pictures on which there is an opinion, by name, without those named in `held_out`.
 
-    Blue sky, where it is plain to see, counts instead of the opinion (`train.sky`).
+    Where blue sky or haze is plain to see, it counts instead of the opinion (`train.sky`).
 
     Raises:
         DataError: the folder is missing, or no picture in it has an opinion.

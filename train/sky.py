@@ -20,9 +20,10 @@ MOST_DEVIATION = 12.0
 """Of the grey levels within 9x9 pixels: a sky is smooth."""
 LEAST_AREA = 0.01
 """Of the picture: smaller pieces may be a blue sign or a car."""
-MOST_PALE_SATURATION, LEAST_PALE_VALUE = 70, 165
+MOST_PALE_SATURATION = 70
+LEAST_PALE_VALUE, LEAST_HAZY_VALUE = 165, 140
+"""Of a white sky, which nothing but its brightness tells from a grey wall, and of haze, which has blue above it."""
 MOST_PALE_DEVIATION, LEAST_PALE_AREA = 10.0, 0.02
-LEAST_HAZY_VALUE = 140
 LEAST_BLUE_SHARE = 0.5
 """Of a smooth piece that is blue or pale: its pale part is haze or a soft cloud, and no wall."""
 LOWEST_TOP = 0.05
@@ -42,9 +43,7 @@ def blue_sky(rgb: RGB) -> NDArray[np.bool_]:
 
 def pale_sky(rgb: RGB) -> NDArray[np.bool_]:
     """Return (H, W) where a picture (H, W, 3) may show a white or hazy sky; some white walls look the same."""
-    _, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
-    pale = (saturation < MOST_PALE_SATURATION) & (value > LEAST_PALE_VALUE)
-    return _smooth_from_the_top(rgb, pale, MOST_PALE_DEVIATION, LEAST_PALE_AREA)
+    return _smooth_from_the_top(rgb, _pale(rgb, LEAST_PALE_VALUE), MOST_PALE_DEVIATION, LEAST_PALE_AREA)
 
 
 def hazy_sky(rgb: RGB, blue: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -54,12 +53,15 @@ def hazy_sky(rgb: RGB, blue: NDArray[np.bool_]) -> NDArray[np.bool_]:
         rgb: (H, W, 3) the picture.
         blue: (H, W) its `blue_sky`.
     """
-    _, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
-    pale = (saturation < MOST_PALE_SATURATION) & (value > LEAST_HAZY_VALUE)
-    smooth = _smooth_from_the_top(rgb, blue | pale, MOST_PALE_DEVIATION, LEAST_AREA)
+    smooth = _smooth_from_the_top(rgb, blue | _pale(rgb, LEAST_HAZY_VALUE), MOST_PALE_DEVIATION, LEAST_AREA)
     _, pieces = cv2.connectedComponents(smooth.astype(np.uint8), connectivity=4)
     share = np.bincount(pieces.ravel(), weights=blue.ravel()) / np.bincount(pieces.ravel())
     return np.asarray(smooth & ~blue & (share[pieces] >= LEAST_BLUE_SHARE), np.bool_)
+
+
+def _pale(rgb: RGB, least_value: int) -> NDArray[np.bool_]:
+    _, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
+    return np.asarray((saturation < MOST_PALE_SATURATION) & (value > least_value), np.bool_)
 
 
 def _smooth_from_the_top(rgb: RGB, mask: NDArray[np.bool_], deviation: float, area: float) -> NDArray[np.bool_]:
@@ -76,10 +78,10 @@ def _smooth_from_the_top(rgb: RGB, mask: NDArray[np.bool_], deviation: float, ar
 
 
 def with_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArray[np.uint8]:
-    """Return opinions in which blue sky is certainly sky; as they are where the classes have none.
+    """Return a picture's opinions with its sky put right: unchanged where the classes have no sky.
 
-    So is haze, except where the opinion is one of BEFORE_IT: thin things in it. Above the lowest of them in a column
-    there are clouds, wires, lamps and trees. An opinion that calls them anything but sky or one of BEFORE_IT is dropped
+    Blue sky becomes Sky with certainty. So does haze, except where the opinion is one of BEFORE_IT, which thin things
+    in front of it are. Above the lowest sky of a column there are clouds, wires, lamps and trees. An opinion that calls them anything but sky or one of BEFORE_IT is dropped
     (0 throughout: nothing is learnt there): what misjudges the sky misjudges them. It is dropped where the sky may be
     pale, too, but not replaced: a few white walls look the same.
 
