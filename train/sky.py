@@ -81,9 +81,10 @@ def with_sky(soft: NDArray[np.uint8], rgb: RGB, classes: ClassSet) -> NDArray[np
     """Return a picture's opinions with its sky put right: unchanged where the classes have no sky.
 
     Blue sky becomes Sky with certainty. So does haze, except where the opinion is one of BEFORE_IT, which thin things
-    in front of it are. Above the lowest sky of a column there are clouds, wires, lamps and trees. An opinion that calls them anything but sky or one of BEFORE_IT is dropped
-    (0 throughout: nothing is learnt there): what misjudges the sky misjudges them. It is dropped where the sky may be
-    pale, too, but not replaced: a few white walls look the same.
+    in front of it are. Above the lowest sky of a column there are clouds, wires, lamps and trees: an opinion that calls
+    them anything but sky or one of BEFORE_IT is dropped (0 throughout: nothing is learnt there), since what misjudges
+    the sky misjudges them. It is dropped where the sky may be pale, too, but not replaced: some white walls look the
+    same.
 
     Args:
         soft: (K, h, w) uint8 probabilities times 255.
