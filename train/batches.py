@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from segnet_live.errors import UsageError
@@ -20,11 +19,9 @@ from segnet_live.learning.augment import Params, sample_params
 from segnet_live.learning.data import LabelledSet, Sample, size_at
 from segnet_live.learning.pool import USUAL_PIXELS, Pool
 from train.config import FitConfig
+from train.focus import PictureDraw, Places, label_places, one_of
 from train.opinions import Opinions
-from train.pictures import Picture, source_chances
-
-FOCUSES = 24
-"""Pixels per class and image that a crop may be aimed at."""
+from train.pictures import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +90,10 @@ class BatchSampler:
         soft = None if opinions is None else [opinions.of(s.name) for s in samples]
         depth = [s.depth for s in samples if s.depth is not None] if config.depth else None
         self._pool = Pool([s.rgb for s in samples], [s.labels for s in samples], soft, classes, void_id, device, depth)
-        self._focuses = [_focuses(s, classes, config.seed) for s in samples] if config.uniform else []
+        self._places = [self._kept_places(s) for s in samples] if config.uniform else []
         if self._unlabelled:
             self._pictures = Pool([p.rgb for p in pictures], None, [p.soft for p in pictures], classes, void_id, device)
-            self._chances = source_chances(pictures)
+            self._draw = PictureDraw(pictures, config.uniform, config.seed)
 
     def batch(self, step: int, photometric: float = 1.0) -> Batch:
         """Return the crops of one step.
@@ -124,10 +121,11 @@ class BatchSampler:
         which, others = [], []
         for i in range(self._unlabelled):
             rng = np.random.default_rng((config.seed, 1, step, self._rank * self._unlabelled + i))
-            which.append(int(rng.choice(len(self._chances), p=self._chances)))
-            height, width = size = self._pictures.sizes[which[-1]]
+            picture, focus = self._draw.draw(rng)
+            which.append(picture)
+            height, width = size = self._pictures.sizes[picture]
             zoom = config.zoom * float(np.sqrt(USUAL_PIXELS / (height * width)))
-            others.append(self._sample_params(rng, size, zoom, photometric, None))
+            others.append(self._sample_params(rng, size, zoom, photometric, focus))
         more = self._pictures.crops(np.array(which), others, config.crop, void_id, noise_seed + 500)
         assert more[2] is not None  # unlabelled pictures have opinions
         if q is None:
@@ -151,25 +149,16 @@ class BatchSampler:
 
     def _focus(self, image: int, rng: np.random.Generator) -> tuple[float, float] | None:
         """Return a pixel of a class drawn evenly among the image's, with chance `config.uniform`; else None."""
-        if not self._focuses or rng.random() >= self._config.uniform:
+        if not self._places or rng.random() >= self._config.uniform:
             return None
-        places = self._focuses[image]
-        of_class = places[int(rng.integers(len(places)))]
-        row, column = of_class[int(rng.integers(len(of_class)))]
-        return float(row), float(column)
+        of_class = list(self._places[image].values())
+        return one_of(of_class[int(rng.integers(len(of_class)))], rng) if of_class else None
+
+    def _kept_places(self, sample: Sample) -> Places:
+        rng = np.random.default_rng((self._config.seed, len(sample.name)))
+        return label_places(sample.labels, len(self._classes), rng)
 
     def whole(self) -> Iterator[Tensor]:
         """Return the training images uncropped, in batches as `Batch.rgb`."""
         size = self._config.batch
         return (self._pool.whole(slice(i, i + size)) for i in range(0, len(self._pool.sizes), size))
-
-
-def _focuses(sample: Sample, classes: int, seed: int) -> list[NDArray[np.int64]]:
-    """Return, for each class in the image, (n, 2) rows and columns of up to FOCUSES of its pixels."""
-    rng = np.random.default_rng((seed, len(sample.name)))
-    found = []
-    for class_id in range(classes):
-        places = np.argwhere(sample.labels == class_id)
-        if len(places):
-            found.append(places[rng.choice(len(places), min(len(places), FOCUSES), replace=False)])
-    return found

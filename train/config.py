@@ -87,9 +87,7 @@ class FitConfig:
         limits=SHARE, old="--calm", group="crops",
     )  # fmt: skip
     paste: float = option(0.0, "chance that a class is pasted over from the batch's next crop", group="crops")
-    uniform: float = option(
-        0.0, "chance that a crop is aimed at a class drawn evenly among the image's", limits=SHARE, group="crops"
-    )
+    uniform: float = option(0.0, "chance that a crop is aimed at a class drawn evenly", limits=SHARE, group="crops")
     night: float = option(0.0, "chance of a painted night", limits=SHARE, group="crops")
     snow: float = option(0.0, "chance of painted snow", limits=SHARE, group="crops")
     tunnel: float = option(0.0, "chance of a painted tunnel", limits=SHARE, group="crops")
