@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from segnet_live.card import HELD_OUT, Card, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
+from segnet_live.frame import Size
 from segnet_live.learning.data import LabelledSet, class_frequencies
 from segnet_live.learning.evaluate import write_json
 from segnet_live.learning.int8_ranges import input_maxima
@@ -56,6 +57,7 @@ def as_model(
     model: str = "",
     name: str = "",
     upon: Card | None = None,
+    size: Size | None = None,
 ) -> Card:
     """Write a checkpoint's averaged weights as they are, as a model in `folder`.
 
@@ -63,6 +65,7 @@ def as_model(
         model: its network, if the checkpoint does not say.
         name: of the model; its network's if empty.
         upon: see `write_model`.
+        size: (height, width) that it is to run at for images of 360x480; that of the training if None.
 
     Raises:
         UsageError: neither says which network it is, or `upon` is of another one.
@@ -71,17 +74,24 @@ def as_model(
     if model not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise UsageError(f"the checkpoint is for {model or 'an unnamed network'}", f"name one of {known}")
-    return write_model(folder, checkpoint.weights, card_fields(checkpoint, labelled, model, name or model), upon)
+    fields = card_fields(checkpoint, labelled, model, name or model, size)
+    return write_model(folder, checkpoint.weights, fields, upon)
 
 
 def package(
-    path: Path, out: Path, figures: Figures | None, model: str = "", name: str = "", upon: Path | None = None
+    path: Path,
+    out: Path,
+    figures: Figures | None,
+    model: str = "",
+    name: str = "",
+    upon: Path | None = None,
+    size: Size | None = None,
 ) -> Path:
     """Make the model of the checkpoint at `path` in a folder in `out`, which is complete or not touched; returns it.
 
     Args:
         figures: without them the card has none, logits stay as trained, and there are no ranges for int8.
-        model, name: see `as_model`.
+        model, name, size: see `as_model`.
         upon: a model folder whose `weights.safetensors` is kept; what training changed goes beside it.
 
     Raises:
@@ -93,7 +103,7 @@ def package(
     labelled = SETS[checkpoint.config.get("set", "camvid")]
     with scratch_folder(out) as scratch:
         base = None if upon is None else read_card(upon)
-        card = as_model(checkpoint, labelled, Path(scratch), model, name, base)
+        card = as_model(checkpoint, labelled, Path(scratch), model, name, base, size)
         if figures is not None:
             card = _finished(card, checkpoint, labelled, figures)
             if figures.earlier is not None:
