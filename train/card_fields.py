@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segnet_live.frame import Size
 from segnet_live.learning.data import LabelledSet, size_at
 from segnet_live.learning.seen import seen_by
 from train.checkpoint import Checkpoint, current_commit
@@ -25,14 +24,8 @@ def shown_command(arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "train", *map(shown, arguments)])
 
 
-def card_fields(
-    checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str, size: Size | None = None
-) -> dict[str, Any]:
-    """Return everything on the card except the weights' sha256 and the metrics.
-
-    Args:
-        size: (height, width) that the network is to run at for images of 360x480; that of the training if None.
-    """
+def card_fields(checkpoint: Checkpoint, labelled: LabelledSet, model: str, name: str) -> dict[str, Any]:
+    """Return everything on the card except the weights' sha256 and the metrics."""
     classes, config, run = labelled.classes, checkpoint.config, checkpoint.run
     recipe = {key: value for key, value in config.items() if key not in ("model", "arguments", "mean", "std")}
     return {
@@ -41,7 +34,7 @@ def card_fields(
         "arguments": {key: value for key, value in config.get("arguments", {}).items() if key != "dropout"},
         "classes": [{"name": n, "colour": c} for n, c in zip(classes.names, classes.colours, strict=True)],
         "void_id": classes.void_id,
-        "input_size": list(size or size_at(INPUT_SIZE, config.get("zoom", 1))),
+        "input_size": list(size_at(INPUT_SIZE, config.get("zoom", 1))),
         "normalisation": {"mean": config.get("mean", labelled.mean), "std": config.get("std", labelled.std)},
         "licence": f"{labelled.licence} (as the data the weights were trained on)",
         "training": {

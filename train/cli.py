@@ -119,12 +119,6 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--name", default="", help="name of the model; default its architecture")
     command.add_argument("--out", type=Path, default=Path("models"), help="folder of model folders (default models)")
     command.add_argument(
-        "--runs-at",
-        type=partial(parse_size, option="--runs-at"),
-        metavar="HxW",
-        help="size that the network is to run at for images of 360x480 (default that of its training)",
-    )
-    command.add_argument(
         "--data", type=Path, metavar="DIR", help="measure on this set and write the figures on the card"
     )
     command.add_argument("--split", nargs="+", default=["val"], help="splits to measure (default val)")

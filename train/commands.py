@@ -263,7 +263,7 @@ def run_package(args: argparse.Namespace) -> None:
     figures = None
     if args.data is not None:
         figures = Figures(args.data, args.split, _via(args), args.balancing, args.held_out, args.earlier)
-    folder = package(args.checkpoint, args.out, figures, args.model, args.name, args.upon, args.runs_at)
+    folder = package(args.checkpoint, args.out, figures, args.model, args.name, args.upon)
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 

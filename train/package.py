@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from segnet_live.card import HELD_OUT, Card, read_card
 from segnet_live.config import format_size
 from segnet_live.errors import UsageError
-from segnet_live.frame import Size
 from segnet_live.learning.data import LabelledSet, class_frequencies
 from segnet_live.learning.evaluate import write_json
 from segnet_live.learning.int8_ranges import input_maxima
@@ -57,7 +56,6 @@ def as_model(
     model: str = "",
     name: str = "",
     upon: Card | None = None,
-    size: Size | None = None,
 ) -> Card:
     """Write a checkpoint's averaged weights as they are, as a model in `folder`.
 
@@ -65,7 +63,6 @@ def as_model(
         model: its network, if the checkpoint does not say.
         name: of the model; its network's if empty.
         upon: see `write_model`.
-        size: (height, width) that it is to run at for images of 360x480; that of the training if None.
 
     Raises:
         UsageError: neither says which network it is, or `upon` is of another one.
@@ -74,24 +71,17 @@ def as_model(
     if model not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise UsageError(f"the checkpoint is for {model or 'an unnamed network'}", f"name one of {known}")
-    fields = card_fields(checkpoint, labelled, model, name or model, size)
-    return write_model(folder, checkpoint.weights, fields, upon)
+    return write_model(folder, checkpoint.weights, card_fields(checkpoint, labelled, model, name or model), upon)
 
 
 def package(
-    path: Path,
-    out: Path,
-    figures: Figures | None,
-    model: str = "",
-    name: str = "",
-    upon: Path | None = None,
-    size: Size | None = None,
+    path: Path, out: Path, figures: Figures | None, model: str = "", name: str = "", upon: Path | None = None
 ) -> Path:
     """Make the model of the checkpoint at `path` in a folder in `out`, which is complete or not touched; returns it.
 
     Args:
         figures: without them the card has none, logits stay as trained, and there are no ranges for int8.
-        model, name, size: see `as_model`.
+        model, name: see `as_model`.
         upon: a model folder whose `weights.safetensors` is kept; what training changed goes beside it.
 
     Raises:
@@ -103,7 +93,7 @@ def package(
     labelled = SETS[checkpoint.config.get("set", "camvid")]
     with scratch_folder(out) as scratch:
         base = None if upon is None else read_card(upon)
-        card = as_model(checkpoint, labelled, Path(scratch), model, name, base, size)
+        card = as_model(checkpoint, labelled, Path(scratch), model, name, base)
         if figures is not None:
             card = _finished(card, checkpoint, labelled, figures)
             if figures.earlier is not None:

@@ -19,7 +19,7 @@ CPU_MINUTES = {"segnet": 480.0, "segnet-basic": 180.0, "segnet-fast": 360.0}
 """On two cores."""
 BASIC_BALANCING = "0.5"
 """SegNet-Basic is less sure of its classes than the others, and keeps more of the balancing."""
-OTHER_ROADS = "--unlabelled 0.34 --uniform 0.4 --night 0.08 --snow 0.02 --tunnel 0.05"
+OTHER_ROADS = "--unlabelled 0.34 --night 0.08 --snow 0.02 --tunnel 0.05"
 """Options of a run that also learns from unlabelled pictures."""
 
 
@@ -46,8 +46,8 @@ CPU_STAGES = {
     ),
     "segnet-basic": (
         Stage(0.40, "--dilated-init 1 --zoom 0.5 --crop 96x128 --lr 3e-3"),
-        Stage(0.50, "--dilated-init 0.5 --zoom 0.8 --crop 160x192 --batch 6 --lr 2e-3 --weight-power 0.7"),
-        Stage(0.10, f"--zoom 0.8 --crop 192x256 --batch 4 --lr 3e-4 --weight-power 0.7 {VAL_JOINS}"),
+        Stage(0.50, "--dilated-init 0.5 --zoom 0.67 --crop 160x192 --batch 6 --lr 2e-3 --weight-power 0.7"),
+        Stage(0.10, f"--zoom 0.67 --crop 192x256 --batch 4 --lr 3e-4 --weight-power 0.7 {VAL_JOINS}"),
     ),
 }
 GPU_STAGES = (

@@ -94,17 +94,6 @@ def test_a_checkpoint_evaluates_without_being_installed(camvid: Path, checkpoint
     assert smoothed["flicker"] < plain["flicker"]
 
 
-def test_a_model_can_be_packaged_to_run_at_another_size_than_it_was_trained_at(
-    camvid: Path, checkpoint: Path, tmp_path: Path
-) -> None:
-    package = ["package", "--checkpoint", str(checkpoint), "--name", "tiny", "--backend", "torch"]
-    assert main([*package, "--data", str(camvid), "--runs-at", "96x128", "--out", str(tmp_path / "models")]) == 0
-    card = read_card(tmp_path / "models" / "tiny")
-    assert card.input_size == (96, 128)
-    assert card.metrics["camvid val"]["measured_with"]["network_size"] == [96, 128]
-    assert "--size" not in card.metrics["camvid val"]["command"]
-
-
 def test_a_part_of_a_model_can_be_trained_on_and_is_packaged_beside_the_rest(
     camvid: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
