@@ -1,7 +1,8 @@
 """Aim crops at classes drawn evenly, so that rare ones come up more often than their pixels would.
 
-For unlabelled pictures this is the rare class sampling of DAFormer (Hoyer et al., arXiv:2111.14887, section 4), with
-even chances: first a class is drawn, then a picture in which the teachers are sure of it, then one of its pixels.
+Of unlabelled pictures, first a class is drawn, then a picture in which the teachers are sure of it, then one of its
+pixels. DAFormer (Hoyer et al., arXiv:2111.14887) draws its labelled images so: rare class sampling, with higher chances
+for rarer classes where ours are even.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from segnet_live.learning.losses import CONFIDENT
 from train.pictures import Picture, source_chances
 
 PER_CLASS = 24
 """Pixels per class and image that a crop may be aimed at."""
-SURE = 128
-"""Probability times 255 from which a teacher's opinion tells what is at a pixel, as in the loss."""
 LEAST_PIXELS = 20
 """Of a class, at the size of the soft labels: fewer are as often a teacher's mistake."""
 
@@ -32,7 +32,7 @@ def label_places(labels: NDArray[np.uint8], classes: int, rng: np.random.Generat
 def picture_places(picture: Picture, rng: np.random.Generator) -> Places:
     """Return places, in pixels of the picture, of each class that the teachers are sure to see in it."""
     classes, height, _ = picture.soft.shape
-    ids = np.where(picture.soft.max(0) >= SURE, picture.soft.argmax(0), classes)
+    ids = np.where(picture.soft.max(0) >= CONFIDENT * 255, picture.soft.argmax(0), classes)
     found = _places(ids, classes, LEAST_PIXELS, rng)
     return {class_id: places * (picture.rgb.shape[0] / height) for class_id, places in found.items()}
 

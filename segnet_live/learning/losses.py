@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CONFIDENT = 0.5
+"""Probability from which a teacher's opinion of a pixel counts."""
+
 
 def near_boundary(labels: Tensor, radius: int = 2) -> Tensor:
     """Return (N, H, W) float 0 or 1: within `radius` pixels of another class (void counts as one)."""
@@ -76,7 +79,7 @@ def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0, wher
     return F.kl_div(shares, wanted, reduction="sum", log_target=True) * temperature**2 / pixels
 
 
-def soft_cross_entropy(logits: Tensor, soft: Tensor, weight: Tensor, confident: float = 0.5) -> Tensor:
+def soft_cross_entropy(logits: Tensor, soft: Tensor, weight: Tensor, confident: float = CONFIDENT) -> Tensor:
     """Return the mean cross-entropy with the teachers' probabilities, over the pixels that they are sure of.
 
     Args:

@@ -23,7 +23,7 @@ def picture(name: str, cyclists: int, sure: int = 255) -> Picture:
 
 
 def drawn(pictures: list[Picture], uniform: float, times: int = 600) -> tuple[Counter[str], list[tuple[int, int]]]:
-    """Return how often each picture was drawn, and the places that a crop was aimed at in those with cyclists."""
+    """Return how often each picture was drawn, and the picture and class of each place that a crop was aimed at."""
     draw = PictureDraw(pictures, uniform, seed=0)
     rng = np.random.default_rng(1)
     names: Counter[str] = Counter()
